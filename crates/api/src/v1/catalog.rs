@@ -1,0 +1,275 @@
+//! What an environment is made of besides tenants: apps, plans, regions and cells, in the shape of their manifests.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tenantry_domain::cell::SecretRef;
+use tenantry_domain::{app, cell, plan};
+use utoipa::ToSchema;
+
+use super::tenant::{amount, text};
+use super::{Metadata, words};
+
+/// An object of the catalog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Object<T> {
+    /// `tenantry.dev/v1`.
+    #[schema(example = "tenantry.dev/v1")]
+    pub api_version: String,
+    /// `App`, `Plan`, `Region` or `Cell`.
+    pub kind: String,
+    /// Name and environment.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: T,
+    /// What is.
+    pub status: ObjectStatus,
+}
+
+/// What is true of an object of the catalog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStatus {
+    /// The newest version.
+    pub version: i64,
+    /// When it was first applied.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// Kind-specific facts, such as a cell's places in use.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub details: BTreeMap<String, Value>,
+}
+
+/// A plan: what a tenant that is bound to it is entitled to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSpec {
+    /// The level at which its tenants live.
+    #[schema(schema_with = words::isolation)]
+    pub isolation: String,
+    /// Taken by tenants that name no plan.
+    #[serde(default)]
+    pub default: bool,
+    /// Amounts by name: a number, `50Gi`, `1000000/month`, `unlimited`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"users": 100, "storage": "50Gi"}))]
+    pub quotas: BTreeMap<String, Value>,
+    /// Rates by endpoint class, `1000/min`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"api": "1000/min"}))]
+    pub rate_limits: BTreeMap<String, Value>,
+    /// Flags and values by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"ai": true}))]
+    pub features: BTreeMap<String, Value>,
+    /// Backup class.
+    #[serde(default)]
+    pub backup: Backup,
+    /// Service level.
+    #[serde(default)]
+    pub slo: Slo,
+    /// Support class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 100)]
+    pub support: Option<String>,
+    /// How long an archived tenant's data is kept, in days; 90 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "90d")]
+    pub archive_retention: Option<String>,
+}
+
+/// Backup class of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Backup {
+    /// How long backups are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "30d")]
+    pub retention: Option<String>,
+}
+
+/// Service level of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Slo {
+    /// Share of time in service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "99.5%")]
+    pub availability: Option<String>,
+}
+
+/// A region: a label of the operator's topology.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegionSpec {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 1000)]
+    pub description: Option<String>,
+}
+
+/// A cell: a unit of capacity in a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CellSpec {
+    /// The region that it stands in.
+    #[schema(example = "eu-west")]
+    pub region: String,
+    /// Pooled or dedicated.
+    #[schema(schema_with = words::cell_kind)]
+    pub kind: String,
+    /// The administrative connection of its PostgreSQL server, by reference.
+    pub database: Database,
+    /// Weighted places per level. May be left out for dedicated cells.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// A drained cell keeps its tenants and takes no new ones.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+/// A connection, by reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// Where the URL is found at run time; the URL itself is never stored.
+    pub url_from: SecretSource,
+}
+
+/// Where a secret is found: exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretSource {
+    /// An environment variable of the control plane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "EU_WEST_1_URL")]
+    pub env: Option<String>,
+    /// A file that the control plane can read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub file: Option<String>,
+}
+
+/// Weighted places per level.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Capacity {
+    /// Places in shared tables.
+    #[schema(maximum = 1_000_000)]
+    pub shared: u32,
+    /// Places as schema.
+    #[schema(maximum = 1_000_000)]
+    pub schema: u32,
+    /// Places as database.
+    #[schema(maximum = 1_000_000)]
+    pub database: u32,
+}
+
+/// An app: the user's product as the data plane sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AppSpec {
+    /// Where the structure comes from.
+    pub migrations: Migrations,
+    /// The tenant column; `null` when the app has none, which rules out the level `shared`. Must be written down.
+    #[schema(required = true, example = "tenant_id")]
+    pub tenant_key: Option<String>,
+    /// Tables that all tenants read and none writes.
+    #[serde(default)]
+    pub reference_tables: Vec<String>,
+}
+
+/// Either files or a command. The command line also takes `path`, and sends the folder's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Migrations {
+    /// The stream, in the order of names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub files: Option<Vec<MigrationFile>>,
+    /// A command of the app's own framework.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "python manage.py migrate --noinput")]
+    pub exec: Option<String>,
+    /// Where the command runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub directory: Option<String>,
+}
+
+/// One file of a migration stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationFile {
+    /// Orders the stream.
+    #[schema(example = "0001_init.sql")]
+    pub name: String,
+    /// The SQL text, unqualified.
+    pub sql: String,
+}
+
+impl From<&plan::PlanSpec> for PlanSpec {
+    fn from(spec: &plan::PlanSpec) -> Self {
+        let amounts =
+            |all: &BTreeMap<_, _>| all.iter().map(|(name, value)| (String::clone(name), amount(value))).collect();
+        Self {
+            isolation: spec.isolation.to_string(),
+            default: spec.default,
+            quotas: amounts(&spec.quotas),
+            rate_limits: amounts(&spec.rate_limits),
+            features: spec.features.clone(),
+            backup: Backup { retention: spec.backup.retention_days.map(|days| format!("{days}d")) },
+            slo: Slo { availability: spec.slo.availability.clone() },
+            support: spec.support.clone(),
+            archive_retention: Some(format!("{}d", spec.archive_retention_days)),
+        }
+    }
+}
+
+impl From<&cell::RegionSpec> for RegionSpec {
+    fn from(spec: &cell::RegionSpec) -> Self {
+        Self { description: spec.description.clone() }
+    }
+}
+
+impl From<&cell::CellSpec> for CellSpec {
+    fn from(spec: &cell::CellSpec) -> Self {
+        let url_from = match &spec.database {
+            SecretRef::Env(name) => SecretSource { env: Some(name.clone()), file: None },
+            SecretRef::File(path) => SecretSource { env: None, file: Some(path.clone()) },
+        };
+        Self {
+            region: spec.region.to_string(),
+            kind: text(&spec.kind),
+            database: Database { url_from },
+            capacity: Capacity {
+                shared: spec.capacity.shared,
+                schema: spec.capacity.schema,
+                database: spec.capacity.database,
+            },
+            draining: spec.draining,
+        }
+    }
+}
+
+impl From<&app::Spec> for AppSpec {
+    fn from(spec: &app::Spec) -> Self {
+        let migrations = match &spec.migrations {
+            app::Migrations::Files { files } => {
+                let file = |file: &app::MigrationFile| MigrationFile { name: file.name.clone(), sql: file.sql.clone() };
+                Migrations { files: Some(files.iter().map(file).collect()), ..Migrations::default() }
+            }
+            app::Migrations::Exec { command, directory } => {
+                Migrations { files: None, exec: Some(command.clone()), directory: directory.clone() }
+            }
+        };
+        Self { migrations, tenant_key: spec.tenant_key.clone(), reference_tables: spec.reference_tables.clone() }
+    }
+}

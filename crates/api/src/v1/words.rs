@@ -1,0 +1,119 @@
+//! The words of this release, as schemas of texts. Fields stay texts, so that later words do not break readers.
+
+use tenantry_domain::event;
+use tenantry_domain::isolation::Isolation;
+use tenantry_domain::tenant::lifecycle::Phase;
+use tenantry_domain::workflow::{Kind, StepName};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+
+fn words<'w>(description: &str, words: impl IntoIterator<Item = &'w str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(words)).build()
+}
+
+/// States of a tenant.
+pub fn state() -> Object {
+    words("A state of the lifecycle.", Phase::ALL.map(Phase::as_str))
+}
+
+/// States that a manifest may ask for.
+pub fn wanted_state() -> Object {
+    words(
+        "Where the lifecycle shall be.",
+        Phase::ALL.into_iter().filter(|phase| *phase != Phase::Deleted).map(Phase::as_str),
+    )
+}
+
+/// Isolation levels.
+pub fn isolation() -> Object {
+    words("How a tenant's data is kept apart from other tenants' data.", Isolation::ALL.map(Isolation::as_str))
+}
+
+/// Kinds of cells.
+pub fn cell_kind() -> Object {
+    words("`pooled` takes any tenant, `dedicated` one tenant of level `cluster`.", ["pooled", "dedicated"])
+}
+
+/// Reasons of a suspension.
+pub fn suspension_reason() -> Object {
+    words("Unpaid or over limits, or abuse and orders.", ["commercial", "compliance"])
+}
+
+/// Commercial standings.
+pub fn commercial_status() -> Object {
+    words("Where the customer stands commercially.", ["trial", "paying", "pastDue"])
+}
+
+/// Weights in a cell.
+pub fn size() -> Object {
+    words("Weight in a cell: 1, 4 or 16 places.", ["small", "medium", "large"])
+}
+
+/// Importance.
+pub fn importance() -> Object {
+    words("Weight in alerting and trace sampling.", ["normal", "high", "critical"])
+}
+
+/// Workflows.
+pub fn workflow() -> Object {
+    words("What a workflow does to a tenant.", Kind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// Steps of workflows.
+pub fn step() -> Object {
+    words("A step of a workflow.", StepName::ALL.iter().map(|step| step.as_str()))
+}
+
+/// What applying would do to an object.
+pub fn prospect() -> Object {
+    words("What applying would do to the object.", ["create", "change", "unchanged"])
+}
+
+/// What applying did to an object.
+pub fn outcome() -> Object {
+    words("What applying did to the object.", ["created", "changed", "unchanged"])
+}
+
+/// Where an operation is.
+pub fn progress() -> Object {
+    words(
+        "`waiting` has not begun, `running` is at it, `completed` did everything, `failed` was undone for at least one tenant, `stuck` needs a human.",
+        ["waiting", "running", "completed", "failed", "stuck"],
+    )
+}
+
+/// Where a workflow is.
+pub fn run() -> Object {
+    words(
+        "`running` is at it, `completed` did everything, `unwound` undid everything, `stuck` needs a human.",
+        ["running", "completed", "unwound", "stuck"],
+    )
+}
+
+/// Where a step is.
+pub fn step_status() -> Object {
+    words("Where a step is.", ["pending", "running", "done", "failed", "undone"])
+}
+
+/// Types of events.
+pub fn event_type() -> Object {
+    words("What happened.", event::Type::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// Where an entitlement comes from.
+pub fn origin() -> Object {
+    words("The plan, or an override of the tenant.", ["plan", "override"])
+}
+
+/// Truth values of conditions, as Kubernetes writes them.
+pub fn truth() -> Object {
+    words("Whether the condition holds.", ["true", "false", "unknown"])
+}
+
+/// An RFC 3339 time or a date.
+pub fn time() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("RFC 3339 time, or a date, which means its first second in UTC."))
+        .examples(["2027-03-31"])
+        .build()
+}

@@ -1,0 +1,122 @@
+//! The benchmarks, one file each, and what they have in common.
+
+mod apply;
+mod audit;
+mod memory;
+mod mutations;
+mod onboarding;
+mod search;
+mod sweep;
+mod tenant_tx;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::host::Host;
+use crate::measure::Size;
+use crate::report::Figure;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// Time from a request to an open tenant, at each level.
+    Onboarding,
+    /// A thousand manifests, from the request until all are converged.
+    Apply,
+    /// What it costs to find that nothing is to be done.
+    Sweep,
+    /// Changes a second with audit and outbox.
+    Mutations,
+    /// Verifying the audit chains.
+    Audit,
+    /// Memory of an idle server.
+    Memory,
+    /// Lists over a large registry.
+    Search,
+    /// A tenant's transaction through the sealed context.
+    TenantTx,
+}
+
+impl Name {
+    /// The word on the command line and in the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Onboarding => "onboarding",
+            Self::Apply => "apply",
+            Self::Sweep => "sweep",
+            Self::Mutations => "mutations",
+            Self::Audit => "audit",
+            Self::Memory => "memory",
+            Self::Search => "search",
+            Self::TenantTx => "tenant-tx",
+        }
+    }
+
+    /// What a benchmark is about, by its word.
+    pub fn about(word: &str) -> &'static str {
+        let found = Self::value_variants().iter().find(|name| name.word() == word);
+        match found {
+            Some(Self::Onboarding) => "one tenant after the other, milliseconds",
+            Some(Self::Apply) => "from the request until every tenant is open, seconds",
+            Some(Self::Sweep) => "all tenants are as they should be, milliseconds",
+            Some(Self::Mutations) => "changed tenants a second, medians of rounds",
+            Some(Self::Audit) => "entries a second on one core, medians of rounds",
+            Some(Self::Memory) => "MiB of one `tenantry serve` that has nothing to do",
+            Some(Self::Search) => "one page, milliseconds",
+            Some(Self::TenantTx) => "one indexed row read in a transaction of the tenant",
+            None => "",
+        }
+    }
+
+    /// Runs it.
+    pub async fn run(self, bench: &mut Bench<'_>) -> Result<()> {
+        match self {
+            Self::Onboarding => onboarding::run(bench).await,
+            Self::Apply => apply::run(bench).await,
+            Self::Sweep => sweep::run(bench).await,
+            Self::Mutations => mutations::run(bench).await,
+            Self::Audit => audit::run(bench).await,
+            Self::Memory => memory::run(bench).await,
+            Self::Search => search::run(bench).await,
+            Self::TenantTx => tenant_tx::run(bench).await,
+        }
+    }
+}
+
+/// One benchmark at work.
+pub struct Bench<'a> {
+    name: Name,
+    /// How much is measured.
+    pub size: Size,
+    /// The common server.
+    pub host: &'a Host,
+    figures: Vec<Figure>,
+    notes: Vec<String>,
+}
+
+impl<'a> Bench<'a> {
+    /// Begins one.
+    pub const fn new(name: Name, size: Size, host: &'a Host) -> Self {
+        Self { name, size, host, figures: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Which one it is.
+    pub const fn name(&self) -> Name {
+        self.name
+    }
+
+    /// Adds a figure.
+    pub fn say(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    /// Adds a remark that the reader of the figures needs.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// What was found.
+    pub fn into_findings(self) -> (Vec<Figure>, Vec<String>) {
+        (self.figures, self.notes)
+    }
+}

@@ -1,0 +1,146 @@
+//! Plans, regions, cells and apps: reading them, and taking them out of service.
+//!
+//! They are written by applying manifests, see [`crate::manifests`].
+
+use serde::de::DeserializeOwned;
+use tenantry_domain::audit::Category;
+use tenantry_domain::event;
+use tenantry_domain::name::EnvironmentName;
+pub use tenantry_store::CatalogKind;
+use tenantry_store::{CatalogRow, Entry, Store, StoreError};
+
+use crate::ctx::Ctx;
+use crate::deps::Deps;
+use crate::refusal::Refusal;
+use crate::tenants::edit::{Expected, refuse_store};
+use crate::view::{Object, Version};
+
+/// The word for a kind in manifests.
+#[must_use]
+pub const fn manifest_word(kind: CatalogKind) -> &'static str {
+    match kind {
+        CatalogKind::Region => "Region",
+        CatalogKind::Plan => "Plan",
+        CatalogKind::App => "App",
+        CatalogKind::Cell => "Cell",
+    }
+}
+
+/// Why an object could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// There is none.
+    #[error("{kind} `{name}` does not exist")]
+    Missing {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A newer release wrote it.
+    #[error("{kind} `{name}` cannot be read by this release")]
+    Unreadable {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Our database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads the newest version of an object and its spec.
+///
+/// # Errors
+/// It is missing or unreadable, or our database does not answer.
+pub(crate) async fn spec<T: DeserializeOwned>(
+    store: &Store,
+    environment: &EnvironmentName,
+    kind: CatalogKind,
+    name: &str,
+) -> Result<(i64, T), CatalogError> {
+    let row = store.read(environment).catalog(kind, name).await?;
+    let row = row.ok_or_else(|| CatalogError::Missing { kind: kind.as_str(), name: name.to_owned() })?;
+    let spec = serde_json::from_value(row.spec);
+    let spec = spec.map_err(|_| CatalogError::Unreadable { kind: kind.as_str(), name: name.to_owned() })?;
+    Ok((row.version, spec))
+}
+
+pub(crate) fn view(row: CatalogRow) -> Object {
+    Object {
+        kind: manifest_word(row.kind).to_owned(),
+        name: row.name,
+        version: row.version,
+        spec: row.spec,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+fn missing(kind: CatalogKind, name: &str) -> Refusal {
+    Refusal::NoObject { kind: kind.as_str().to_owned(), name: name.to_owned() }
+}
+
+/// One object.
+///
+/// # Errors
+/// There is none.
+pub async fn get(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str) -> Result<Object, Refusal> {
+    cx.permit_environment("catalog.read")?;
+    let row = deps.store().read(&cx.environment).catalog(kind, name).await.map_err(refuse_store)?;
+    row.map(view).ok_or_else(|| missing(kind, name))
+}
+
+/// All objects of a kind, by name. Catalogs are small; they are not paged.
+///
+/// # Errors
+/// Our database does not answer.
+pub async fn list(cx: &Ctx, deps: &Deps, kind: CatalogKind) -> Result<Vec<Object>, Refusal> {
+    cx.permit_environment("catalog.read")?;
+    let rows = deps.store().read(&cx.environment).catalog_list(kind).await.map_err(refuse_store)?;
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// One version of an object.
+///
+/// # Errors
+/// There is none.
+pub async fn version(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, version: i64) -> Result<Version, Refusal> {
+    cx.permit_environment("catalog.read")?;
+    let row = deps.store().read(&cx.environment).catalog_version(kind, name, version).await.map_err(refuse_store)?;
+    let row = row.ok_or(Refusal::NoVersion(version))?;
+    Ok(Version {
+        version: row.version,
+        spec: row.spec,
+        author: String::new(),
+        action: String::new(),
+        at: row.updated_at,
+    })
+}
+
+/// Removes an object that nothing uses any more. Its history stays.
+///
+/// # Errors
+/// It is in use, missing, or has another version than expected.
+pub async fn delete(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, expected: Expected) -> Result<(), Refusal> {
+    let permit = cx.permit_environment("catalog.delete")?;
+    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let row = tx.catalog().lock(kind, name).await.map_err(refuse_store)?;
+    let row = row.ok_or_else(|| missing(kind, name))?;
+    expected.check(row.version)?;
+    let users = tx.catalog().users(kind, name).await.map_err(refuse_store)?;
+    if users > 0 {
+        let by = format!("{users} tenant(s)");
+        return Err(Refusal::InUse { kind: kind.as_str().to_owned(), name: name.to_owned(), by });
+    }
+    tx.catalog().delete(kind, name, row.version).await.map_err(refuse_store)?;
+    let mut audit = cx.audit(&permit, Category::Mutation, format!("{}/{name}", kind.as_str()));
+    audit.version = Some(row.version + 1);
+    let data = serde_json::json!({ "kind": manifest_word(kind), "name": name, "deleted": true });
+    tx.commit(vec![Entry::environment(audit, vec![event::Draft::new(event::Type::CatalogUpdated, data)])])
+        .await
+        .map_err(refuse_store)?;
+    deps.nudge();
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Starts the workflow that is due for each tenant that is not as its manifest says.
+//!
+//! Level-triggered: whether it was told of a change, found it on a tick, or another replica was quicker makes no
+//! difference. Starting is guarded by "one unfinished workflow per tenant" in the store, so two replicas that see
+//! the same tenant start one workflow.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tenantry_domain::audit::Category;
+use tenantry_domain::event;
+use tenantry_domain::policy::{self, Actor, Scope};
+use tenantry_domain::reconcile::{self, Desired};
+use tenantry_domain::workflow::Definition;
+use tenantry_store::{Due, Entry, NewWorkflow, StoreError, TenantRow};
+
+use crate::controllers::driver::{Controller, Look};
+use crate::ctx::Ctx;
+use crate::deps::{Deps, mint};
+use crate::manifests::plan::{desired, observed};
+
+/// The controller.
+#[derive(Debug, Default)]
+pub struct Activation;
+
+/// Tenants per look: enough to keep all workers busy, few enough that a commit stays short.
+const BATCH: u32 = 64;
+
+impl Controller for Activation {
+    const NAME: &'static str = "activation";
+    const IS_NUDGED: bool = true;
+
+    fn every(&self, deps: &Deps) -> Duration {
+        deps.options().tick
+    }
+
+    async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
+        let due = deps.store().due(None, deps.now(), BATCH).await?;
+        let mut started = 0;
+        let mut environments: Vec<_> = due.iter().map(|due| due.environment.clone()).collect();
+        environments.dedup();
+        for environment in environments {
+            let ours: Vec<&Due> = due.iter().filter(|due| due.environment == environment).collect();
+            started += start(deps, &ours).await?;
+        }
+        if started > 0 {
+            deps.nudge();
+        }
+        Ok(if started > 0 && due.len() == BATCH as usize { Look::Again } else { Look::Done })
+    }
+}
+
+/// The chain of requests that the newest version came by, so that one id leads from the request to its last effect.
+async fn correlation(deps: &Deps, row: &TenantRow) -> String {
+    let version = deps.store().read(&row.environment).version(row.id, row.version).await;
+    let found = version.ok().flatten().map(|version| version.correlation_id).filter(|id| !id.is_empty());
+    found.unwrap_or_else(|| mint::request().to_string())
+}
+
+/// Starts what is due, all in one commit. A tenant that somebody else is at is left out.
+async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
+    let Some(first) = due.first() else { return Ok(0) };
+    let now = deps.now();
+    let permit = policy::controller("workflow.start", Scope::environment(first.environment.clone()));
+    let mut tx = deps.store().write(&permit, now).await?;
+    let ids: Vec<_> = due.iter().map(|due| due.id).collect();
+    let rows = tx.tenants().lock_many(&ids).await?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let app_version = due.iter().find(|due| due.id == row.id).map_or(0, |due| due.desired_app_version);
+        let wanted = Desired { app_version, ..desired(&row, &row.spec) };
+        let Ok(Some(kind)) = reconcile::due(&wanted, &observed(&row), now) else { continue };
+        if tx.workflows().open_of(row.id).await?.is_some() {
+            continue;
+        }
+        let cx = Ctx {
+            actor: Actor::controller(Activation::NAME),
+            environment: row.environment.clone(),
+            request_id: mint::request(),
+            correlation_id: correlation(deps, &row).await,
+            now,
+            idempotency: None,
+        };
+        let new = NewWorkflow {
+            id: mint::workflow(),
+            tenant: row.id,
+            kind,
+            definition_version: Definition::newest(kind).version,
+            target_version: row.version,
+            input: json!({ "slug": row.slug, "correlationId": cx.correlation_id }),
+        };
+        tx.workflows().start(&new).await?;
+        let mut audit = cx.audit(&permit, Category::Workflow, format!("tenant/{}", row.slug));
+        audit.actor = cx.actor.clone();
+        audit.changes = json!({ "workflow": new.id, "kind": kind, "version": row.version });
+        let data = json!({ "workflow": new.id, "kind": kind, "version": row.version });
+        entries.push(Entry::tenant(row.id, audit, vec![event::Draft::new(event::Type::OperationStarted, data)]));
+    }
+    let started = entries.len();
+    if started == 0 {
+        tx.rollback().await;
+        return Ok(0);
+    }
+    match tx.commit(entries).await {
+        Ok(_) => Ok(started),
+        // Another replica was quicker with one of them; the next look sees what is left.
+        Err(StoreError::WorkflowRunning { .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
+}

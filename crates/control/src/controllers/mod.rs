@@ -1,0 +1,7 @@
+//! Controllers: no input, one idea each. A controller looks at what is, compares with what should be, and does the
+//! next small thing; a nudge only makes it look sooner. Running one twice, late, or in many replicas is harmless.
+
+pub mod activation;
+pub mod drift;
+pub mod driver;
+pub mod stock;

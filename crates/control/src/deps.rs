@@ -1,0 +1,238 @@
+//! Handles that use cases, workflows and controllers work with, and the ports for what is not ours: clock,
+//! id mint, secrets. Cheap to clone; holds no tenant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use secrecy::SecretString;
+use tenantry_dataplane::{Dataplane, RootKey};
+use tenantry_domain::Timestamp;
+use tenantry_domain::cell::SecretRef;
+use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, TenantId, TokenId, WorkflowId};
+use tenantry_domain::workflow::Retry;
+use tenantry_store::Store;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Why a secret could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The environment variable is not set, or not text.
+    #[error("environment variable `{0}` is not set for the control plane")]
+    Variable(String),
+    /// The file cannot be read.
+    #[error("file `{0}` cannot be read by the control plane")]
+    File(String),
+}
+
+/// Where the values behind [`SecretRef`]s come from.
+pub trait Secrets: Send + Sync {
+    /// Reads a secret; called each time it is needed, so that a rotation needs no restart.
+    ///
+    /// # Errors
+    /// The reference leads nowhere.
+    fn read(&self, reference: &SecretRef) -> Result<SecretString, SecretError>;
+}
+
+/// Environment variables and files of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessSecrets;
+
+impl Secrets for ProcessSecrets {
+    fn read(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        match reference {
+            SecretRef::Env(name) => {
+                std::env::var(name).map(SecretString::from).map_err(|_| SecretError::Variable(name.clone()))
+            }
+            SecretRef::File(path) => std::fs::read_to_string(path)
+                .map(|text| SecretString::from(text.trim_end().to_owned()))
+                .map_err(|_| SecretError::File(path.clone())),
+        }
+    }
+}
+
+/// Settings of the brain. All have defaults that suit production.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Shortest time between a deletion request and the erasure; synthetic tenants are exempt.
+    pub deletion_grace: SignedDuration,
+    /// How long the name of a deleted tenant stays blocked.
+    pub slug_quarantine: SignedDuration,
+    /// How steps are retried.
+    pub retry: Retry,
+    /// How long a claim holds without renewal.
+    pub lease: Duration,
+    /// Workflows that one replica runs at a time.
+    pub workers: usize,
+    /// Pre-made spaces that are kept per cell and app.
+    pub pool: PoolWants,
+    /// Longest time between two looks of a controller, when no nudge comes.
+    pub tick: Duration,
+    /// Time between two drift sweeps.
+    pub sweep: Duration,
+}
+
+/// How many pre-made spaces are kept ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolWants {
+    /// Schemas per cell and app.
+    pub schema: usize,
+    /// Databases per cell and app.
+    pub database: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            deletion_grace: SignedDuration::from_hours(7 * 24),
+            slug_quarantine: SignedDuration::from_hours(90 * 24),
+            retry: Retry::default(),
+            lease: Duration::from_secs(2),
+            workers: 8,
+            pool: PoolWants { schema: 2, database: 1 },
+            tick: Duration::from_secs(1),
+            sweep: Duration::from_secs(30),
+        }
+    }
+}
+
+struct Inner {
+    store: Store,
+    dataplane: Dataplane,
+    clock: Arc<dyn Clock>,
+    secrets: Arc<dyn Secrets>,
+    options: Options,
+    replica: ReplicaId,
+    token_key: Zeroizing<[u8; 32]>,
+    nudge: watch::Sender<u64>,
+    changes: watch::Sender<u64>,
+}
+
+/// Everything that the brain needs of the world.
+#[derive(Clone)]
+pub struct Deps(Arc<Inner>);
+
+impl Deps {
+    /// Binds the hands together, with the machine's clock and the process's secrets.
+    #[must_use]
+    pub fn new(store: Store, dataplane: Dataplane, root: &RootKey, options: Options) -> Self {
+        Self::with_ports(store, dataplane, root, options, Arc::new(SystemClock), Arc::new(ProcessSecrets))
+    }
+
+    /// Binds the hands together with other ports.
+    #[must_use]
+    pub fn with_ports(
+        store: Store,
+        dataplane: Dataplane,
+        root: &RootKey,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        secrets: Arc<dyn Secrets>,
+    ) -> Self {
+        let replica = ReplicaId::from_uuid(uuid::Uuid::now_v7());
+        let (changes, _) = watch::channel(0);
+        let (nudge, _) = watch::channel(0);
+        let token_key = root.derive("api-token", &[]);
+        Self(Arc::new(Inner { store, dataplane, clock, secrets, options, replica, token_key, nudge, changes }))
+    }
+
+    /// Our own database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The tenants' databases.
+    #[must_use]
+    pub fn dataplane(&self) -> &Dataplane {
+        &self.0.dataplane
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// The key under which secrets of tokens are digested; derived, never stored.
+    pub(crate) fn token_key(&self) -> &[u8] {
+        self.0.token_key.as_slice()
+    }
+
+    /// This process.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaId {
+        self.0.replica
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Reads a secret.
+    ///
+    /// # Errors
+    /// The reference leads nowhere.
+    pub fn secret(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        self.0.secrets.read(reference)
+    }
+
+    /// Tells the controllers of this process to look now. A hint: losing it costs one tick.
+    pub fn nudge(&self) {
+        self.0.nudge.send_modify(|count| *count = count.wrapping_add(1));
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells only those who watch operations that something may have changed.
+    pub fn nudge_watchers(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// A counter of nudges. A waiter that marks it as seen before it looks cannot miss one that comes meanwhile.
+    #[must_use]
+    pub fn nudges(&self) -> watch::Receiver<u64> {
+        self.0.nudge.subscribe()
+    }
+
+    /// A counter that moves whenever something may have changed; for watchers of operations.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+}
+
+macro_rules! mint {
+    ($($name:ident -> $type:ident),*) => {
+        /// Mints time-ordered ids (UUID version 7).
+        pub mod mint {
+            $(
+                #[doc = concat!("A fresh [`", stringify!($type), "`](super::", stringify!($type), ").")]
+                #[must_use]
+                pub fn $name() -> super::$type {
+                    super::$type::from_uuid(uuid::Uuid::now_v7())
+                }
+            )*
+        }
+    };
+}
+
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, event -> EventId, request -> RequestId, token -> TokenId);

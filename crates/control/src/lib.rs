@@ -1,0 +1,31 @@
+//! The brain: use cases that judge and record, workflows that act, controllers that compare.
+//!
+//! Invariants: nothing is written without a permit and an audit entry; nothing happens to the world outside of a
+//! journaled step; no SQL and no HTTP type is known here; nothing sleeps outside of [`controllers::driver`] and
+//! [`engine::executor`]. Read [`tenants::edit`] for the shape of a use case, [`engine`] for how steps survive, and
+//! [`controllers::activation`] for how the two meet.
+
+pub mod audit;
+pub mod catalog;
+pub mod controllers;
+pub mod ctx;
+pub mod deps;
+pub mod engine;
+pub mod events;
+pub mod health;
+pub mod manifests;
+pub mod operations;
+pub mod refusal;
+pub mod runtime;
+pub mod tenants;
+pub mod tokens;
+pub mod view;
+pub mod workflows;
+
+pub use ctx::{Ctx, IdempotencyKey};
+pub use deps::{Deps, Options, PoolWants};
+pub use refusal::Refusal;
+pub use runtime::Runtime;
+/// Types of the hands that the doors hand through.
+pub use tenantry_dataplane::Finding;
+pub use tenantry_store::{AuditFilter, AuditRow, EventRow, Label, Page, Subject, TenantFilter};

@@ -1,0 +1,284 @@
+//! Apply: all documents of a request take effect as records in one commit, or none does. Controllers converge the
+//! world afterwards; the operation that is given back follows all tenants that were touched.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tenantry_domain::audit::Category;
+use tenantry_domain::cell::CellSpec;
+use tenantry_domain::code::FieldError;
+use tenantry_domain::event;
+use tenantry_domain::id::TenantId;
+use tenantry_domain::manifest::Manifest;
+use tenantry_domain::policy::Permit;
+use tenantry_domain::tenant::lifecycle::Phase;
+use tenantry_domain::tenant::{Slug, Spec, change};
+use tenantry_store::{CatalogKind, CatalogPut, Entry, NewOperation, TenantKey, TenantRow, WriteTx};
+
+use crate::catalog::manifest_word;
+use crate::ctx::Ctx;
+use crate::deps::{Deps, mint};
+use crate::manifests::catalog_part;
+use crate::refusal::Refusal;
+use crate::tenants::create::{check_first_state, new_tenant};
+use crate::tenants::edit::{self, Opened, created_audit, judged, keep_deletion, refuse_store, settle_record};
+use crate::tenants::refer;
+use crate::view::{Applied, AppliedObject, Outcome};
+
+/// Most documents of one request; larger sets are sent in parts.
+pub const MAX_DOCUMENTS: usize = 2_000;
+
+/// Applies manifests in dependency order, whatever order they come in.
+///
+/// # Errors
+/// See [`Refusal`]; nothing changed. Field paths begin with the document's place, `documents[3].spec.plan`.
+pub async fn apply(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Applied, Refusal> {
+    let permit = cx.permit_environment("manifests.apply")?;
+    check_set(manifests)?;
+    let mut tx = match edit::open(cx, deps, &permit).await? {
+        Opened::Replay(answer) => return edit::replayed(answer),
+        Opened::Fresh(tx) => tx,
+    };
+    let mut batch = Batch::default();
+    apply_catalog(cx, &permit, &mut tx, manifests, &mut batch.objects, &mut batch.entries).await?;
+    tenants(cx, deps, &permit, &mut tx, manifests, &mut batch).await?;
+    let operation = (!batch.targets.is_empty()).then(mint::operation);
+    let applied = Applied { operation, objects: batch.objects.into_values().collect() };
+    if batch.entries.is_empty() {
+        tx.rollback().await;
+        return Ok(applied);
+    }
+    if let Some(id) = operation {
+        tx.operations().create(&NewOperation {
+            id,
+            kind: "manifests.apply".to_owned(),
+            correlation_id: cx.correlation_id.clone(),
+            request: json!({ "documents": manifests.len() }),
+            targets: batch.targets,
+        });
+    }
+    edit::remember(cx, &mut tx, &applied, operation);
+    tx.commit(batch.entries).await.map_err(refuse_store)?;
+    deps.nudge();
+    Ok(applied)
+}
+
+/// Writes the catalog documents, those first that others refer to.
+pub(crate) async fn apply_catalog(
+    cx: &Ctx,
+    permit: &Permit,
+    tx: &mut WriteTx,
+    manifests: &[Manifest],
+    objects: &mut BTreeMap<usize, AppliedObject>,
+    entries: &mut Vec<Entry>,
+) -> Result<(), Refusal> {
+    for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell] {
+        for (place, manifest) in manifests.iter().enumerate() {
+            if let Some((found, name, spec)) = catalog_part(manifest)
+                && found == kind
+            {
+                let object = put(cx, permit, tx, manifest, (kind, &name, spec), entries).await;
+                objects.insert(place, object.map_err(|refusal| at(place, refusal))?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Batch {
+    objects: BTreeMap<usize, AppliedObject>,
+    entries: Vec<Entry>,
+    targets: Vec<(TenantId, i64)>,
+}
+
+fn name_of(manifest: &Manifest) -> (&'static str, String) {
+    match manifest {
+        Manifest::Tenant { slug, .. } => ("Tenant", slug.to_string()),
+        other => catalog_part(other).map_or(("", String::new()), |(kind, name, _)| (manifest_word(kind), name)),
+    }
+}
+
+pub(crate) fn check_set(manifests: &[Manifest]) -> Result<(), Refusal> {
+    if manifests.len() > MAX_DOCUMENTS {
+        let message = format!("at most {MAX_DOCUMENTS} documents in one request, this has {}", manifests.len());
+        return Err(Refusal::Fields(vec![FieldError::new("documents", message)]));
+    }
+    let mut seen = BTreeMap::new();
+    let mut doubled = Vec::new();
+    for (place, manifest) in manifests.iter().enumerate() {
+        if let Some(first) = seen.insert(name_of(manifest), place) {
+            let (kind, name) = name_of(manifest);
+            let message = format!("{kind} `{name}` is also document {first}; one document per object");
+            doubled.push(FieldError::new(format!("documents[{place}].metadata.name"), message));
+        }
+    }
+    if doubled.is_empty() { Ok(()) } else { Err(Refusal::Fields(doubled)) }
+}
+
+/// Says which document a refusal is about.
+pub(crate) fn at(place: usize, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Fields(fields) => Refusal::Fields(
+            fields
+                .into_iter()
+                .map(|field| FieldError::new(format!("documents[{place}].{}", field.field), field.message))
+                .collect(),
+        ),
+        Refusal::Reference { kind, name, field } => {
+            Refusal::Reference { kind, name, field: format!("documents[{place}].{field}") }
+        }
+        other => other,
+    }
+}
+
+async fn put(
+    cx: &Ctx,
+    permit: &Permit,
+    tx: &mut WriteTx,
+    manifest: &Manifest,
+    (kind, name, spec): (CatalogKind, &str, Value),
+    entries: &mut Vec<Entry>,
+) -> Result<AppliedObject, Refusal> {
+    let row = tx.catalog().lock(kind, name).await.map_err(refuse_store)?;
+    let object = |outcome, version| AppliedObject {
+        kind: manifest_word(kind).to_owned(),
+        name: name.to_owned(),
+        outcome,
+        version,
+        id: None,
+    };
+    if let Some(row) = &row
+        && row.spec == spec
+    {
+        return Ok(object(Outcome::Unchanged, row.version));
+    }
+    if let Manifest::Cell { spec, .. } = manifest {
+        check_cell(tx, spec).await?;
+    }
+    let old = row.as_ref().map(|row| row.spec.clone()).unwrap_or_default();
+    let put = CatalogPut {
+        kind,
+        name: name.to_owned(),
+        from_version: row.as_ref().map_or(0, |row| row.version),
+        spec: spec.clone(),
+        action: "manifests.apply".to_owned(),
+        correlation_id: cx.correlation_id.clone(),
+    };
+    let new = tx.catalog().put(&put).await.map_err(refuse_store)?;
+    let mut audit = cx.audit(permit, Category::Mutation, format!("{}/{name}", kind.as_str()));
+    audit.version = Some(new.version);
+    audit.changes = if row.is_some() { change::audited(&old, &spec) } else { json!({ "created": true }) };
+    let data = json!({ "kind": manifest_word(kind), "name": name, "version": new.version });
+    entries.push(Entry::environment(audit, vec![event::Draft::new(event::Type::CatalogUpdated, data)]));
+    Ok(object(if row.is_some() { Outcome::Changed } else { Outcome::Created }, new.version))
+}
+
+async fn check_cell(tx: &mut WriteTx, spec: &CellSpec) -> Result<(), Refusal> {
+    let region = tx.catalog().get(CatalogKind::Region, spec.region.as_str()).await.map_err(refuse_store)?;
+    match region {
+        Some(_) => Ok(()),
+        None => {
+            Err(Refusal::Reference { kind: "region", name: spec.region.to_string(), field: "spec.region".to_owned() })
+        }
+    }
+}
+
+async fn tenants(
+    cx: &Ctx,
+    deps: &Deps,
+    permit: &Permit,
+    tx: &mut WriteTx,
+    manifests: &[Manifest],
+    batch: &mut Batch,
+) -> Result<(), Refusal> {
+    let wanted: Vec<(usize, &Slug, &Spec)> = manifests
+        .iter()
+        .enumerate()
+        .filter_map(|(place, manifest)| match manifest {
+            Manifest::Tenant { slug, spec } => Some((place, slug, spec)),
+            _ => None,
+        })
+        .collect();
+    let mut rows = known(cx, deps, tx, &wanted).await?;
+    let mut fresh = Vec::new();
+    let mut refer = refer::Cache::default();
+    for (place, slug, spec) in wanted {
+        match rows.remove(slug.as_str()) {
+            None => {
+                check_first_state(spec).map_err(|refusal| at(place, refusal))?;
+                refer
+                    .check(cx, deps, tx, spec, spec.state == Phase::Active)
+                    .await
+                    .map_err(|refusal| at(place, refusal))?;
+                fresh.push((place, new_tenant(cx, slug.clone(), spec.clone())));
+            }
+            Some(row) => {
+                let changed =
+                    change_one(cx, deps, permit, tx, row, spec, batch).await.map_err(|refusal| at(place, refusal))?;
+                batch.objects.insert(place, changed);
+            }
+        }
+    }
+    let new: Vec<_> = fresh.iter().map(|(_, new)| new.clone()).collect();
+    if !new.is_empty() {
+        tx.tenants().create_many(&new).await.map_err(refuse_store)?;
+    }
+    for (place, new) in fresh {
+        let audit = created_audit(cx, permit, &new.slug, &new.spec);
+        let spec = &new.spec;
+        let data = json!({ "slug": new.slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids });
+        batch.entries.push(Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]));
+        batch.targets.push((new.id, 1));
+        let (kind, name) = ("Tenant".to_owned(), new.slug.to_string());
+        batch
+            .objects
+            .insert(place, AppliedObject { kind, name, outcome: Outcome::Created, version: 1, id: Some(new.id) });
+    }
+    Ok(())
+}
+
+/// Locks the tenants that exist already, in the order of their ids, so that two applies cannot wait for each other.
+async fn known(
+    cx: &Ctx,
+    deps: &Deps,
+    tx: &mut WriteTx,
+    wanted: &[(usize, &Slug, &Spec)],
+) -> Result<BTreeMap<String, TenantRow>, Refusal> {
+    let reader = deps.store().read(&cx.environment);
+    let slugs: Vec<Slug> = wanted.iter().map(|(_, slug, _)| (*slug).clone()).collect();
+    let ids = match slugs.as_slice() {
+        [one] => reader
+            .tenant(TenantKey::Slug(one.clone()))
+            .await
+            .map_err(refuse_store)?
+            .into_iter()
+            .map(|row| row.id)
+            .collect(),
+        many => reader.tenant_ids_by_slug(many).await.map_err(refuse_store)?,
+    };
+    let rows = tx.tenants().lock_many(&ids).await.map_err(refuse_store)?;
+    Ok(rows.into_iter().map(|row| (row.slug.to_string(), row)).collect())
+}
+
+async fn change_one(
+    cx: &Ctx,
+    deps: &Deps,
+    permit: &Permit,
+    tx: &mut WriteTx,
+    row: TenantRow,
+    spec: &Spec,
+    batch: &mut Batch,
+) -> Result<AppliedObject, Refusal> {
+    let spec = keep_deletion(&row, spec.clone());
+    let (kind, name, id) = ("Tenant".to_owned(), row.slug.to_string(), Some(row.id));
+    if spec == row.spec {
+        return Ok(AppliedObject { kind, name, outcome: Outcome::Unchanged, version: row.version, id });
+    }
+    let (change, entry) = judged(cx, deps, permit, tx, &row, spec).await?;
+    let changed = tx.tenants().apply(&change).await.map_err(refuse_store)?;
+    let changed = settle_record(tx, changed)?;
+    batch.entries.push(entry);
+    batch.targets.push((changed.id, changed.version));
+    Ok(AppliedObject { kind, name, outcome: Outcome::Changed, version: changed.version, id })
+}

@@ -1,0 +1,242 @@
+//! Every way in which a use case can say no, and the code, hint and fields that go with it.
+
+use tenantry_domain::app::Unfit;
+use tenantry_domain::code::{Code, FieldError};
+use tenantry_domain::id::OperationId;
+use tenantry_domain::placement::PlacementError;
+use tenantry_domain::policy::Denial;
+use tenantry_domain::tenant::lifecycle::TransitionError;
+use tenantry_domain::workflow::Kind;
+use tenantry_store::StoreError;
+
+/// Why a use case did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Policy says no.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The lifecycle graph has no such edge.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    /// Values that contradict each other or the registry.
+    #[error("{} field(s) are not valid", .0.len())]
+    Fields(Vec<FieldError>),
+    /// The manifest names something that is not there.
+    #[error("{kind} `{name}` does not exist in this environment")]
+    Reference {
+        /// The kind of thing.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The field that names it.
+        field: String,
+    },
+    /// No such tenant.
+    #[error("tenant `{0}` does not exist in this environment")]
+    NoTenant(String),
+    /// The tenant has no data anywhere.
+    #[error("tenant `{0}` has no place")]
+    NoPlace(String),
+    /// No such catalog object.
+    #[error("{kind} `{name}` does not exist in this environment")]
+    NoObject {
+        /// The kind of thing.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// No such environment.
+    #[error("the environment does not exist")]
+    NoEnvironment,
+    /// No such operation.
+    #[error("operation `{0}` does not exist")]
+    NoOperation(String),
+    /// No such version.
+    #[error("version {0} does not exist")]
+    NoVersion(i64),
+    /// The caller saw another version.
+    #[error("the current version is {current}")]
+    Stale {
+        /// The version that is current.
+        current: i64,
+    },
+    /// The caller named no version.
+    #[error("the change names no version")]
+    VersionRequired,
+    /// A living tenant has the slug, or one that the eye takes for it.
+    #[error("the name `{0}` is not available")]
+    SlugTaken(String),
+    /// Another tenant has the external id or alias.
+    #[error("`{0}` belongs to another tenant")]
+    ExternalIdTaken(String),
+    /// A workflow is at the tenant.
+    #[error("workflow `{kind}` is at work on the tenant")]
+    Busy {
+        /// What it does.
+        kind: Kind,
+        /// The operation to wait for, when one is known.
+        operation: Option<OperationId>,
+    },
+    /// The typed confirmation is not the slug.
+    #[error("`confirm` must be the tenant's slug")]
+    Confirmation,
+    /// Neither synthetic nor a removal request.
+    #[error("a tenant that is not synthetic is deleted only on a removal request")]
+    NoRemovalReason,
+    /// The grace asked for is shorter than the installation allows.
+    #[error("the grace period must be at least {minimum}")]
+    Grace {
+        /// The least allowed.
+        minimum: String,
+    },
+    /// No cell fits.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// The app and the level do not go together.
+    #[error("app `{app}` at level {level}: {unfit}")]
+    Unfit {
+        /// The app.
+        app: String,
+        /// The level.
+        level: String,
+        /// Why.
+        unfit: Unfit,
+    },
+    /// The change would move the tenant.
+    #[error("the change of `{field}` would move the tenant from {from} to {to}")]
+    Moves {
+        /// The field that changes.
+        field: &'static str,
+        /// What holds.
+        from: String,
+        /// What was asked for.
+        to: String,
+    },
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for a different request")]
+    KeyReused,
+    /// The first request with this key is still at work.
+    #[error("a request with this idempotency key is still running")]
+    KeyInFlight,
+    /// The operation cannot be cancelled any more.
+    #[error("the operation has passed its point of no return")]
+    NotCancellable,
+    /// The operation has ended.
+    #[error("the operation has ended")]
+    Ended,
+    /// Tenants or objects still need it.
+    #[error("{kind} `{name}` is used by {by}")]
+    InUse {
+        /// The kind of thing.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Who needs it.
+        by: String,
+    },
+    /// The page token does not belong to this query.
+    #[error("the page token does not belong to this query or has expired")]
+    Cursor,
+    /// The control database did not do what was asked.
+    #[error("the control database does not answer")]
+    Unavailable(#[source] StoreError),
+    /// COMMIT was sent and its answer lost.
+    #[error("the outcome of the request is not known")]
+    UnknownOutcome(#[source] StoreError),
+    /// The operating system gives no randomness.
+    #[error("no secure randomness is to be had")]
+    NoRandomness,
+    /// The text given as a token is none.
+    #[error("the text is not of the form ten_live_<id>_<secret>_<crc>")]
+    TokenForm,
+    /// A cell did not answer.
+    #[error("cell `{0}` does not answer")]
+    Cell(String),
+    /// A defect of ours.
+    #[error("an internal error")]
+    Internal(#[source] StoreError),
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Denied(_) => Code::PolicyDenied,
+            Self::Transition(_) => Code::IllegalTransition,
+            Self::Fields(_) => Code::InvalidManifest,
+            Self::Reference { .. } => Code::InvalidReference,
+            Self::NoTenant(_) | Self::NoPlace(_) => Code::TenantNotFound,
+            Self::NoObject { .. } => Code::ObjectNotFound,
+            Self::NoEnvironment => Code::EnvironmentNotFound,
+            Self::NoOperation(_) => Code::OperationNotFound,
+            Self::NoVersion(_) => Code::VersionNotFound,
+            Self::Stale { .. } => Code::StaleVersion,
+            Self::VersionRequired => Code::VersionRequired,
+            Self::SlugTaken(_) => Code::SlugTaken,
+            Self::ExternalIdTaken(_) => Code::ExternalIdTaken,
+            Self::Busy { .. } => Code::TransitionRunning,
+            Self::Confirmation => Code::ConfirmationMismatch,
+            Self::NoRemovalReason | Self::Grace { .. } => Code::DeletionRefused,
+            Self::Placement(_) => Code::NoCapacity,
+            Self::Unfit { .. } => Code::AppUnfit,
+            Self::Moves { .. } => Code::LevelChange,
+            Self::KeyReused => Code::KeyReused,
+            Self::KeyInFlight => Code::KeyInFlight,
+            Self::NotCancellable => Code::NotCancellable,
+            Self::Ended => Code::OperationEnded,
+            Self::InUse { .. } => Code::InUse,
+            Self::Cursor => Code::InvalidCursor,
+            Self::Unavailable(_) | Self::UnknownOutcome(_) => Code::DatabaseUnavailable,
+            Self::Cell(_) => Code::CellUnavailable,
+            Self::Internal(_) | Self::NoRandomness => Code::Internal,
+            Self::TokenForm => Code::InvalidParameter,
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Transition(error) => error.hint(),
+            Self::Placement(error) => error.hint(),
+            Self::Denied(denial) => denial.remedy.to_owned(),
+            Self::Stale { current } => {
+                format!(
+                    "Read the tenant again, repeat the change on version {current}, send `If-Match: \"v{current}\"`."
+                )
+            }
+            Self::Grace { minimum } => format!("Ask for {minimum} or longer, or leave the grace period out."),
+            Self::UnknownOutcome(_) => {
+                "Repeat the request with the same Idempotency-Key; it takes effect at most once.".to_owned()
+            }
+            other => other.code().hint().to_owned(),
+        }
+    }
+
+    /// The fields that are to blame.
+    #[must_use]
+    pub fn fields(&self) -> Vec<FieldError> {
+        match self {
+            Self::Fields(fields) => fields.clone(),
+            Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
+            Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
+            Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
+            Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
+            Self::ExternalIdTaken(_) => vec![FieldError::new("spec.externalIds", self)],
+            Self::Confirmation => vec![FieldError::new("confirm", self)],
+            Self::NoRemovalReason => vec![FieldError::new("reason", "say who asked for the removal")],
+            Self::Grace { .. } => vec![FieldError::new("grace", self)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The operation that stands in the way, if one does.
+    #[must_use]
+    pub const fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Busy { operation, .. } => *operation,
+            _ => None,
+        }
+    }
+}

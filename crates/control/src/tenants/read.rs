@@ -1,0 +1,299 @@
+//! Reading tenants: one, many, their past, their place, what they are entitled to.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tenantry_dataplane::{Cell, Finding, Route, Space};
+use tenantry_domain::diff::{FieldChange, diff};
+use tenantry_domain::id::TenantId;
+use tenantry_domain::page::PageSize;
+use tenantry_domain::placement::{self, Decision, Demand, Placement};
+use tenantry_domain::plan::{PlanSpec, entitlement};
+use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
+
+use crate::catalog::{self, CatalogError};
+use crate::ctx::Ctx;
+use crate::deps::Deps;
+use crate::refusal::Refusal;
+use crate::tenants::edit::{TenantRef, refuse_store, require};
+use crate::view::{Condition, Tenant, Version};
+use crate::workflows::site;
+
+/// A row as the doors see it.
+pub(crate) fn view(row: TenantRow) -> Tenant {
+    Tenant {
+        id: row.id,
+        environment: row.environment,
+        slug: row.slug,
+        version: row.version,
+        observed_version: row.observed_version,
+        requested: row.spec.state,
+        spec: row.spec,
+        state: row.state,
+        conditions: row.conditions.into_iter().map(condition).collect(),
+        failure: row.failure.map(|(_, cause)| cause),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        created_by: row.created_by,
+    }
+}
+
+fn condition(row: tenantry_store::Condition) -> Condition {
+    Condition {
+        kind: row.kind,
+        status: row.status == tenantry_store::ConditionStatus::True,
+        reason: row.reason,
+        message: row.message,
+        since: row.since,
+    }
+}
+
+pub(crate) fn version_view(row: VersionRow) -> Version {
+    Version {
+        version: row.version,
+        spec: serde_json::to_value(row.spec).unwrap_or_default(),
+        author: row.author,
+        action: row.action,
+        at: row.at,
+    }
+}
+
+/// One tenant.
+///
+/// # Errors
+/// There is none.
+pub async fn get(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Tenant, Refusal> {
+    cx.permit_environment("tenant.read")?;
+    require(cx, deps, tenant).await.map(view)
+}
+
+/// How a tenant is found without its id or slug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// By its id in another system.
+    External {
+        /// The system.
+        system: String,
+        /// The id there.
+        id: String,
+    },
+    /// By an id of an adopted system.
+    Alias(String),
+}
+
+/// One tenant by what others call it.
+///
+/// # Errors
+/// There is none.
+pub async fn find(cx: &Ctx, deps: &Deps, elsewhere: Elsewhere) -> Result<Tenant, Refusal> {
+    cx.permit_environment("tenant.read")?;
+    let (key, name) = match elsewhere {
+        Elsewhere::External { system, id } => {
+            let name = format!("{system}:{id}");
+            (TenantKey::External { system, id }, name)
+        }
+        Elsewhere::Alias(alias) => (TenantKey::Alias(alias.clone()), alias),
+    };
+    let row = deps.store().read(&cx.environment).tenant(key).await.map_err(refuse_store)?;
+    row.map(view).ok_or(Refusal::NoTenant(name))
+}
+
+/// The page that a caller asks for.
+pub(crate) fn request<'a>(cx: &Ctx, principal: &'a str, size: PageSize, token: Option<&'a str>) -> PageRequest<'a> {
+    PageRequest { principal, token, size, now: cx.now }
+}
+
+/// A page of tenants, in the order of their making.
+///
+/// # Errors
+/// The page token is of no use here.
+pub async fn list(
+    cx: &Ctx,
+    deps: &Deps,
+    filter: &TenantFilter,
+    size: PageSize,
+    token: Option<&str>,
+) -> Result<Page<Tenant>, Refusal> {
+    cx.permit_environment("tenant.read")?;
+    let principal = cx.actor.to_string();
+    let reader = deps.store().read(&cx.environment);
+    let page = reader.tenants(filter, &request(cx, &principal, size, token)).await.map_err(refuse_store)?;
+    Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
+}
+
+/// A page of a tenant's versions, newest first.
+///
+/// # Errors
+/// There is no such tenant, or the page token is of no use here.
+pub async fn versions(
+    cx: &Ctx,
+    deps: &Deps,
+    tenant: &TenantRef,
+    size: PageSize,
+    token: Option<&str>,
+) -> Result<Page<Version>, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let principal = cx.actor.to_string();
+    let reader = deps.store().read(&cx.environment);
+    let page = reader.versions(row.id, &request(cx, &principal, size, token)).await.map_err(refuse_store)?;
+    Ok(Page { items: page.items.into_iter().map(version_view).collect(), next: page.next })
+}
+
+/// One version.
+///
+/// # Errors
+/// There is none.
+pub async fn version(cx: &Ctx, deps: &Deps, tenant: &TenantRef, number: i64) -> Result<Version, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let version = deps.store().read(&cx.environment).version(row.id, number).await.map_err(refuse_store)?;
+    version.map(version_view).ok_or(Refusal::NoVersion(number))
+}
+
+/// What differs between two versions.
+///
+/// # Errors
+/// One of them does not exist.
+pub async fn compare(
+    cx: &Ctx,
+    deps: &Deps,
+    tenant: &TenantRef,
+    from: i64,
+    to: i64,
+) -> Result<Vec<FieldChange>, Refusal> {
+    let (a, b) = (version(cx, deps, tenant, from).await?, version(cx, deps, tenant, to).await?);
+    Ok(diff(&a.spec, &b.spec))
+}
+
+/// The version that was the newest at a moment.
+///
+/// # Errors
+/// The tenant did not exist then.
+pub async fn as_of(cx: &Ctx, deps: &Deps, tenant: &TenantRef, at: Timestamp) -> Result<Version, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let version = deps.store().read(&cx.environment).as_of(row.id, at).await.map_err(refuse_store)?;
+    version.map(version_view).ok_or(Refusal::NoVersion(0))
+}
+
+/// Where a tenant lives, and why there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementView {
+    /// The place; absent for a tenant without one.
+    pub placement: Option<Placement>,
+    /// What a decision would be now, with every cell's refusal or score; absent when no cell fits.
+    pub decision: Option<Decision>,
+    /// Why no cell fits; absent when one does.
+    pub refusal: Option<String>,
+    /// How to connect; absent for a tenant without a place. Holds no secret.
+    pub route: Option<RouteView>,
+}
+
+/// How to reach a tenant's data. Changes with the place's generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteView {
+    /// The placement's generation that the route belongs to.
+    pub generation: i64,
+    /// The server's host, or the folder of its socket.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// The schema of the tables.
+    pub schema: String,
+    /// The login.
+    pub role: String,
+}
+
+fn route_view(route: Route) -> RouteView {
+    let Route { epoch, host, port, database, schema, role, .. } = route;
+    RouteView { generation: epoch, host, port, database, schema, role }
+}
+
+/// Explains a tenant's place.
+///
+/// # Errors
+/// There is no such tenant, or its cell does not answer.
+pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<PlacementView, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let level = entitlements_of(cx, deps, &row).await?.isolation.value;
+    let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
+    let demand = Demand { isolation: level, residency: row.spec.residency.clone(), size: row.spec.business.size };
+    let (decision, refusal) = match placement::decide(&demand, &loads) {
+        Ok(decision) => (Some(decision), None),
+        Err(error) => (None, Some(format!("{error}: {}", error.hint()))),
+    };
+    let route = match &row.placement {
+        Some(place) => {
+            let away = |_| Refusal::Cell(place.cell.to_string());
+            let cell = site::cell(deps, &cx.environment, &place.cell).await.map_err(away)?;
+            let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+            Some(route_view(cell.route(&space).map_err(|_| Refusal::Cell(place.cell.to_string()))?))
+        }
+        None => None,
+    };
+    Ok(PlacementView { placement: row.placement, decision, refusal, route })
+}
+
+async fn entitlements_of(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<entitlement::Entitlements, Refusal> {
+    let plan =
+        catalog::spec::<PlanSpec>(deps.store(), &cx.environment, CatalogKind::Plan, row.spec.plan.as_str()).await;
+    let (_, plan) = plan.map_err(|error| match error {
+        CatalogError::Store(error) => refuse_store(error),
+        _ => Refusal::NoObject { kind: "plan".to_owned(), name: row.spec.plan.to_string() },
+    })?;
+    Ok(entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, cx.now))
+}
+
+/// A tenant's cell and place, for those who enter it: the demo, adapters, tests.
+///
+/// # Errors
+/// There is no such tenant, it has no place, or its cell cannot be opened.
+pub async fn space(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<(Arc<Cell>, Space), Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.enter", row.id)?;
+    let Some(place) = &row.placement else { return Err(Refusal::NoPlace(row.slug.to_string())) };
+    let away = |_| Refusal::Cell(place.cell.to_string());
+    let cell = site::cell(deps, &cx.environment, &place.cell).await.map_err(away)?;
+    let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+    Ok((cell, space))
+}
+
+/// What a tenant is entitled to now, each value with its origin.
+///
+/// # Errors
+/// There is no such tenant.
+pub async fn entitlements(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<entitlement::Entitlements, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    entitlements_of(cx, deps, &row).await
+}
+
+/// Looks at a tenant's place right now and says what deviates.
+///
+/// # Errors
+/// There is no such tenant, or its cell does not answer.
+pub async fn drift(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Vec<Finding>, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let Some(place) = &row.placement else { return Ok(Vec::new()) };
+    let away = |_| Refusal::Cell(place.cell.to_string());
+    let cell = site::cell(deps, &cx.environment, &place.cell).await.map_err(away)?;
+    let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+    let observed = cell.observe(&space).await.map_err(|_| Refusal::Cell(place.cell.to_string()))?;
+    Ok(observed.findings)
+}
+
+/// The id behind a reference.
+///
+/// # Errors
+/// There is no such tenant.
+pub async fn identify(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<TenantId, Refusal> {
+    Ok(require(cx, deps, tenant).await?.id)
+}

@@ -1,0 +1,70 @@
+//! Step `place`: choose a cell, count the tenant in, and the way back.
+
+use serde_json::{Value, json};
+use tenantry_domain::cell::CellLoad;
+use tenantry_domain::code::Code;
+use tenantry_domain::placement::{self, Demand, Placement};
+use tenantry_domain::plan::{PlanSpec, entitlement};
+use tenantry_domain::workflow::{Cause, StepName};
+use tenantry_domain::{app, audit, event};
+use tenantry_store::{CatalogKind, Entry, WriteTx};
+
+use crate::engine::{Call, Local};
+use crate::workflows::records::draft;
+use crate::workflows::{refused, store_cause};
+
+/// Decides under the lock of the cells' counters, so that parallel placements cannot overfill a cell.
+pub(super) async fn choose(call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
+    let row = tx.tenants().lock(call.tenant).await.map_err(store_cause)?;
+    let missing =
+        |kind: &str, name: &str| refused(Code::InvalidReference, format_args!("{kind} `{name}` does not exist"));
+    let plan = tx.catalog().get(CatalogKind::Plan, row.spec.plan.as_str()).await.map_err(store_cause)?;
+    let plan = plan.ok_or_else(|| missing("plan", row.spec.plan.as_str()))?;
+    let plan: PlanSpec = serde_json::from_value(plan.spec).map_err(|error| refused(Code::Internal, error))?;
+    let app = tx.catalog().get(CatalogKind::App, row.spec.app.as_str()).await.map_err(store_cause)?;
+    let app = app.ok_or_else(|| missing("app", row.spec.app.as_str()))?;
+    let app: app::Spec = serde_json::from_value(app.spec).map_err(|error| refused(Code::Internal, error))?;
+    let level = entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, call.now).isolation.value;
+    app.fits(level).map_err(|unfit| refused(Code::AppUnfit, unfit))?;
+    let loads: Vec<CellLoad> = tx.cells().loads().await.map_err(store_cause)?;
+    let demand = Demand { isolation: level, residency: row.spec.residency.clone(), size: row.spec.business.size };
+    let decision = placement::decide(&demand, &loads)
+        .map_err(|error| refused(Code::NoCapacity, format_args!("{error}: {}", error.hint())))?;
+    let capacity = loads.iter().find(|load| load.name == decision.cell).map_or(0, |load| load.spec.capacity.of(level));
+    tx.cells().take(&decision.cell, level, demand.size.weight(), capacity).await.map_err(store_cause)?;
+    let generation = row.placement_generation + 1;
+    let placement =
+        Placement { region: decision.region.clone(), cell: decision.cell.clone(), isolation: level, generation };
+    tx.tenants().set_placement(call.tenant, Some(&placement)).map_err(store_cause)?;
+    let mut audit = draft(call, "placement.decide", audit::Category::Transition, row.slug.as_str());
+    audit.changes =
+        json!({ "cell": placement.cell, "region": placement.region, "isolation": level, "generation": generation });
+    let data =
+        json!({ "cell": placement.cell, "region": placement.region, "isolation": level, "generation": generation });
+    let entry = Entry::tenant(call.tenant, audit, vec![event::Draft::new(event::Type::PlacementDecided, data)]);
+    let output = json!({ "placement": placement, "decision": decision, "weight": demand.size.weight() });
+    Ok(Local { output, entries: vec![entry] })
+}
+
+/// Gives the places back.
+pub(super) async fn release(call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
+    let row = tx.tenants().lock(call.tenant).await.map_err(store_cause)?;
+    let mut audit = draft(call, "placement.release", audit::Category::Transition, row.slug.as_str());
+    // Without an output the step never committed, so nothing was taken.
+    if let Some(output) = call.outputs.get(&StepName::Place) {
+        let placement: Placement = output
+            .get("placement")
+            .cloned()
+            .map(serde_json::from_value)
+            .transpose()
+            .ok()
+            .flatten()
+            .ok_or_else(|| refused(Code::Internal, "the journal holds no readable placement"))?;
+        let weight =
+            output.get("weight").and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+        tx.cells().release(&placement.cell, placement.isolation, weight).await.map_err(store_cause)?;
+        tx.tenants().set_placement(call.tenant, None).map_err(store_cause)?;
+        audit.changes = json!({ "cell": placement.cell, "isolation": placement.isolation });
+    }
+    Ok(Local { output: Value::Null, entries: vec![Entry::tenant(call.tenant, audit, Vec::new())] })
+}

@@ -1,0 +1,7 @@
+//! The brain on a real PostgreSQL: use cases, workflows and controllers together, without HTTP.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+mod lifecycle;
+mod manifests;
+mod world;

@@ -1,0 +1,119 @@
+-- Everything about the objects of some schemas that the guard judges or that makes up their structure, one fact a row.
+-- $1 schemas, $2 their owners, $3 their logins (same positions). Names of the schema and of its two roles do not appear,
+-- so that two schemas of the same structure give the same rows. Runs under search_path = pg_catalog.
+WITH place AS (
+    SELECT n.oid AS space, n.nspname AS label, n.nspowner, n.nspacl, o.oid AS own, l.oid AS login
+      FROM unnest($1::text[], $2::text[], $3::text[]) AS p(space, own, login)
+      JOIN pg_namespace n ON n.nspname = p.space
+      LEFT JOIN pg_roles o ON o.rolname = p.own
+      LEFT JOIN pg_roles l ON l.rolname = p.login
+), rel AS (
+    -- By way of the dependency: pg_class has no index that starts with the schema.
+    SELECT p.label, p.space, p.own, p.login, c.oid, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,
+           c.relforcerowsecurity, c.relowner, c.relacl, c.reloptions, c.relpartbound
+      FROM place p
+      JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_class'::regclass
+      JOIN pg_class c ON c.oid = i.objid
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+       AND NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+), fact(label, kind, tab, name, facts) AS (
+    SELECT label, 'N', '', '',
+           ARRAY[CASE nspowner WHEN own THEN '@own' ELSE pg_get_userbyid(nspowner)::text END,
+                 (SELECT string_agg(CASE a.grantee WHEN 0 THEN '@public' WHEN login THEN '@login'
+                                    ELSE pg_get_userbyid(a.grantee)::text END || ':' || a.privilege_type, E'\x1f'
+                                    ORDER BY a.grantee, a.privilege_type)
+                    FROM aclexplode(nspacl) a WHERE a.grantee <> nspowner)]
+      FROM place
+    UNION ALL
+    SELECT label, 'R', relname, '',
+           ARRAY[relkind::text, relpersistence::text, relrowsecurity::text, relforcerowsecurity::text,
+                 CASE relowner WHEN own THEN '@own' ELSE pg_get_userbyid(relowner)::text END,
+                 (SELECT string_agg(CASE a.grantee WHEN 0 THEN '@public' WHEN login THEN '@login'
+                                    ELSE pg_get_userbyid(a.grantee)::text END || ':' || a.privilege_type
+                                    || CASE WHEN a.is_grantable THEN '*' ELSE '' END, E'\x1f'
+                                    ORDER BY a.grantee, a.privilege_type)
+                    FROM aclexplode(relacl) a WHERE a.grantee <> relowner),
+                 array_to_string(reloptions, ','),
+                 CASE WHEN relkind IN ('v', 'm') THEN md5(replace(pg_get_viewdef(oid), label || '.', '')) END,
+                 CASE WHEN relkind = 'S' THEN EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                          AND d.objid = rel.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i')::text END,
+                 (SELECT string_agg(f.relname, ',' ORDER BY h.inhseqno) FROM pg_inherits h JOIN pg_class f ON f.oid = h.inhparent
+                   WHERE h.inhrelid = rel.oid),
+                 pg_get_expr(relpartbound, oid)]
+      FROM rel
+    UNION ALL
+    SELECT r.label, 'C', r.relname, a.attname,
+           ARRAY[replace(format_type(a.atttypid, a.atttypmod), r.label || '.', ''), a.attnotnull::text, a.attidentity::text,
+                 a.attgenerated::text, replace(pg_get_expr(d.adbin, d.adrelid), r.label || '.', ''),
+                 (SELECT string_agg(CASE g.grantee WHEN 0 THEN '@public' WHEN r.login THEN '@login'
+                                    ELSE pg_get_userbyid(g.grantee)::text END || ':' || g.privilege_type, E'\x1f'
+                                    ORDER BY g.grantee, g.privilege_type)
+                    FROM aclexplode(a.attacl) g WHERE g.grantee <> r.relowner),
+                 (a.atttypid = 'uuid'::regtype)::text]
+      FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE r.relkind <> 'S'
+    UNION ALL
+    SELECT r.label, 'K', r.relname, k.conname,
+           ARRAY[k.contype::text,
+                 (SELECT string_agg(a.attname, E'\x1f' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY AS u(att, n)
+                    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.att),
+                 CASE WHEN k.confrelid <> 0 THEN
+                     (SELECT CASE WHEN f.relnamespace = r.space THEN '' ELSE f.relnamespace::regnamespace || '.' END || f.relname
+                        FROM pg_class f WHERE f.oid = k.confrelid) END,
+                 (SELECT string_agg(a.attname, E'\x1f' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY AS u(att, n)
+                    JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.att),
+                 k.confupdtype::text || k.confdeltype::text || k.confmatchtype::text,
+                 k.condeferrable::text, k.convalidated::text,
+                 CASE WHEN k.contype = 'c' THEN replace(pg_get_expr(k.conbin, k.conrelid), r.label || '.', '') END]
+      FROM rel r JOIN pg_constraint k ON k.conrelid = r.oid
+     WHERE k.contype IN ('p', 'u', 'x', 'f', 'c')
+    UNION ALL
+    SELECT r.label, 'I', r.relname, c.relname,
+           ARRAY[i.indisunique::text,
+                 (SELECT string_agg(coalesce(a.attname, '()'), E'\x1f' ORDER BY u.n) FROM unnest(i.indkey) WITH ORDINALITY AS u(att, n)
+                    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.att AND u.att <> 0),
+                 i.indisvalid::text, i.indisexclusion::text, i.indnkeyatts::text, i.indclass::text || ':' || i.indoption::text,
+                 replace(pg_get_expr(i.indpred, i.indrelid), r.label || '.', ''),
+                 replace(pg_get_expr(i.indexprs, i.indrelid), r.label || '.', '')]
+      FROM rel r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
+    UNION ALL
+    SELECT r.label, 'P', r.relname, p.polname,
+           ARRAY[p.polpermissive::text, p.polcmd::text,
+                 (SELECT string_agg(CASE u.role WHEN 0 THEN '@public' WHEN r.login THEN '@login' WHEN r.own THEN '@own'
+                                    ELSE pg_get_userbyid(u.role)::text END, ',') FROM unnest(p.polroles) AS u(role)),
+                 pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]
+      FROM rel r JOIN pg_policy p ON p.polrelid = r.oid
+    UNION ALL
+    SELECT r.label, 'T', r.relname, t.tgname,
+           ARRAY[t.tgtype::text, t.tgenabled::text, replace(t.tgfoid::regprocedure::text, r.label || '.', '')]
+      FROM rel r JOIN pg_trigger t ON t.tgrelid = r.oid
+     WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT r.label, 'U', r.relname, w.rulename, ARRAY[w.ev_type::text, w.is_instead::text]
+      FROM rel r JOIN pg_rewrite w ON w.ev_class = r.oid
+     WHERE w.rulename <> '_RETURN'
+    UNION ALL
+    SELECT p.label, 'F', '', replace(f.oid::regprocedure::text, p.label || '.', ''),
+           ARRAY[f.prokind::text, f.prosecdef::text, f.proleakproof::text,
+                 CASE f.proowner WHEN p.own THEN '@own' ELSE pg_get_userbyid(f.proowner)::text END,
+                 (SELECT string_agg(CASE a.grantee WHEN 0 THEN '@public' WHEN p.login THEN '@login'
+                                    ELSE pg_get_userbyid(a.grantee)::text END || ':' || a.privilege_type, E'\x1f' ORDER BY a.grantee)
+                    FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a WHERE a.grantee <> f.proowner),
+                 md5(f.prosrc)]
+      FROM place p
+      JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_proc'::regclass
+      JOIN pg_proc f ON f.oid = i.objid
+     WHERE NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT p.label, 'E', '', t.typname,
+           ARRAY[t.typtype::text,
+                 (SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid)]
+      FROM place p
+      JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_type'::regclass
+      JOIN pg_type t ON t.oid = i.objid AND t.typtype IN ('e', 'd')
+     WHERE NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+)

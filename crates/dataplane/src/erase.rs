@@ -1,0 +1,204 @@
+//! Erasing a tenant: rows, schema or database, roles, and every trace in registry and ledger.
+//!
+//! Rows in shared tables are deleted inside the tenant's own context and as the tables' owner, so the same policies
+//! that keep tenants apart keep a mistake here from reaching a neighbour. What remains is a claim number under a hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantry_pg::{Ident, Pool, Sql};
+
+use crate::catalog::{Catalog, get};
+use crate::cell::Cell;
+use crate::error::DataError;
+use crate::isolation::{Registry, Site, remove};
+use crate::migrate::assume;
+use crate::roles::Removal;
+use crate::space::{Claim, Space};
+use crate::{claim, protect};
+
+/// Rows per transaction: long enough to be quick, short enough not to hold locks for long.
+const BATCH: i64 = 5_000;
+/// Deleting fires the app's own triggers, which may write rows of the tenant again.
+const PASSES: u32 = 5;
+
+impl Cell {
+    /// Removes everything of a tenant at this place, for good. Shut the gate before.
+    ///
+    /// # Errors
+    /// The claim is outdated, an object of the tenant's names is not ours, or its rows cannot be deleted.
+    pub async fn erase(&self, space: &Space, claim: &Claim) -> Result<(), DataError> {
+        if !self.has_home(&space.app).await? {
+            // Nothing of a tenant is anywhere without the home, which is made before the first of them.
+            return Ok(());
+        }
+        let site = Site::find(self, space, claim).await?;
+        let tx = self.home_pool(&site.names).begin().await?;
+        claim::hold(self, &tx, space.tenant, claim).await?;
+        tx.commit().await?;
+        let removal = Removal { ours: site.marks(), starts: site.marks() };
+        remove(&site, &removal, Registry::Forget).await
+    }
+}
+
+/// Deletes the tenant's rows in shared tables, children before parents.
+pub(crate) async fn rows(site: &Site<'_>, pool: &Pool) -> Result<(), DataError> {
+    let Some(key) = protect::key_of(&site.space.app.spec)? else { return Ok(()) };
+    let tx = pool.begin().await?;
+    let (catalog, _) = protect::inspect(&tx, &site.place, &site.space.app.spec).await?;
+    tx.commit().await?;
+    let groups = order(&catalog, &key);
+    for _ in 0..PASSES {
+        let mut deleted = 0;
+        for group in &groups {
+            deleted += delete(site, pool, group, &key).await?;
+        }
+        if deleted == 0 {
+            return Ok(());
+        }
+    }
+    Err(DataError::Busy { what: "the tenant's data, which something writes while it is erased," })
+}
+
+/// Deletes the rows of one table, or of several that refer to each other, in as many transactions as it takes.
+async fn delete(site: &Site<'_>, pool: &Pool, group: &Group, key: &Ident) -> Result<u64, DataError> {
+    let mut total = 0;
+    loop {
+        let tx = pool.begin().await?;
+        claim::hold(site.cell, &tx, site.space.tenant, site.claim).await?;
+        assume(&tx, site.space.tenant).await?;
+        // The app's triggers find their tables by the path that its own transactions have.
+        let act = "SELECT set_config('role', $1, true), set_config('search_path', $2, true), set_config('statement_timeout', '0', true)";
+        tx.execute(act, &[&site.place.owner.as_str(), &site.place.path()]).await?;
+        // Not even an empty statement where there is nothing to delete: the app's triggers would run for it.
+        let rows = tx.query_sql(&anything(site, group, key)?, &[]).await?;
+        if rows.first().map(|row| get(row, 0)).transpose()? != Some(true) {
+            tx.rollback().await?;
+            return Ok(total);
+        }
+        let sql = statement(site, group, key)?;
+        let rows = tx.query_sql(&sql, &[]).await?;
+        let deleted: i64 = rows.first().map(|row| get(row, 0)).transpose()?.unwrap_or_default();
+        tx.commit().await?;
+        total += deleted.unsigned_abs();
+        if group.at_once || deleted < BATCH {
+            return Ok(total);
+        }
+    }
+}
+
+/// Asks whether a group holds rows.
+fn anything(site: &Site<'_>, group: &Group, key: &Ident) -> Result<Sql, DataError> {
+    let mut questions = Vec::new();
+    for name in &group.tables {
+        let table = Sql::new("").ident(&site.place.schema).push(".").ident(&Ident::new(name)?);
+        let sql = Sql::new("EXISTS (SELECT FROM ").sql(&table).push(" WHERE ").ident(key);
+        questions.push(sql.push(" = (SELECT tenantry.current_tenant()))"));
+    }
+    Ok(Sql::new("SELECT ").join(&questions, " OR "))
+}
+
+/// One statement for a group: foreign keys are checked when all of it is done.
+fn statement(site: &Site<'_>, group: &Group, key: &Ident) -> Result<Sql, DataError> {
+    let mut deletes = Vec::new();
+    let mut counts = Vec::new();
+    for (index, name) in group.tables.iter().enumerate() {
+        let table = Sql::new("").ident(&site.place.schema).push(".").ident(&Ident::new(name)?);
+        let own = Sql::new("").ident(key).push(" = (SELECT tenantry.current_tenant())");
+        let number = i64::try_from(index).unwrap_or(0);
+        let mut sql = Sql::new("d").int(number).push(" AS (DELETE FROM ").sql(&table).push(" WHERE ").sql(&own);
+        if !group.at_once {
+            sql = sql.push(" AND ctid = ANY (ARRAY(SELECT ctid FROM ").sql(&table).push(" WHERE ").sql(&own);
+            sql = sql.push(" LIMIT ").int(BATCH).push("))");
+        }
+        deletes.push(sql.push(" RETURNING 1)"));
+        counts.push(Sql::new("(SELECT count(*) FROM d").int(number).push(")"));
+    }
+    Ok(Sql::new("WITH ").join(&deletes, ", ").push(" SELECT ").join(&counts, " + "))
+}
+
+/// Tables whose rows go together.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    tables: Vec<String>,
+    /// Rows refer to rows of the same group, so all of them go in one statement.
+    at_once: bool,
+}
+
+/// Tenant tables in an order in which their rows can go. Tables that cannot be ordered come together; partitions
+/// come with their parents.
+fn order(catalog: &Catalog, key: &Ident) -> Vec<Group> {
+    let tenant_tables: BTreeSet<&String> = catalog
+        .relations
+        .iter()
+        .filter(|(_, relation)| {
+            matches!(relation.kind, 'r' | 'p') && !relation.child && relation.columns.contains_key(key.as_str())
+        })
+        .map(|(name, _)| name)
+        .collect();
+    // Who must be empty before whom: referring tables before those referred to.
+    let mut referrers: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    for name in &tenant_tables {
+        for constraint in catalog.relations[*name].constraints.iter().filter(|constraint| constraint.kind == 'f') {
+            if let Some(target) = constraint.target.as_ref().filter(|target| tenant_tables.contains(target)) {
+                referrers.entry(target).or_default().insert(name);
+            }
+        }
+    }
+    let mut left = tenant_tables;
+    let mut groups = Vec::new();
+    while !left.is_empty() {
+        let free: Vec<&String> = left
+            .iter()
+            .copied()
+            .filter(|name| referrers.get(name).is_none_or(|by| by.iter().all(|by| !left.contains(by))))
+            .collect();
+        if free.is_empty() {
+            // Only cycles, and what they refer to, are left.
+            groups.push(Group { tables: left.iter().map(|name| (*name).clone()).collect(), at_once: true });
+            break;
+        }
+        for name in free {
+            left.remove(name);
+            groups.push(Group { tables: vec![name.clone()], at_once: false });
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Column, Constraint, Relation};
+
+    fn catalog(edges: &[(&str, &[&str])]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (name, targets) in edges {
+            let mut relation = Relation { kind: 'r', ..Relation::default() };
+            relation.columns.insert("tenant_id".into(), Column::default());
+            relation.constraints = targets
+                .iter()
+                .map(|target| Constraint {
+                    name: format!("{name}_{target}"),
+                    kind: 'f',
+                    columns: vec![],
+                    target: Some((*target).to_owned()),
+                    target_columns: vec![],
+                    validated: true,
+                })
+                .collect();
+            catalog.relations.insert((*name).to_owned(), relation);
+        }
+        catalog
+    }
+
+    #[test]
+    fn children_go_before_parents_and_cycles_together() {
+        let key = Ident::new("tenant_id").unwrap();
+        let group =
+            |tables: &[&str], at_once| Group { tables: tables.iter().map(|t| (*t).to_owned()).collect(), at_once };
+        let groups = order(&catalog(&[("a", &[]), ("b", &["a"]), ("c", &["b", "tenantry.tenant"])]), &key);
+        assert_eq!(groups, [group(&["c"], false), group(&["b"], false), group(&["a"], false)]);
+        let groups = order(&catalog(&[("a", &["b"]), ("b", &["a"]), ("c", &["a"]), ("self", &["self"])]), &key);
+        assert_eq!(groups, [group(&["c"], false), group(&["a", "b", "self"], true)]);
+    }
+}

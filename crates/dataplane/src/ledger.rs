@@ -1,0 +1,144 @@
+//! What was done to which place: applied files, versions, structures, things made in advance.
+//!
+//! Schema `ledger` in each database that we manage. It is written in the same transaction as the thing it speaks of.
+
+use std::collections::BTreeMap;
+
+use tenantry_domain::id::TenantId;
+use tenantry_domain::isolation::Isolation;
+use tenantry_pg::migrate::Migration;
+use tenantry_pg::{Ident, Pool, Session};
+
+use crate::catalog::{self, Catalog, get};
+use crate::error::DataError;
+use crate::names::Place;
+
+const FILES: &[Migration] = &[Migration { version: 1, name: "ledger", sql: include_str!("ledger.sql") }];
+
+/// Brings the ledger of a database up to date.
+pub(crate) async fn install(pool: &Pool) -> Result<(), DataError> {
+    tenantry_pg::migrate::run(pool, &Ident::new("ledger")?, FILES).await?;
+    Ok(())
+}
+
+/// What is known of a place.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Checksums by file.
+    pub applied: BTreeMap<String, Vec<u8>>,
+    /// The app's version that it was migrated to; absent before the first end.
+    pub version: Option<i64>,
+}
+
+pub(crate) async fn progress(session: &Session, place: &Place) -> Result<Progress, DataError> {
+    let name = place.schema.as_str();
+    let rows = session.query("SELECT name, checksum FROM ledger.applied WHERE place = $1", &[&name]).await?;
+    let applied = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect::<Result<_, DataError>>()?;
+    Ok(Progress { applied, version: version(session, place).await? })
+}
+
+/// The app's version that a place was migrated to.
+pub(crate) async fn version(session: &Session, place: &Place) -> Result<Option<i64>, DataError> {
+    let row = session.query_opt("SELECT version FROM ledger.place WHERE place = $1", &[&place.schema.as_str()]).await?;
+    row.as_ref().map(|row| get(row, 0)).transpose()
+}
+
+pub(crate) async fn applied(session: &Session, place: &Place, name: &str, checksum: &[u8]) -> Result<(), DataError> {
+    session
+        .execute(
+            "INSERT INTO ledger.applied (place, name, checksum) VALUES ($1, $2, $3)",
+            &[&place.schema.as_str(), &name, &checksum],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Remembers how a place was left. Without a version the recorded one stays.
+pub(crate) async fn left_as(
+    session: &Session,
+    place: &Place,
+    version: Option<i64>,
+    catalog: &Catalog,
+) -> Result<(), DataError> {
+    let fingerprint = catalog::fingerprint(session, catalog).await?;
+    session
+        .execute(
+            "INSERT INTO ledger.shape (fingerprint, lines) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&fingerprint, &catalog.lines],
+        )
+        .await?;
+    let name = place.schema.as_str();
+    match version {
+        Some(version) => {
+            let sql = "INSERT INTO ledger.place AS known (place, version, fingerprint) VALUES ($1, $2, $3)
+                ON CONFLICT (place) DO UPDATE SET version = greatest(known.version, EXCLUDED.version),
+                    fingerprint = EXCLUDED.fingerprint, protected_at = now()";
+            session.execute(sql, &[&name, &version, &fingerprint]).await?;
+        }
+        None => {
+            let sql = "UPDATE ledger.place SET fingerprint = $2, protected_at = now() WHERE place = $1";
+            session.execute(sql, &[&name, &fingerprint]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The recorded structure of a place, as lines.
+pub(crate) async fn shape(session: &Session, place: &Place) -> Result<Option<Vec<String>>, DataError> {
+    let sql = "SELECT s.lines FROM ledger.place p JOIN ledger.shape s USING (fingerprint) WHERE p.place = $1";
+    session.query_opt(sql, &[&place.schema.as_str()]).await?.as_ref().map(|row| get(row, 0)).transpose()
+}
+
+/// Recorded versions and fingerprints by place.
+pub(crate) async fn fingerprints(session: &Session) -> Result<BTreeMap<String, (i64, String)>, DataError> {
+    let rows = session.query("SELECT place, version, fingerprint FROM ledger.place", &[]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, (get(row, 1)?, get(row, 2)?)))).collect()
+}
+
+/// Follows a renamed schema.
+pub(crate) async fn renamed(session: &Session, from: &Ident, to: &Ident) -> Result<(), DataError> {
+    for sql in
+        ["UPDATE ledger.applied SET place = $2 WHERE place = $1", "UPDATE ledger.place SET place = $2 WHERE place = $1"]
+    {
+        session.execute(sql, &[&from.as_str(), &to.as_str()]).await?;
+    }
+    Ok(())
+}
+
+/// Forgets a place.
+pub(crate) async fn forget(session: &Session, schema: &Ident) -> Result<(), DataError> {
+    for sql in ["DELETE FROM ledger.applied WHERE place = $1", "DELETE FROM ledger.place WHERE place = $1"] {
+        session.execute(sql, &[&schema.as_str()]).await?;
+    }
+    Ok(())
+}
+
+/// Puts something on the shelf that a later tenant may take.
+pub(crate) async fn shelve(
+    session: &Session,
+    name: &Ident,
+    isolation: Isolation,
+    version: i64,
+) -> Result<(), DataError> {
+    session
+        .execute(
+            "INSERT INTO ledger.premade (name, isolation, version) VALUES ($1, $2, $3)",
+            &[&name.as_str(), &isolation.as_str(), &version],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Takes the newest thing off the shelf, if there is one. It is gone from there when the transaction commits.
+pub(crate) async fn unshelve(session: &Session, isolation: Isolation) -> Result<Option<Ident>, DataError> {
+    let sql = "DELETE FROM ledger.premade WHERE name = (SELECT name FROM ledger.premade WHERE isolation = $1
+               ORDER BY version DESC, made_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING name";
+    let row = session.query_opt(sql, &[&isolation.as_str()]).await?;
+    row.map(|row| Ok(Ident::new(get::<&str>(&row, 0)?)?)).transpose()
+}
+
+/// Whether the tenant's users were ever let in.
+pub(crate) async fn was_opened(session: &Session, tenant: TenantId) -> Result<bool, DataError> {
+    let sql = "SELECT EXISTS (SELECT FROM ledger.space WHERE tenant_id = $1 AND opened_at IS NOT NULL)";
+    get(&session.query_one(sql, &[&tenant.uuid()]).await?, 0)
+}

@@ -1,0 +1,84 @@
+-- The seal's parts that do not depend on its mode. Runs as one implicit transaction, any number of times.
+-- No function here trusts the caller's search_path: every name and operator is qualified.
+
+CREATE SCHEMA IF NOT EXISTS seal AUTHORIZATION tenantry_ctx;
+CREATE SCHEMA IF NOT EXISTS tenantry AUTHORIZATION tenantry_ctx;
+SET LOCAL ROLE tenantry_ctx;
+SET LOCAL search_path = pg_catalog, pg_temp;
+REVOKE ALL ON SCHEMA seal, tenantry FROM PUBLIC;
+-- Nothing in it is readable, and the owners of the app's tables name its function in their policies.
+GRANT USAGE ON SCHEMA tenantry TO PUBLIC;
+
+CREATE TABLE IF NOT EXISTS seal.key (
+    kid integer PRIMARY KEY,
+    k bytea NOT NULL CHECK (length(k) = 32)
+);
+
+-- The capability of an armed backend: currval() is kept per session, and no SQL but arm() can set it.
+CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.high AS bigint MINVALUE -9223372036854775808;
+CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.low AS bigint MINVALUE -9223372036854775808;
+
+CREATE TABLE IF NOT EXISTS tenantry.tenant (
+    tenant_id uuid PRIMARY KEY,
+    epoch bigint NOT NULL CHECK (epoch > 0),
+    -- p preparing, a open, s suspended, r archived
+    state "char" NOT NULL CHECK (state IN ('p', 'a', 's', 'r')),
+    path text NOT NULL,
+    fence bigint NOT NULL DEFAULT 0,
+    created_by text NOT NULL DEFAULT '',
+    -- The advisory lock that every open transaction of the tenant holds. Nobody can guess it, so nobody can hold
+    -- it against the tenant.
+    mark bigint NOT NULL DEFAULT hashtextextended(gen_random_uuid()::text, 0)
+);
+REVOKE ALL ON seal.key, seal.high, seal.low, tenantry.tenant FROM PUBLIC;
+
+-- Which backend this is. Where statistics of others may not be read, the server's own start stands in.
+CREATE OR REPLACE FUNCTION seal.hello(OUT pid integer, OUT started bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+DECLARE
+    v_started pg_catalog.timestamptz;
+BEGIN
+    pid := pg_catalog.pg_backend_pid();
+    SELECT pg_catalog.pg_stat_get_backend_start(i) INTO v_started FROM pg_catalog.pg_stat_get_backend_idset() i
+     WHERE pg_catalog.pg_stat_get_backend_pid(i) OPERATOR(pg_catalog.=) pid;
+    started := (EXTRACT(epoch FROM coalesce(v_started, pg_catalog.pg_postmaster_start_time()))
+        OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8;
+END
+$$;
+
+-- Proves that the caller knows the key, and leaves the capability in this session. Runs at each change of tenant,
+-- hence no helper functions and no SET clause.
+CREATE OR REPLACE FUNCTION seal.arm(p_kid integer, p_mac bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_key pg_catalog.bytea;
+    v_backend pg_catalog.bytea;
+    v_proof pg_catalog.bytea;
+    v_done pg_catalog.int8;
+BEGIN
+    SELECT key.k, pg_catalog.int4send(h.pid) OPERATOR(pg_catalog.||) pg_catalog.int8send(h.started)
+      INTO v_key, v_backend FROM seal.key, seal.hello() h WHERE key.kid OPERATOR(pg_catalog.=) p_kid;
+    v_proof := pg_catalog.sha256(v_key OPERATOR(pg_catalog.||) pg_catalog.sha256(v_key OPERATOR(pg_catalog.||)
+        'tenantry seal arm 1'::pg_catalog.bytea OPERATOR(pg_catalog.||) v_backend));
+    IF v_proof IS NULL OR p_mac IS NULL OR v_proof OPERATOR(pg_catalog.<>) p_mac THEN
+        RAISE EXCEPTION 'the seal refuses to be armed' USING ERRCODE = '28000';
+    END IF;
+    v_proof := pg_catalog.sha256(v_key OPERATOR(pg_catalog.||) pg_catalog.sha256(v_key OPERATOR(pg_catalog.||)
+        'tenantry seal capability 1'::pg_catalog.bytea OPERATOR(pg_catalog.||) v_backend));
+    v_done := pg_catalog.setval('seal.high', ('x' OPERATOR(pg_catalog.||)
+        pg_catalog.encode(pg_catalog.substr(v_proof, 1, 8), 'hex'))::pg_catalog.bit(64)::pg_catalog.int8);
+    v_done := pg_catalog.setval('seal.low', ('x' OPERATOR(pg_catalog.||)
+        pg_catalog.encode(pg_catalog.substr(v_proof, 9, 8), 'hex'))::pg_catalog.bit(64)::pg_catalog.int8);
+END
+$$;
+
+-- The open transactions of a tenant, as process ids, for whoever must end them.
+CREATE OR REPLACE FUNCTION seal.sessions(p_tenant uuid) RETURNS SETOF integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.pid FROM pg_locks l, tenantry.tenant t
+     WHERE t.tenant_id = p_tenant AND l.locktype = 'advisory' AND l.objsubid = 1
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND l.classid = ((t.mark >> 32) & 4294967295)::oid AND l.objid = (t.mark & 4294967295)::oid
+$$;
+
+REVOKE ALL ON FUNCTION seal.hello(), seal.arm(integer, bytea), seal.sessions(uuid) FROM PUBLIC;

@@ -1,0 +1,17 @@
+//! The drivers of the isolation levels: every verb, repeated, outdated, concurrent and interrupted.
+
+mod admin;
+mod bench;
+mod concurrent;
+mod drift;
+mod erase;
+mod exec;
+mod fence;
+mod foreign;
+mod gate;
+mod interrupted;
+mod lifecycle;
+mod migrate;
+mod premade;
+mod refused;
+mod timing;

@@ -1,0 +1,90 @@
+//! Regions and cells: the topology that placement chooses from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::isolation::Isolation;
+use crate::name::{CellName, RegionName};
+
+/// The desired state of a region: a label, described.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegionSpec {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// Whether a cell is common or one tenant's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellKind {
+    /// Takes any tenant.
+    #[default]
+    Pooled,
+    /// Takes tenants of level `cluster` only.
+    Dedicated,
+}
+
+/// Where a secret is found at run time; the value itself is never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretRef {
+    /// An environment variable of the control plane's process.
+    Env(String),
+    /// A file that the control plane's process can read.
+    File(String),
+}
+
+/// How many weighted places a cell has per level; absent means none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Capacity {
+    /// Places in shared tables.
+    pub shared: u32,
+    /// Places as schema.
+    pub schema: u32,
+    /// Places as database.
+    pub database: u32,
+}
+
+impl Capacity {
+    /// Places for a level. A dedicated cell has one place for its tenant, which is not counted here.
+    #[must_use]
+    pub const fn of(&self, level: Isolation) -> u32 {
+        match level {
+            Isolation::Shared => self.shared,
+            Isolation::Schema => self.schema,
+            Isolation::Database => self.database,
+            Isolation::Cluster => 0,
+        }
+    }
+}
+
+/// The desired state of a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CellSpec {
+    /// The region that it stands in.
+    pub region: RegionName,
+    /// Pooled or dedicated.
+    #[serde(default)]
+    pub kind: CellKind,
+    /// The administrative connection of its PostgreSQL server.
+    pub database: SecretRef,
+    /// Places per level.
+    pub capacity: Capacity,
+    /// A drained cell keeps its tenants and takes no new ones.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+/// A cell with its present load, as placement sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellLoad {
+    /// Its name.
+    pub name: CellName,
+    /// Its declared state.
+    pub spec: CellSpec,
+    /// Weighted places in use per level.
+    pub used: Capacity,
+}

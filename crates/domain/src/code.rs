@@ -1,0 +1,204 @@
+//! The registry of error codes: the one place where a number, a kind, a title and a hint are tied together.
+//!
+//! A code is a promise to callers: its number and kind never change once released. Each has a page
+//! `docs/errors/TEN-nnnn.md`; `cargo xtask tidy` compares the two lists.
+
+use std::fmt;
+
+/// What a caller can do about an error; decides HTTP status, exit code, retry and log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request can never succeed as it is.
+    Invalid,
+    /// No valid credential came with the request.
+    Unauthenticated,
+    /// The credential does not allow it.
+    Forbidden,
+    /// There is no such thing, or it is hidden from this caller.
+    NotFound,
+    /// The state of the thing rules it out; read it again and decide anew.
+    Conflict,
+    /// The version given is no longer (or was never) the current one.
+    Precondition,
+    /// The request needs a precondition (`If-Match`) and came without.
+    PreconditionRequired,
+    /// A hard quota or capacity is used up.
+    Quota,
+    /// Too many requests for now.
+    Throttled,
+    /// A dependency is away for now.
+    Unavailable,
+    /// A defect or a broken promise of ours.
+    Internal,
+    /// The body is larger than the server reads.
+    TooLarge,
+    /// The body's media type is not one the server reads.
+    Unsupported,
+    /// The route exists, the method does not.
+    Method,
+}
+
+impl Kind {
+    /// HTTP status (RFC 9110; 428 and 429 from RFC 6585).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Invalid => 422,
+            Self::Unauthenticated => 401,
+            Self::Forbidden | Self::Quota => 403,
+            Self::NotFound => 404,
+            Self::Method => 405,
+            Self::Conflict => 409,
+            Self::Precondition => 412,
+            Self::TooLarge => 413,
+            Self::Unsupported => 415,
+            Self::PreconditionRequired => 428,
+            Self::Throttled => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// Exit code of the command line.
+    #[must_use]
+    pub const fn exit(self) -> u8 {
+        match self {
+            Self::Invalid | Self::TooLarge | Self::Unsupported | Self::Method => 2,
+            Self::NotFound => 3,
+            Self::Unauthenticated | Self::Forbidden => 4,
+            Self::Conflict | Self::Precondition | Self::PreconditionRequired => 5,
+            Self::Quota | Self::Throttled => 6,
+            Self::Unavailable => 7,
+            Self::Internal => 70,
+        }
+    }
+
+    /// Whether the same request may succeed later without anyone changing anything.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable)
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $kind:ident, $title:literal, $hint:literal;)*) => {
+        /// A stable error code, shown as `TEN-0042`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the title in the table says it")]
+        pub enum Code { $($name),* }
+
+        impl Code {
+            /// Every code, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The number behind `TEN-`.
+            #[must_use]
+            pub const fn number(self) -> u16 {
+                match self { $(Self::$name => $number),* }
+            }
+
+            /// What a caller can do about it.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$name => Kind::$kind),* }
+            }
+
+            /// One line that never changes with the request.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),* }
+            }
+
+            /// What to do next when nothing more specific is known.
+            #[must_use]
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint),* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidManifest = 1, Invalid, "The manifest is not valid", "Correct the fields that `errors` names and send it again.";
+    MalformedDocument = 2, Invalid, "The document cannot be read", "Send well-formed YAML or JSON; the detail gives line and column.";
+    UnknownKind = 3, Invalid, "The manifest's kind or version is not known", "Use apiVersion `tenantry.dev/v1` and one of the kinds that the detail lists.";
+    InvalidReference = 4, Invalid, "The manifest names something that does not exist", "Apply the missing object first, or in the same request.";
+    TenantNotFound = 5, NotFound, "No such tenant", "List the tenants of the environment to find the name or id.";
+    ObjectNotFound = 6, NotFound, "No such object", "Check kind, name and environment.";
+    SlugTaken = 7, Conflict, "The name is taken", "Choose another name; names of deleted tenants stay blocked for a time.";
+    ExternalIdTaken = 8, Conflict, "The external id belongs to another tenant", "Look the other tenant up with `externalId=`.";
+    StaleVersion = 9, Precondition, "The version given is not the current one", "Read the object again, repeat the change on the new version, send its ETag.";
+    VersionRequired = 10, PreconditionRequired, "The request needs an If-Match header", "Send the ETag of the version that you read, or `*` to overwrite.";
+    IllegalTransition = 11, Conflict, "The tenant's state does not allow this", "The detail lists the actions that the state allows.";
+    TransitionRunning = 12, Conflict, "Another operation is running on the tenant", "Wait for the operation that the detail names, or cancel it.";
+    ConfirmationMismatch = 13, Invalid, "The confirmation does not match", "Repeat the tenant's slug as `confirm`.";
+    DeletionRefused = 14, Conflict, "The tenant may not be deleted", "Give a removal reason, or mark the tenant as synthetic.";
+    NoCapacity = 15, Quota, "No cell can take the tenant", "Add a cell or raise a capacity; `place --explain` names each refusal.";
+    AppUnfit = 16, Invalid, "The app cannot run at this isolation level", "Declare a tenant key, or bind a plan of a stricter level.";
+    LevelChange = 17, Conflict, "The change would move the tenant to another level, app or place", "Create the tenant on the other plan; moves are a separate operation.";
+    KeyReused = 18, Invalid, "The idempotency key was used for another request", "Use a fresh Idempotency-Key for each new request.";
+    KeyInFlight = 19, Conflict, "A request with this idempotency key is still running", "Repeat it in a moment; the first answer will be returned.";
+    KeyRequired = 20, Invalid, "The request needs an Idempotency-Key header", "Send a fresh random key of 16 to 128 characters.";
+    Unauthenticated = 21, Unauthenticated, "No valid credential", "Send `Authorization: Bearer <token>`.";
+    PolicyDenied = 22, Forbidden, "A policy refuses this action", "The detail names the rule.";
+    RouteNotFound = 23, NotFound, "No such route", "See /openapi.json for the routes.";
+    MethodNotAllowed = 24, Method, "The route does not know this method", "The Allow header lists the methods.";
+    BodyTooLarge = 25, TooLarge, "The body is too large", "Split the request; the detail gives the bound.";
+    MediaType = 26, Unsupported, "The media type is not supported", "Send application/json or application/yaml.";
+    InvalidParameter = 27, Invalid, "A parameter is not valid", "Correct the parameter that `errors` names.";
+    InvalidCursor = 28, Invalid, "The page token is not valid", "Start again without pageToken; tokens belong to one query and expire.";
+    DatabaseUnavailable = 29, Unavailable, "The control database does not answer", "Try again; the server is still alive.";
+    CellUnavailable = 30, Unavailable, "The cell does not answer", "The operation goes on by itself once the cell is back.";
+    Timeout = 31, Unavailable, "The request took too long", "Try again with the same Idempotency-Key.";
+    Internal = 32, Internal, "Something went wrong on our side", "Report the correlation id.";
+    OperationNotFound = 33, NotFound, "No such operation", "Operations are kept for 30 days.";
+    OperationEnded = 34, Conflict, "The operation has ended", "Read its result instead.";
+    NotCancellable = 35, Conflict, "The operation has passed its point of no return", "Let it finish, then undo it with the opposite action.";
+    InUse = 36, Conflict, "The object is still in use", "Remove or change what the detail names first.";
+    EnvironmentNotFound = 37, NotFound, "No such environment", "Check the environment's name.";
+    VersionNotFound = 38, NotFound, "No such version", "List the versions of the object.";
+    TooManyRequests = 39, Throttled, "Too many requests", "Wait as long as Retry-After says.";
+    Overloaded = 40, Unavailable, "The server is shedding load", "Wait as long as Retry-After says.";
+    AuditBroken = 41, Conflict, "The audit chain does not verify", "The detail names the first entry; keep the database as it is and investigate.";
+    MalformedRequest = 42, Invalid, "The request cannot be read", "The detail says what is malformed.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TEN-{:04}", self.number())
+    }
+}
+
+/// One complaint about one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldError {
+    /// Path from the document's root, `spec.contacts.billing[0].email`.
+    pub field: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+impl FieldError {
+    /// Builds a complaint.
+    pub fn new(field: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self { field: field.into(), message: message.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_texts_end_properly() {
+        let mut numbers: Vec<_> = Code::ALL.iter().map(|code| code.number()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(!code.title().ends_with('.'), "{code}");
+            assert!(code.hint().ends_with('.'), "{code}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The facts that the world may know: typed events of the outbox.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// The type of an event. Its payload's shape is versioned apart.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Type { $($(#[$doc])* #[serde(rename = $text)] $name),* }
+
+        impl Type {
+            /// All types.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The type's name, `noun.participle`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+        }
+    };
+}
+
+events! {
+    /// A record exists.
+    TenantCreated = "tenant.created";
+    /// Served for the first time.
+    TenantActivated = "tenant.activated";
+    /// Access taken away.
+    TenantSuspended = "tenant.suspended";
+    /// Served again after a suspension.
+    TenantResumed = "tenant.resumed";
+    /// Retired.
+    TenantArchived = "tenant.archived";
+    /// Served again after an archive.
+    TenantRestored = "tenant.restored";
+    /// Gone.
+    TenantDeleted = "tenant.deleted";
+    /// A new version of the desired state.
+    TenantUpdated = "tenant.updated";
+    /// A place was chosen.
+    PlacementDecided = "placement.decided";
+    /// Another plan was bound.
+    PlanChanged = "plan.changed";
+    /// A workflow began.
+    OperationStarted = "operation.started";
+    /// A step of a workflow is done.
+    OperationProgressed = "operation.progressed";
+    /// A workflow completed.
+    OperationCompleted = "operation.completed";
+    /// A workflow was unwound.
+    OperationFailed = "operation.failed";
+    /// A workflow needs a human.
+    OperationStuck = "operation.stuck";
+    /// The data plane deviates from the registry.
+    DriftDetected = "drift.detected";
+    /// The deviation was put right.
+    DriftRepaired = "drift.repaired";
+    /// A plan, region, cell or app changed.
+    CatalogUpdated = "catalog.updated";
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An event before it gets its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// What happened.
+    pub kind: Type,
+    /// The payload, without ids that the envelope carries.
+    pub data: serde_json::Value,
+}
+
+impl Draft {
+    /// An event with a payload.
+    #[must_use]
+    pub const fn new(kind: Type, data: serde_json::Value) -> Self {
+        Self { kind, data }
+    }
+}

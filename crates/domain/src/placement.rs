@@ -1,0 +1,265 @@
+//! Where a tenant lives, and why.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cell::{CellKind, CellLoad};
+use crate::isolation::Isolation;
+use crate::name::{CellName, RegionName};
+use crate::tenant::profile::{Residency, SizeClass};
+
+/// The place of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// The region; one of the allowed ones.
+    pub region: RegionName,
+    /// The cell.
+    pub cell: CellName,
+    /// The level.
+    pub isolation: Isolation,
+    /// Grows by one with each change of place; the fence of routes. Starts at 1.
+    pub generation: i64,
+}
+
+/// What is to be placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// The level that plan and overrides give.
+    pub isolation: Isolation,
+    /// Where the data may be.
+    pub residency: Residency,
+    /// How much room it takes.
+    pub size: SizeClass,
+}
+
+/// Why a cell was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Refusal {
+    /// Its region is not among the allowed ones.
+    Region {
+        /// The cell's region.
+        region: RegionName,
+    },
+    /// It takes no new tenants.
+    Draining,
+    /// A dedicated cell for a pooled level, or the reverse.
+    Kind,
+    /// Too few places left.
+    Full {
+        /// Places in use.
+        used: u32,
+        /// Places in all.
+        capacity: u32,
+        /// Places that the tenant takes.
+        needed: u32,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region { region } => write!(f, "its region {region} is not allowed"),
+            Self::Draining => f.write_str("it is draining"),
+            Self::Kind => f.write_str("it is of the wrong kind for the level"),
+            Self::Full { used, capacity, needed } => {
+                write!(f, "{used} of {capacity} places are in use and {needed} are needed")
+            }
+        }
+    }
+}
+
+/// One cell that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Its name.
+    pub cell: CellName,
+    /// Why it was refused; absent for those that fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// How well it fits, least is best; absent for those that do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+}
+
+/// Derived order is the policy: first the rank of the region among the tenant's choices, then the share of
+/// places in use (the emptier cell wins), then the name, so that equal inputs give equal answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Score {
+    /// 0 for the preferred region.
+    pub region_rank: usize,
+    /// Places in use after the placement, in thousandths of the capacity.
+    pub fill_permille: u32,
+    /// The tie-break.
+    pub name: CellName,
+}
+
+/// A decision with everything that was considered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// The chosen region.
+    pub region: RegionName,
+    /// The chosen cell.
+    pub cell: CellName,
+    /// The level.
+    pub isolation: Isolation,
+    /// Every cell of the environment with its refusal or score.
+    pub candidates: Vec<Candidate>,
+}
+
+/// No cell fits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no cell can take a tenant of level {isolation}")]
+pub struct PlacementError {
+    /// The wanted level.
+    pub isolation: Isolation,
+    /// Each cell with its refusal.
+    pub candidates: Vec<Candidate>,
+}
+
+impl PlacementError {
+    /// The refusals as one sentence, and what would help.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        if self.candidates.is_empty() {
+            return "The environment has no cell; apply a manifest of kind Cell.".to_owned();
+        }
+        let reasons: Vec<_> = self
+            .candidates
+            .iter()
+            .filter_map(|candidate| Some(format!("{}: {}", candidate.cell, candidate.refusal.as_ref()?)))
+            .collect();
+        format!("{}. Add a cell or raise a capacity.", reasons.join("; "))
+    }
+}
+
+/// Chooses a cell for a tenant.
+///
+/// # Errors
+/// Every cell's refusal, when none fits.
+pub fn decide(demand: &Demand, cells: &[CellLoad]) -> Result<Decision, PlacementError> {
+    let mut candidates: Vec<Candidate> = cells.iter().map(|cell| consider(demand, cell)).collect();
+    candidates.sort_by(|a, b| (a.score.is_none(), &a.score, &a.cell).cmp(&(b.score.is_none(), &b.score, &b.cell)));
+    let best = candidates.first().filter(|candidate| candidate.score.is_some());
+    let Some((best, load)) = best.and_then(|best| Some((best, cells.iter().find(|cell| cell.name == best.cell)?)))
+    else {
+        return Err(PlacementError { isolation: demand.isolation, candidates });
+    };
+    Ok(Decision { region: load.spec.region.clone(), cell: best.cell.clone(), isolation: demand.isolation, candidates })
+}
+
+fn consider(demand: &Demand, cell: &CellLoad) -> Candidate {
+    let refuse = |refusal| Candidate { cell: cell.name.clone(), refusal: Some(refusal), score: None };
+    let Some(region_rank) = demand.residency.in_order().position(|region| *region == cell.spec.region) else {
+        return refuse(Refusal::Region { region: cell.spec.region.clone() });
+    };
+    if !demand.residency.allows(&cell.spec.region) {
+        return refuse(Refusal::Region { region: cell.spec.region.clone() });
+    }
+    if cell.spec.draining {
+        return refuse(Refusal::Draining);
+    }
+    if (demand.isolation == Isolation::Cluster) != (cell.spec.kind == CellKind::Dedicated) {
+        return refuse(Refusal::Kind);
+    }
+    let (used, capacity, needed) =
+        (cell.used.of(demand.isolation), cell.spec.capacity.of(demand.isolation), demand.size.weight());
+    if used.saturating_add(needed) > capacity {
+        return refuse(Refusal::Full { used, capacity, needed });
+    }
+    let permille = u64::from(used + needed) * 1000 / u64::from(capacity.max(1));
+    let fill_permille = u32::try_from(permille).unwrap_or(u32::MAX);
+    let score = Score { region_rank, fill_permille, name: cell.name.clone() };
+    Candidate { cell: cell.name.clone(), refusal: None, score: Some(score) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cell::{Capacity, CellSpec, SecretRef};
+    use proptest::prelude::*;
+
+    pub(crate) fn placement() -> Placement {
+        Placement {
+            region: RegionName::parse("eu-west").unwrap(),
+            cell: CellName::parse("eu-west-1").unwrap(),
+            isolation: Isolation::Schema,
+            generation: 1,
+        }
+    }
+
+    fn cell(name: &str, region: &str, used: u32, capacity: u32, draining: bool) -> CellLoad {
+        let places = |n| Capacity { shared: n, schema: n, database: n };
+        CellLoad {
+            name: CellName::parse(name).unwrap(),
+            spec: CellSpec {
+                region: RegionName::parse(region).unwrap(),
+                kind: CellKind::Pooled,
+                database: SecretRef::Env("URL".into()),
+                capacity: places(capacity),
+                draining,
+            },
+            used: places(used),
+        }
+    }
+
+    fn demand(allowed: &[&str], preferred: Option<&str>) -> Demand {
+        let region = |text: &&str| RegionName::parse(text).unwrap();
+        Demand {
+            isolation: Isolation::Shared,
+            residency: Residency {
+                allowed_regions: allowed.iter().map(region).collect(),
+                preferred_region: preferred.as_ref().map(region),
+                flags: vec![],
+            },
+            size: SizeClass::Small,
+        }
+    }
+
+    #[test]
+    fn region_choice_beats_fill_and_refusals_are_named() {
+        let cells = [
+            cell("a", "us-east", 0, 10, false),
+            cell("b", "eu-west", 9, 10, false),
+            cell("c", "eu-west", 10, 10, false),
+            cell("d", "asia", 0, 10, false),
+            cell("e", "eu-west", 0, 10, true),
+        ];
+        let decision = decide(&demand(&["us-east", "eu-west"], Some("eu-west")), &cells).unwrap();
+        assert_eq!(decision.cell.as_str(), "b");
+        let refused =
+            |name: &str| decision.candidates.iter().find(|c| c.cell.as_str() == name).and_then(|c| c.refusal.clone());
+        assert_eq!(refused("c"), Some(Refusal::Full { used: 10, capacity: 10, needed: 1 }));
+        assert!(matches!(refused("d"), Some(Refusal::Region { .. })));
+        assert_eq!(refused("e"), Some(Refusal::Draining));
+        let error = decide(&demand(&["mars"], None), &cells).unwrap_err();
+        assert_eq!(error.candidates.len(), 5);
+        assert!(error.hint().contains("is not allowed"));
+    }
+
+    proptest! {
+        /// SCOPE-12: placement never leaves the allowed regions, whatever the topology.
+        #[test]
+        fn residency_is_never_broken(
+            cells in prop::collection::vec((0usize..4, 0u32..12, 0u32..12, any::<bool>()), 0..12),
+            allowed in prop::collection::vec(0usize..4, 1..4),
+        ) {
+            let regions = ["r0", "r1", "r2", "r3"];
+            let loads: Vec<_> = cells.iter().enumerate()
+                .map(|(i, (r, used, cap, drain))| cell(&format!("c{i}"), regions[*r], *used, *cap, *drain)).collect();
+            let allowed: Vec<_> = allowed.iter().map(|r| regions[*r]).collect();
+            let demand = demand(&allowed, None);
+            if let Ok(decision) = decide(&demand, &loads) {
+                prop_assert!(allowed.contains(&decision.region.as_str()));
+                let chosen = loads.iter().find(|c| c.name == decision.cell).unwrap();
+                prop_assert!(!chosen.spec.draining && chosen.used.shared < chosen.spec.capacity.shared);
+                prop_assert_eq!(decide(&demand, &loads).unwrap(), decision);
+            }
+        }
+    }
+}

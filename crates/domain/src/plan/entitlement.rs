@@ -1,0 +1,130 @@
+//! Plan plus overrides gives entitlements, each with its origin.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::isolation::Isolation;
+use crate::name::PlanCode;
+use crate::plan::PlanSpec;
+use crate::quantity::Quantity;
+use crate::tenant::spec::{Override, Overrides};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// The plan says so.
+    Plan,
+    /// An override of the tenant says so.
+    Override,
+}
+
+/// A value with its origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Derived<T> {
+    /// What holds.
+    pub value: T,
+    /// Why.
+    pub origin: Origin,
+    /// When it ends; absent means no end is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl<T> Derived<T> {
+    fn plan(value: T) -> Self {
+        Self { value, origin: Origin::Plan, until: None }
+    }
+}
+
+/// What a tenant gets at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entitlements {
+    /// The plan they come from.
+    pub plan: PlanCode,
+    /// The level.
+    pub isolation: Derived<Isolation>,
+    /// By name.
+    pub quotas: BTreeMap<String, Derived<Quantity>>,
+    /// By endpoint class.
+    pub rate_limits: BTreeMap<String, Derived<Quantity>>,
+    /// By name.
+    pub features: BTreeMap<String, Derived<serde_json::Value>>,
+}
+
+/// Derives what a tenant gets at `now`. An expired override counts as absent.
+#[must_use]
+pub fn derive(code: &PlanCode, plan: &PlanSpec, overrides: &Overrides, now: Timestamp) -> Entitlements {
+    Entitlements {
+        plan: code.clone(),
+        isolation: one(Some(&plan.isolation), overrides.isolation.as_ref(), now)
+            .unwrap_or_else(|| Derived::plan(plan.isolation)),
+        quotas: merge(&plan.quotas, &overrides.quotas, now),
+        rate_limits: merge(&plan.rate_limits, &overrides.rate_limits, now),
+        features: merge(&plan.features, &overrides.features, now),
+    }
+}
+
+impl Entitlements {
+    /// The bound on database connections, if the plan or an override sets one.
+    #[must_use]
+    pub fn connections(&self) -> Option<u32> {
+        let amount = self.quotas.get("connections")?.value.amount?;
+        Some(u32::try_from(amount).unwrap_or(u32::MAX))
+    }
+}
+
+fn one<T: Clone>(plan: Option<&T>, deviation: Option<&Override<T>>, now: Timestamp) -> Option<Derived<T>> {
+    match deviation.filter(|deviation| deviation.holds(now)) {
+        Some(held) => Some(Derived { value: held.value.clone(), origin: Origin::Override, until: held.until }),
+        None => plan.cloned().map(Derived::plan),
+    }
+}
+
+fn merge<T: Clone>(
+    plan: &BTreeMap<String, T>,
+    overrides: &BTreeMap<String, Override<T>>,
+    now: Timestamp,
+) -> BTreeMap<String, Derived<T>> {
+    let names = plan.keys().chain(overrides.keys());
+    names.filter_map(|name| Some((name.clone(), one(plan.get(name), overrides.get(name), now)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_holds_until_its_end_and_says_so() {
+        let plan = PlanSpec {
+            isolation: Isolation::Shared,
+            default: false,
+            quotas: BTreeMap::from([("users".into(), "100".parse().unwrap())]),
+            rate_limits: BTreeMap::new(),
+            features: BTreeMap::new(),
+            backup: crate::plan::Backup::default(),
+            slo: crate::plan::Slo::default(),
+            support: None,
+            archive_retention_days: 90,
+        };
+        let end: Timestamp = "2027-03-31T00:00:00Z".parse().unwrap();
+        let overrides = Overrides {
+            quotas: BTreeMap::from([(
+                "users".into(),
+                Override { value: "150".parse().unwrap(), reason: "pilot".into(), until: Some(end) },
+            )]),
+            ..Overrides::default()
+        };
+        let code = PlanCode::parse("standard").unwrap();
+        let before = derive(&code, &plan, &overrides, "2027-03-30T23:59:59Z".parse().unwrap());
+        assert_eq!(before.quotas["users"].value.amount, Some(150));
+        assert_eq!(before.quotas["users"].origin, Origin::Override);
+        let after = derive(&code, &plan, &overrides, end);
+        assert_eq!(after.quotas["users"].value.amount, Some(100));
+        assert_eq!(after.quotas["users"].origin, Origin::Plan);
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether the process lives, is ready, has started; its counters; and the OpenAPI document.
+
+use axum::Json;
+use axum::extract::State as With;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use tenantry_control::health;
+use tenantry_domain::code::Code;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::State;
+use crate::extract::Caller;
+use crate::problem::{Failure, Result};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        .routes(routes!(startupz))
+        .routes(routes!(metrics))
+        .routes(routes!(openapi))
+}
+
+/// A good sign.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `live`, `ready` or `started`.
+    #[schema(example = "ready")]
+    status: &'static str,
+}
+
+/// Whether the process lives
+///
+/// Looks at nothing outside of the process: a database that is away is no reason to restart it.
+#[utoipa::path(get, path = "/livez", tag = "health", operation_id = "live", security(()), responses((status = 200, description = "It lives.", body = Health)))]
+async fn livez() -> Json<Health> {
+    Json(Health { status: "live" })
+}
+
+/// Whether requests can be served
+///
+/// The control database answers, its clock and ours agree, and the process is not about to end.
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "ready", security(()), responses((status = 200, description = "They can.", body = Health)))]
+async fn readyz(With(state): With<State>) -> Result<Json<Health>> {
+    if state.is_draining() {
+        return Err(Failure::new(Code::Overloaded, "the process is about to end"));
+    }
+    look(&state).await?;
+    Ok(Json(Health { status: "ready" }))
+}
+
+/// Whether the process has been ready once
+#[utoipa::path(get, path = "/startupz", tag = "health", operation_id = "started", security(()), responses((status = 200, description = "It has.", body = Health)))]
+async fn startupz(With(state): With<State>) -> Result<Json<Health>> {
+    if !state.was_ready() {
+        look(&state).await?;
+    }
+    Ok(Json(Health { status: "started" }))
+}
+
+async fn look(state: &State) -> Result<()> {
+    let found = health::readiness(state.deps()).await;
+    if found.is_ready() {
+        state.mark_ready();
+        return Ok(());
+    }
+    let detail = if found.database {
+        "the clock of the control database differs from ours"
+    } else {
+        "the control database does not answer"
+    };
+    Err(Failure::new(Code::DatabaseUnavailable, detail))
+}
+
+/// Counters for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Counters in the text form of Prometheus.", body = String, content_type = "text/plain")))]
+async fn metrics(With(state): With<State>, _: Caller) -> Response {
+    let text = state.metrics().render() + &state.more_lines();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "openapi", security(()), responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json")))]
+async fn openapi(With(state): With<State>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], state.openapi().to_owned()).into_response()
+}

@@ -1,0 +1,104 @@
+//! The routes, one file per noun. A handler reads, calls one use case, shows the result.
+
+pub mod audit;
+pub mod catalog;
+pub mod events;
+pub mod health;
+pub mod history;
+pub mod insight;
+pub mod lifecycle;
+pub mod manifests;
+pub mod operations;
+pub mod tenants;
+
+mod answer;
+
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// `{environment}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct InEnvironment {
+    /// The partition of the registry.
+    #[param(example = "prod", max_length = 20, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    environment: String,
+}
+
+/// `{tenant}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfTenant {
+    /// The tenant's slug or id.
+    #[param(
+        example = "acme",
+        max_length = 40,
+        pattern = "^([a-z0-9]([a-z0-9-]*[a-z0-9])?|ten_[0-9a-hjkmnp-tv-z]{26})$"
+    )]
+    tenant: String,
+}
+
+/// `{name}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfName {
+    /// The object's name.
+    #[param(example = "standard", max_length = 50, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    name: String,
+}
+
+/// `{version}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfVersion {
+    /// The version's number.
+    #[param(example = 3, minimum = 1)]
+    version: i64,
+}
+
+/// `{operation}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfOperation {
+    /// The operation's id.
+    #[param(example = "op_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    operation: String,
+}
+
+/// The header that says which version a change builds on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "for the documentation; extractors read the header")]
+pub struct Precondition {
+    /// The ETag of the version that was read, or `*` to overwrite whatever is there.
+    #[serde(rename = "If-Match")]
+    #[param(example = "*", pattern = "^(\\*|\"v[0-9]{1,18}\")$")]
+    if_match: String,
+}
+
+/// The header that makes a request repeatable.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "for the documentation; extractors read the header")]
+pub struct OptionalKey {
+    /// A fresh random text per intended change; a repetition with the same key gets the first answer, for seven days.
+    #[serde(rename = "Idempotency-Key")]
+    #[param(nullable = false, min_length = 16, max_length = 130, pattern = "^([!#-~]{16,128}|\"[!#-~]{16,128}\")$")]
+    idempotency_key: Option<String>,
+}
+
+/// The same, where it must be given.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "for the documentation; extractors read the header")]
+pub struct RequiredKey {
+    /// A fresh random text per intended change; a repetition with the same key gets the first answer, for seven days.
+    #[serde(rename = "Idempotency-Key")]
+    #[param(min_length = 16, max_length = 130, pattern = "^([!#-~]{16,128}|\"[!#-~]{16,128}\")$")]
+    idempotency_key: String,
+}

@@ -1,0 +1,297 @@
+//! Long work: reading it, following it, steering it.
+//!
+//! An operation's id is enough to find it, whatever its environment; who may not see the environment finds nothing.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use axum::Json;
+use axum::extract::State as With;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{Stream, unfold};
+use serde::Deserialize;
+use tenantry_api::v1::Page;
+use tenantry_api::v1::operation::Operation;
+use tenantry_control::tenants::read::identify;
+use tenantry_control::{Ctx, Refusal, operations, view};
+use tenantry_domain::code::Code;
+use tenantry_domain::id::OperationId;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::history::Nothing;
+use super::{InEnvironment, OfOperation, OfTenant, answer};
+use crate::State;
+use crate::convert;
+use crate::extract::{Call, Caller, NoBody, OperationPath, PageParams, Params, TenantPath, WaitParams};
+use crate::problem::{Failure, Result};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(of_tenant))
+        .routes(routes!(get_in))
+        .routes(routes!(get))
+        .routes(routes!(watch))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+}
+
+/// Which operations.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Only those that stand like this. Pages may then hold fewer items than asked for.
+    #[param(schema_with = tenantry_api::v1::words::progress)]
+    status: Option<String>,
+    /// Items per page, 1 to 200; 50 unless given.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200)]
+    page_size: Option<String>,
+    /// `nextPageToken` of the page before.
+    page_token: Option<String>,
+}
+
+/// List an environment's operations
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/environments/{environment}/operations", tag = "operations", operation_id = "listOperations",
+    params(InEnvironment, ListParams),
+    responses((status = 200, description = "A page of operations.", body = Page<Operation>)),
+)]
+async fn list(
+    With(state): With<State>,
+    call: Call,
+    Params(params): Params<ListParams>,
+) -> Result<Json<Page<Operation>>> {
+    const KNOWN: [&str; 5] = ["waiting", "running", "completed", "failed", "stuck"];
+    if params.status.as_deref().is_some_and(|status| !KNOWN.contains(&status)) {
+        return Err(Failure::field(
+            Code::InvalidParameter,
+            "status",
+            format_args!("must be one of {}", KNOWN.join(", ")),
+        ));
+    }
+    let size = crate::extract::page_size(params.page_size.as_deref())?;
+    let page = operations::list(&call.read(), state.deps(), None, size, params.page_token.as_deref()).await?;
+    let mut page = convert::page(page, |view| convert::operation::operation(&view));
+    if let Some(status) = &params.status {
+        page.items.retain(|operation| operation.status == *status);
+    }
+    Ok(Json(page))
+}
+
+/// List a tenant's operations
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/environments/{environment}/tenants/{tenant}/operations", tag = "operations", operation_id = "listTenantOperations",
+    params(InEnvironment, OfTenant, PageParams),
+    responses((status = 200, description = "A page of operations.", body = Page<Operation>)),
+)]
+async fn of_tenant(
+    With(state): With<State>,
+    call: Call,
+    TenantPath(tenant): TenantPath,
+    Params(page): Params<PageParams>,
+) -> Result<Json<Page<Operation>>> {
+    let (size, cx) = (page.size()?, call.read());
+    let tenant = identify(&cx, state.deps(), &tenant).await?;
+    let found = operations::list(&cx, state.deps(), Some(tenant), size, page.page_token.as_deref()).await?;
+    Ok(Json(convert::page(found, |view| convert::operation::operation(&view))))
+}
+
+async fn shown(state: &State, cx: &Ctx, id: OperationId, wait: Option<Duration>) -> Result<Json<Operation>> {
+    if let Some(wait) = wait {
+        answer::settle(state, cx, id, wait).await?;
+    }
+    let view = operations::get(cx, state.deps(), id).await?;
+    Ok(Json(convert::operation::operation(&view)))
+}
+
+/// Read an operation of an environment
+#[utoipa::path(
+    get, path = "/v1/environments/{environment}/operations/{operation}", tag = "operations", operation_id = "getEnvironmentOperation",
+    params(InEnvironment, OfOperation, WaitParams),
+    responses((status = 200, description = "The operation.", body = Operation)),
+)]
+async fn get_in(
+    With(state): With<State>,
+    call: Call,
+    OperationPath(id): OperationPath,
+    Params(wait): Params<WaitParams>,
+) -> Result<Json<Operation>> {
+    let wait = wait.span()?;
+    shown(&state, &call.read(), id, wait).await
+}
+
+/// Read an operation
+///
+/// With `wait`, not before it ended or the time is over.
+#[utoipa::path(
+    get, path = "/v1/operations/{operation}", tag = "operations", operation_id = "getOperation",
+    params(OfOperation, WaitParams),
+    responses((status = 200, description = "The operation.", body = Operation)),
+)]
+async fn get(
+    With(state): With<State>,
+    caller: Caller,
+    OperationPath(id): OperationPath,
+    Params(wait): Params<WaitParams>,
+) -> Result<Json<Operation>> {
+    let wait = wait.span()?;
+    let (cx, _) = find(&state, &caller, id).await?;
+    shown(&state, &cx, id, wait).await
+}
+
+/// Looks for an operation in the environments that the caller reaches.
+async fn find(state: &State, caller: &Caller, id: OperationId) -> Result<(Ctx, view::Operation)> {
+    let reached = match &caller.bearer.environment {
+        Some(only) => vec![only.clone()],
+        None => state.environments().await?,
+    };
+    for environment in reached {
+        let cx = caller.enter(state, environment).await?;
+        match operations::get(&cx, state.deps(), id).await {
+            Ok(found) => return Ok((cx, found)),
+            Err(Refusal::NoOperation(_)) => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    Err(Refusal::NoOperation(id.to_string()).into())
+}
+
+/// Stop an operation and undo it
+#[utoipa::path(
+    post, path = "/v1/operations/{operation}/@cancel", tag = "operations", operation_id = "cancelOperation",
+    params(OfOperation),
+    responses((status = 200, description = "It is turning round.", body = Operation)),
+)]
+async fn cancel(
+    With(state): With<State>,
+    caller: Caller,
+    OperationPath(id): OperationPath,
+    _: Params<Nothing>,
+    _: NoBody,
+) -> Result<Json<Operation>> {
+    let (cx, _) = find(&state, &caller, id).await?;
+    let view = operations::cancel(&cx, state.deps(), id).await?;
+    Ok(Json(convert::operation::operation(&view)))
+}
+
+/// Let a stuck operation try again
+#[utoipa::path(
+    post, path = "/v1/operations/{operation}/@retry", tag = "operations", operation_id = "retryOperation",
+    params(OfOperation),
+    responses((status = 200, description = "It goes on.", body = Operation)),
+)]
+async fn retry(
+    With(state): With<State>,
+    caller: Caller,
+    OperationPath(id): OperationPath,
+    _: Params<Nothing>,
+    _: NoBody,
+) -> Result<Json<Operation>> {
+    let (cx, _) = find(&state, &caller, id).await?;
+    let view = operations::retry(&cx, state.deps(), id).await?;
+    Ok(Json(convert::operation::operation(&view)))
+}
+
+/// Follow an operation
+///
+/// Server-sent events: the present state first, then each change, until it ended. `Last-Event-ID` skips a state that
+/// was seen already.
+#[utoipa::path(
+    get, path = "/v1/operations/{operation}/events", tag = "operations", operation_id = "watchOperation",
+    params(OfOperation),
+    responses((status = 200, description = "Events named `operation`, each with an operation as data.", body = String, content_type = "text/event-stream")),
+)]
+async fn watch(
+    With(state): With<State>,
+    caller: Caller,
+    OperationPath(id): OperationPath,
+    headers: HeaderMap,
+    _: Params<Nothing>,
+) -> Result<Response> {
+    let (cx, _) = find(&state, &caller, id).await?;
+    let place = state.doors().stream().ok_or_else(|| Failure::new(Code::Overloaded, "too many streams are open"))?;
+    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let changes = state.deps().changes();
+    let following = Following { state: Counted::new(state), cx, id, seen, changes, has_ended: false, _place: place };
+    let stream = Sse::new(states(following)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    // Proxies that gather answers would keep the states to themselves.
+    Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], stream).into_response())
+}
+
+/// Counts a stream as long as it is open.
+struct Counted(State);
+
+impl Counted {
+    fn new(state: State) -> Self {
+        state.metrics().stream(1);
+        Self(state)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics().stream(-1);
+    }
+}
+
+struct Following {
+    state: Counted,
+    cx: Ctx,
+    id: OperationId,
+    seen: Option<String>,
+    changes: tokio::sync::watch::Receiver<u64>,
+    has_ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+fn states(following: Following) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
+    unfold(following, |mut following| async move {
+        let event = following.next().await?;
+        Some((Ok(event), following))
+    })
+}
+
+impl Following {
+    /// The next state that differs from the one that was seen last; nothing behind the last one, when the process
+    /// ends, or when the database is away: the client comes back.
+    async fn next(&mut self) -> Option<Event> {
+        let draining = self.state.0.draining();
+        loop {
+            if self.has_ended || draining.is_cancelled() {
+                return None;
+            }
+            let view = operations::get(&self.cx, self.state.0.deps(), self.id).await.ok()?;
+            self.has_ended = view.status.is_final();
+            let data = serde_json::to_string(&convert::operation::operation(&view)).ok()?;
+            let name = fingerprint(&data);
+            // The last state is told in any case, so that nobody waits for an end that has passed.
+            if self.seen.as_ref() != Some(&name) || self.has_ended {
+                self.seen = Some(name.clone());
+                return Some(Event::default().event("operation").id(name).data(data));
+            }
+            tokio::select! {
+                _ = self.changes.changed() => tokio::time::sleep(Duration::from_millis(10)).await,
+                () = tokio::time::sleep(answer::LOOK) => {}
+                () = draining.cancelled() => return None,
+            }
+        }
+    }
+}
+
+/// A state's name: the same state has the same name in every process.
+fn fingerprint(data: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, data.as_bytes());
+    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,34 @@
+//! Events in the CloudEvents envelope, and findings.
+
+use tenantry_api::v1::event::{Drift, Event, Finding};
+use tenantry_control::EventRow;
+
+/// An event.
+#[must_use]
+pub fn event(row: EventRow) -> Event {
+    Event {
+        specversion: "1.0".to_owned(),
+        id: row.id.to_string(),
+        kind: row.kind.as_str().to_owned(),
+        source: format!("/v1/environments/{}", row.environment),
+        subject: row.subject.tenant().map(|id| id.to_string()),
+        time: row.at,
+        tenantryenvironment: row.environment.to_string(),
+        sequence: row.sequence,
+        version: row.version,
+        correlationid: Some(row.correlation_id).filter(|id| !id.is_empty()),
+        data: row.data,
+    }
+}
+
+/// What deviates.
+#[must_use]
+pub fn drift(findings: Vec<tenantry_control::Finding>) -> Drift {
+    let finding = |finding: tenantry_control::Finding| Finding {
+        kind: finding.kind.as_str().to_owned(),
+        object: finding.object,
+        repairable: finding.repairable,
+        detail: finding.detail,
+    };
+    Drift { findings: findings.into_iter().map(finding).collect() }
+}

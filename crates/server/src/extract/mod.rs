@@ -1,0 +1,13 @@
+//! What a handler reads: who calls, path, parameters, headers, body. Each refuses with a problem that names the part.
+
+mod body;
+mod call;
+mod params;
+mod path;
+mod precondition;
+
+pub use body::{JsonBody, Manifests, NoBody, PatchBody};
+pub use call::{Call, Caller};
+pub use params::{PageParams, Params, WaitParams, page_size, wait};
+pub use path::{NamePath, OperationPath, TenantPath, VersionPath, path_value};
+pub use precondition::IfMatch;

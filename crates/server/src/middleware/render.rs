@@ -1,0 +1,34 @@
+//! Problems written out, with the request's chain; also those that the framework answers by itself.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::middleware::Next;
+use axum::response::Response;
+use tenantry_api::problem::MEDIA_TYPE;
+
+use super::ids::{Ids, Route};
+use crate::problem::{Failure, of_status};
+
+/// Turns every answer that is an error into a problem document.
+pub async fn problems(request: Request, next: Next) -> Response {
+    let correlation = request.extensions().get::<Ids>().map(|ids| ids.correlation.clone());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let is_routed = response.extensions().get::<Route>().is_some();
+    let failure = response.extensions_mut().remove::<Failure>().unwrap_or_else(|| of_status(status, is_routed));
+    let mut problem = *failure.problem;
+    problem.correlation_id = correlation;
+    *response.status_mut() = axum::http::StatusCode::from_u16(problem.status).unwrap_or(status);
+    // Our shape holds nothing that JSON cannot say.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    headers.remove(CONTENT_LENGTH);
+    *response.body_mut() = Body::from(body);
+    response
+}

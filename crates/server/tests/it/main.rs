@@ -1,0 +1,20 @@
+//! The door from outside, over TCP, on a real PostgreSQL.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test says what it expects by stopping"
+)]
+
+mod bad;
+mod bearer;
+mod bounds;
+mod drain;
+mod flow;
+mod idempotency;
+mod openapi;
+mod operations;
+mod read;
+mod world;

@@ -1,0 +1,307 @@
+//! Plans, regions, cells and apps: versioned documents by kind and name.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+use tenantry_domain::Timestamp;
+use tenantry_pg::{Json, Row};
+use uuid::Uuid;
+
+use crate::chain::event_id;
+use crate::columns::{get, json, parse};
+use crate::line::Statement;
+use crate::{Reader, StoreError, WriteTx};
+
+/// What a document of the catalog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CatalogKind {
+    /// A plan.
+    Plan,
+    /// A region.
+    Region,
+    /// A cell.
+    Cell,
+    /// An app.
+    App,
+}
+
+impl CatalogKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Plan, Self::Region, Self::Cell, Self::App];
+
+    /// The word in columns and audit targets.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Region => "region",
+            Self::Cell => "cell",
+            Self::App => "app",
+        }
+    }
+}
+
+/// The text is none of the kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a kind of the catalog")]
+pub struct UnknownKind;
+
+impl FromStr for CatalogKind {
+    type Err = UnknownKind;
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+    }
+}
+
+/// A document of the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogRow {
+    /// What it is.
+    pub kind: CatalogKind,
+    /// Its name.
+    pub name: String,
+    /// Its id; another one when it is made again after a removal.
+    pub id: Uuid,
+    /// Its newest version.
+    pub version: i64,
+    /// The document.
+    pub spec: Value,
+    /// Since when it exists.
+    pub created_at: Timestamp,
+    /// Since when it is what it is.
+    pub updated_at: Timestamp,
+}
+
+/// A new version of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogPut {
+    /// What it is.
+    pub kind: CatalogKind,
+    /// Its name.
+    pub name: String,
+    /// The version that the change was made from; 0 for a new document.
+    pub from_version: i64,
+    /// The whole document.
+    pub spec: Value,
+    /// Kept with the version.
+    pub action: String,
+    /// The chain of requests, kept with the version.
+    pub correlation_id: String,
+}
+
+fn read(row: &Row) -> Result<CatalogRow, StoreError> {
+    Ok(CatalogRow {
+        kind: parse(row, "kind")?,
+        name: get(row, "name")?,
+        id: get(row, "id")?,
+        version: get(row, "version")?,
+        spec: json(row, "spec")?,
+        created_at: get(row, "created_at")?,
+        updated_at: get(row, "updated_at")?,
+    })
+}
+
+const GET: &str = "
+    SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
+    WHERE env = $1 AND kind = $2 AND name = $3";
+
+const LIST: &str = "
+    SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
+    WHERE env = $1 AND kind = $2 ORDER BY name";
+
+/// A document that is made again after a removal goes on counting, so that a version names one text for ever.
+const PUT: &str = "
+    WITH newest AS (
+        SELECT coalesce(max(version), 0) AS version FROM tenantry.catalog_version
+        WHERE env = $1 AND kind = $2 AND name = $3
+    ), put AS (
+        INSERT INTO tenantry.catalog AS c (env, kind, name, id, version, spec, created_at, updated_at)
+        SELECT $1, $2, $3, $4, version + 1, $5, $6, $6 FROM newest WHERE $7::bigint = 0 OR EXISTS (
+            SELECT FROM tenantry.catalog WHERE env = $1 AND kind = $2 AND name = $3
+        )
+        ON CONFLICT ON CONSTRAINT catalog_pkey DO UPDATE
+        SET version = c.version + 1, spec = excluded.spec, updated_at = excluded.updated_at WHERE c.version = $7
+        RETURNING kind, name, id, version, spec, created_at, updated_at
+    ), history AS (
+        INSERT INTO tenantry.catalog_version (env, kind, name, version, id, spec, author, action, at, correlation_id)
+        SELECT $1, kind, name, version, id, spec, $8, $9, $6, $10 FROM put
+    )
+    SELECT * FROM put";
+
+const DELETE: &str = "
+    WITH gone AS (
+        DELETE FROM tenantry.catalog WHERE env = $1 AND kind = $2 AND name = $3 AND version = $4
+        RETURNING kind, name, id, version
+    )
+    INSERT INTO tenantry.catalog_version (env, kind, name, version, id, spec, author, action, at, correlation_id)
+    SELECT $1, kind, name, version + 1, id, NULL, $5, $2 || '.delete', $6, '' FROM gone RETURNING version";
+
+/// The catalog inside a transaction.
+pub struct Catalog<'a> {
+    pub(crate) tx: &'a mut WriteTx,
+}
+
+impl Catalog<'_> {
+    /// Locks a document, if there is such a one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lock(&mut self, kind: CatalogKind, name: &str) -> Result<Option<CatalogRow>, StoreError> {
+        let sql = "
+            SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
+            WHERE env = $1 AND kind = $2 AND name = $3 FOR NO KEY UPDATE";
+        self.one(sql, kind, name).await
+    }
+
+    /// Reads a document and keeps it from being removed until the end of the transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn get(&mut self, kind: CatalogKind, name: &str) -> Result<Option<CatalogRow>, StoreError> {
+        let sql = "
+            SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
+            WHERE env = $1 AND kind = $2 AND name = $3 FOR KEY SHARE";
+        self.one(sql, kind, name).await
+    }
+
+    /// All documents of a kind, by name, as this transaction sees them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list(&mut self, kind: CatalogKind) -> Result<Vec<CatalogRow>, StoreError> {
+        let statement = Statement::new(LIST).bind(self.tx.env()).bind(kind.as_str());
+        self.tx.rows(statement).await?.iter().map(read).collect()
+    }
+
+    /// Writes a new version.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleVersion`], or the database's.
+    pub async fn put(&mut self, put: &CatalogPut) -> Result<CatalogRow, StoreError> {
+        let statement = Statement::new(PUT)
+            .bind(self.tx.env())
+            .bind(put.kind.as_str())
+            .bind(put.name.clone())
+            .bind(event_id(self.tx.now))
+            .bind(Json(put.spec.clone()))
+            .bind(self.tx.now)
+            .bind(put.from_version)
+            .bind(self.tx.actor.to_string())
+            .bind(put.action.clone())
+            .bind(put.correlation_id.clone());
+        let rows = self.tx.rows(statement).await?;
+        match rows.first() {
+            Some(row) => {
+                self.tx.wrote = true;
+                read(row)
+            }
+            None => Err(self.stale(put.kind, &put.name).await),
+        }
+    }
+
+    /// Removes a document; its history stays.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::StaleVersion`], or the database's.
+    pub async fn delete(&mut self, kind: CatalogKind, name: &str, from_version: i64) -> Result<(), StoreError> {
+        let statement = Statement::new(DELETE)
+            .bind(self.tx.env())
+            .bind(kind.as_str())
+            .bind(name.to_owned())
+            .bind(from_version)
+            .bind(self.tx.actor.to_string())
+            .bind(self.tx.now);
+        if self.tx.rows(statement).await?.is_empty() {
+            return Err(match self.stale(kind, name).await {
+                StoreError::StaleVersion { current: 0 } => StoreError::NotFound,
+                stale => stale,
+            });
+        }
+        self.tx.wrote = true;
+        Ok(())
+    }
+
+    /// How many living tenants use a document.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn users(&mut self, kind: CatalogKind, name: &str) -> Result<i64, StoreError> {
+        let sql = match kind {
+            CatalogKind::Plan => {
+                "SELECT count(*) AS n FROM tenantry.tenant WHERE env = $1 AND plan = $2 AND phase <> 'deleted'"
+            }
+            CatalogKind::App => {
+                "SELECT count(*) AS n FROM tenantry.tenant WHERE env = $1 AND app = $2 AND phase <> 'deleted'"
+            }
+            CatalogKind::Cell => {
+                "SELECT count(*) AS n FROM tenantry.tenant WHERE env = $1 AND cell = $2 AND phase <> 'deleted'"
+            }
+            CatalogKind::Region => {
+                "SELECT count(*) AS n FROM tenantry.tenant WHERE env = $1 AND phase <> 'deleted'
+                 AND (region = $2 OR spec->'residency'->'allowedRegions' ? $2)"
+            }
+        };
+        let rows = self.tx.rows(Statement::new(sql).bind(self.tx.env()).bind(name.to_owned())).await?;
+        get(rows.first().ok_or(StoreError::NotFound)?, "n")
+    }
+
+    async fn one(
+        &mut self,
+        sql: &'static str,
+        kind: CatalogKind,
+        name: &str,
+    ) -> Result<Option<CatalogRow>, StoreError> {
+        let statement = Statement::new(sql).bind(self.tx.env()).bind(kind.as_str()).bind(name.to_owned());
+        self.tx.rows(statement).await?.first().map(read).transpose()
+    }
+
+    async fn stale(&mut self, kind: CatalogKind, name: &str) -> StoreError {
+        match self.one(GET, kind, name).await {
+            Ok(row) => StoreError::StaleVersion { current: row.map_or(0, |row| row.version) },
+            Err(error) => error,
+        }
+    }
+}
+
+impl Reader {
+    /// One document, if there is such a one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn catalog(&self, kind: CatalogKind, name: &str) -> Result<Option<CatalogRow>, StoreError> {
+        let params: [&(dyn tenantry_pg::ToSql + Sync); 3] = [&self.environment.as_str(), &kind.as_str(), &name];
+        self.store.query_opt(GET, &params).await?.as_ref().map(read).transpose()
+    }
+
+    /// All documents of a kind, by name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn catalog_list(&self, kind: CatalogKind) -> Result<Vec<CatalogRow>, StoreError> {
+        let rows = self.store.query(LIST, &[&self.environment.as_str(), &kind.as_str()]).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// One version of a document, if there is such a one. The version that removed it has none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn catalog_version(
+        &self,
+        kind: CatalogKind,
+        name: &str,
+        version: i64,
+    ) -> Result<Option<CatalogRow>, StoreError> {
+        let sql = "
+            SELECT v.kind, v.name, v.id, v.version, v.spec, v.at AS updated_at, first.at AS created_at
+            FROM tenantry.catalog_version AS v
+            JOIN LATERAL (
+                SELECT f.at FROM tenantry.catalog_version AS f
+                WHERE f.env = v.env AND f.kind = v.kind AND f.name = v.name AND f.id = v.id ORDER BY f.version LIMIT 1
+            ) AS first ON true
+            WHERE v.env = $1 AND v.kind = $2 AND v.name = $3 AND v.version = $4 AND v.spec IS NOT NULL";
+        let params: [&(dyn tenantry_pg::ToSql + Sync); 4] =
+            [&self.environment.as_str(), &kind.as_str(), &name, &version];
+        self.store.query_opt(sql, &params).await?.as_ref().map(read).transpose()
+    }
+}

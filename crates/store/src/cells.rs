@@ -1,0 +1,125 @@
+//! Places of the cells: counted in the same transaction that takes or releases them.
+//!
+//! INVARIANT: a level of a cell never has more places in use than it had when the last one was taken.
+
+use tenantry_domain::cell::{Capacity, CellLoad};
+use tenantry_domain::isolation::Isolation;
+use tenantry_domain::name::CellName;
+use tenantry_pg::Row;
+
+use crate::columns::{count, json, parse};
+use crate::line::Statement;
+use crate::{Reader, StoreError, WriteTx};
+
+/// The cells with their counters, one row each.
+const LOADS: &str = "
+    SELECT c.name, c.spec,
+        coalesce(sum(l.used) FILTER (WHERE l.isolation = 'shared'), 0)::bigint AS shared,
+        coalesce(sum(l.used) FILTER (WHERE l.isolation = 'schema'), 0)::bigint AS schema,
+        coalesce(sum(l.used) FILTER (WHERE l.isolation = 'database'), 0)::bigint AS database
+    FROM tenantry.catalog AS c
+    LEFT JOIN tenantry.cell_load AS l ON l.env = c.env AND l.cell = c.name
+    WHERE c.env = $1 AND c.kind = 'cell'
+    GROUP BY c.name, c.spec ORDER BY c.name";
+
+/// In one order for everybody, so that two placements wait for each other instead of failing.
+const LOCK: &str = "SELECT FROM tenantry.cell_load WHERE env = $1 ORDER BY cell, isolation FOR UPDATE";
+
+fn read(row: &Row) -> Result<CellLoad, StoreError> {
+    Ok(CellLoad {
+        name: parse(row, "name")?,
+        spec: json(row, "spec")?,
+        used: Capacity {
+            shared: count(row, "shared")?,
+            schema: count(row, "schema")?,
+            database: count(row, "database")?,
+        },
+    })
+}
+
+/// Places inside a transaction.
+pub struct Cells<'a> {
+    pub(crate) tx: &'a mut WriteTx,
+}
+
+impl Cells<'_> {
+    /// All cells with their load, which stays as it is until the end of the transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn loads(&mut self) -> Result<Vec<CellLoad>, StoreError> {
+        let lock = Statement::new(LOCK).bind(self.tx.env());
+        let loads = Statement::new(LOADS).bind(self.tx.env());
+        let answers = self.tx.run(vec![lock, loads]).await?;
+        answers[1].iter().map(read).collect()
+    }
+
+    /// Takes places of a level that has `capacity` of them.
+    ///
+    /// # Errors
+    /// [`StoreError::NoCapacity`], or the database's.
+    pub async fn take(
+        &mut self,
+        cell: &CellName,
+        isolation: Isolation,
+        weight: u32,
+        capacity: u32,
+    ) -> Result<(), StoreError> {
+        let sql = "
+            INSERT INTO tenantry.cell_load AS l (env, cell, isolation, used)
+            SELECT $1, $2, $3, $4::bigint WHERE $4 <= $5::bigint
+            ON CONFLICT ON CONSTRAINT cell_load_pkey DO UPDATE
+            SET used = l.used + excluded.used WHERE l.used + excluded.used <= $5
+            RETURNING used";
+        let statement = Statement::new(sql).bind(self.tx.env()).bind(cell.as_str().to_owned()).bind(isolation.as_str());
+        let statement = statement.bind(i64::from(weight)).bind(i64::from(capacity));
+        if self.tx.rows(statement).await?.is_empty() {
+            return Err(StoreError::NoCapacity);
+        }
+        self.tx.wrote = true;
+        Ok(())
+    }
+
+    /// Gives places back.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&mut self, cell: &CellName, isolation: Isolation, weight: u32) -> Result<(), StoreError> {
+        let sql = "UPDATE tenantry.cell_load SET used = used - $4 WHERE env = $1 AND cell = $2 AND isolation = $3";
+        let statement = Statement::new(sql).bind(self.tx.env()).bind(cell.as_str().to_owned()).bind(isolation.as_str());
+        self.tx.rows(statement.bind(i64::from(weight))).await?;
+        self.tx.wrote = true;
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// All cells with their present load.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cell_loads(&self) -> Result<Vec<CellLoad>, StoreError> {
+        self.store.query(LOADS, &[&self.environment.as_str()]).await?.iter().map(read).collect()
+    }
+
+    /// Counters that differ from a recount of the tenants' places: cell, level, counted, recounted. Empty when all
+    /// is well.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn miscounted(&self) -> Result<Vec<(CellName, Isolation, i64, i64)>, StoreError> {
+        let sql = "
+            SELECT cell, isolation, coalesce(l.used, 0) AS counted, coalesce(t.used, 0) AS recounted
+            FROM (SELECT cell, isolation, used FROM tenantry.cell_load WHERE env = $1) AS l
+            FULL JOIN (
+                SELECT cell, isolation, sum(weight) AS used FROM tenantry.tenant
+                WHERE env = $1 AND cell IS NOT NULL GROUP BY cell, isolation
+            ) AS t USING (cell, isolation)
+            WHERE coalesce(l.used, 0) <> coalesce(t.used, 0) ORDER BY cell, isolation";
+        let rows = self.store.query(sql, &[&self.environment.as_str()]).await?;
+        let read = |row: &Row| {
+            Ok((parse(row, "cell")?, parse(row, "isolation")?, count(row, "counted")?, count(row, "recounted")?))
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! The control plane's own database: every table of ours, and every statement on them.
+//!
+//! Invariants: a change leaves only through [`WriteTx::commit`], together with its audit entries and events or not
+//! at all; entries and events of one subject are numbered without gaps, in commit order; a workflow's journal takes
+//! facts only from the holder of its newest fence. Nothing is decided here, no tenant's database is opened here, and
+//! no other crate knows the names of our tables and constraints.
+//!
+//! Read [`write`] first, then [`claims`] for the engine's side and [`search`] for lists.
+
+pub mod audit;
+pub mod catalog;
+pub mod cells;
+mod chain;
+pub mod claims;
+mod columns;
+pub mod cursor;
+pub mod entry;
+pub mod environments;
+pub mod error;
+pub mod idempotency;
+mod line;
+pub mod operations;
+pub mod outbox;
+mod progress;
+pub mod prune;
+pub mod replicas;
+mod row;
+pub mod scope;
+pub mod search;
+mod settle;
+mod store;
+pub mod tenants;
+pub mod tokens;
+pub mod verify;
+pub mod versions;
+pub mod workflows;
+pub mod write;
+
+pub use audit::{AuditFilter, AuditRow};
+pub use catalog::{CatalogKind, CatalogPut, CatalogRow};
+pub use cursor::{CursorError, CursorKey, Page, PageRequest};
+pub use entry::{Entry, Receipt, Stamp};
+pub use environments::EnvironmentRow;
+pub use error::StoreError;
+pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
+pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
+pub use outbox::EventRow;
+pub use prune::Pruned;
+pub use replicas::ReplicaRow;
+pub use scope::Subject;
+pub use search::{Label, TenantFilter};
+pub use store::{NUDGE, Nudges, Reader, Store, StoreOptions};
+pub use tenants::{
+    Condition, ConditionStatus, Due, Finding, NewTenant, Rename, StateChange, SweepRow, TenantChange, TenantKey,
+    TenantRow,
+};
+pub use tokens::{NewToken, TokenRow};
+pub use verify::{Finding as AuditFinding, Verification};
+pub use versions::VersionRow;
+pub use workflows::{Claim, Claimed, NewWorkflow, WorkflowRow, WorkflowStatus};
+pub use write::WriteTx;

@@ -1,0 +1,222 @@
+//! The handle on the control database: connections, migrations, readers and writers.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tenantry_domain::Timestamp;
+use tenantry_domain::id::InstallationId;
+use tenantry_domain::name::EnvironmentName;
+use tenantry_domain::policy::Permit;
+use tenantry_pg::migrate::{self, Applied, MigrateError, Migration};
+use tenantry_pg::{Ident, Listener, Pool, PoolOptions, Row, Sql, Target, ToSql, Type};
+
+use crate::columns::get;
+use crate::cursor::CursorKey;
+use crate::{StoreError, WriteTx};
+
+/// The channel on which every replica hears that something was committed. The payload is empty: look, do not read.
+pub const NUDGE: &str = "tenantry_nudge";
+
+/// At most fifty nudges a second leave a replica, however many commits it has.
+const NUDGE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Nobody sends.
+const IDLE: u8 = 0;
+/// A task sends or pauses.
+const SENDING: u8 = 1;
+/// The task must send once more.
+const WANTED: u8 = 2;
+
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") },
+    Migration { version: 2, name: "evidence", sql: include_str!("../migrations/0002_evidence.sql") },
+    Migration { version: 3, name: "work", sql: include_str!("../migrations/0003_work.sql") },
+    Migration { version: 4, name: "rights", sql: include_str!("../migrations/0004_rights.sql") },
+];
+
+/// What a store needs to know.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The control database.
+    pub target: Target,
+    /// Bounds of the connections.
+    pub pool: PoolOptions,
+    /// Signs page tokens; the same in all replicas, so that a list can go on at another one.
+    pub cursor_key: CursorKey,
+}
+
+/// The control database. Cloning gives another handle on the same one.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) pool: Pool,
+    pub(crate) cursor_key: CursorKey,
+    /// Environments seen to exist; none is ever removed.
+    known: RwLock<HashSet<EnvironmentName>>,
+    nudge: AtomicU8,
+}
+
+/// Hears that something was committed somewhere, until it is dropped.
+pub struct Nudges(Listener);
+
+impl Nudges {
+    /// Waits for the next nudge. One that was missed while the connection was away is made up for.
+    pub async fn next(&mut self) {
+        self.0.next().await;
+    }
+}
+
+/// Reads one environment, each method in a statement or snapshot of its own.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) store: Store,
+    pub(crate) environment: EnvironmentName,
+}
+
+impl Store {
+    /// Makes a handle; nothing is opened yet.
+    #[must_use]
+    pub fn new(options: StoreOptions) -> Self {
+        let pool = Pool::new(options.target, options.pool);
+        let inner =
+            Inner { pool, cursor_key: options.cursor_key, known: RwLock::default(), nudge: AtomicU8::new(IDLE) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Brings our tables up to date. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// See [`MigrateError`]; nothing was changed then.
+    pub async fn migrate(&self) -> Result<Applied, MigrateError> {
+        let schema = Ident::new("tenantry").unwrap_or_else(|_| unreachable!("the name is ours"));
+        migrate::run(&self.inner.pool, &schema, MIGRATIONS).await
+    }
+
+    /// Asks the database whether it answers and is migrated.
+    ///
+    /// # Errors
+    /// It does not, or it is not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.query("SELECT FROM tenantry.installation", &[]).await.map(|_| ())
+    }
+
+    /// The database's clock.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn clock(&self) -> Result<Timestamp, StoreError> {
+        let row = self.query_opt("SELECT clock_timestamp() AS now", &[]).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "now")
+    }
+
+    /// Hears of commits of all replicas.
+    ///
+    /// # Errors
+    /// The first connection did not succeed.
+    pub async fn nudges(&self) -> Result<Nudges, StoreError> {
+        Ok(Nudges(Listener::connect(self.inner.pool.target().clone(), &[NUDGE]).await?))
+    }
+
+    /// The connections.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    /// The installation that this database belongs to; minted by the first migration.
+    ///
+    /// # Errors
+    /// The database is not migrated or does not answer.
+    pub async fn installation(&self) -> Result<InstallationId, StoreError> {
+        let row = self.query_opt("SELECT id FROM tenantry.installation", &[]).await?.ok_or(StoreError::NotFound)?;
+        Ok(InstallationId::from_uuid(get(&row, "id")?))
+    }
+
+    /// Begins a change inside the permit's scope. `now` stamps everything that it writes.
+    ///
+    /// # Errors
+    /// No connection is to be had, or there is no such environment.
+    pub async fn write(&self, permit: &Permit, now: Timestamp) -> Result<WriteTx, StoreError> {
+        let environment = &permit.scope().environment;
+        if !self.inner.known.read().unwrap_or_else(PoisonError::into_inner).contains(environment) {
+            if self.environment(environment).await?.is_none() {
+                return Err(StoreError::EnvironmentNotFound);
+            }
+            self.inner.known.write().unwrap_or_else(PoisonError::into_inner).insert(environment.clone());
+        }
+        let conn = self.inner.pool.get().await?;
+        Ok(WriteTx::new(self.clone(), conn, permit, now))
+    }
+
+    /// Reads of one environment.
+    #[must_use]
+    pub fn read(&self, environment: &EnvironmentName) -> Reader {
+        Reader { store: self.clone(), environment: environment.clone() }
+    }
+
+    /// The rows of one statement in a transaction of its own.
+    pub(crate) async fn query(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let conn = self.inner.pool.get().await?;
+        let rows = conn.query(sql, params).await;
+        conn.release();
+        Ok(rows?)
+    }
+
+    /// The row of one statement that gives at most one.
+    pub(crate) async fn query_opt(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(sql, params).await?.pop())
+    }
+
+    /// The rows of one composed statement. Nothing stays prepared: the plan is made for these very values.
+    pub(crate) async fn query_built(
+        &self,
+        sql: &Sql,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let conn = self.inner.pool.get().await?;
+        let rows = conn.pipelined(conn.client().query_typed(sql.as_str(), params)).await;
+        conn.release();
+        Ok(rows?)
+    }
+
+    /// Tells all replicas that something was committed.
+    ///
+    /// Not inside of the commit: PostgreSQL lets transactions that notify commit only one after the other, log flush
+    /// included, which would make one queue of all writers. A process that dies in between owes a nudge, which the
+    /// timers of the controllers make up for.
+    pub(crate) fn nudge(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.inner.nudge.swap(WANTED, Ordering::AcqRel) != IDLE {
+            return;
+        }
+        let store = self.clone();
+        runtime.spawn(async move {
+            loop {
+                store.inner.nudge.store(SENDING, Ordering::Release);
+                // A hint need not survive a crash of the server, so nobody waits for its log.
+                let sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify('tenantry_nudge', '')";
+                if let Err(error) = store.query(sql, &[]).await {
+                    tracing::debug!(%error, "no nudge was sent");
+                }
+                tokio::time::sleep(NUDGE_PAUSE).await;
+                let ended = store.inner.nudge.compare_exchange(SENDING, IDLE, Ordering::AcqRel, Ordering::Acquire);
+                if ended.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+}

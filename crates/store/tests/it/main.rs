@@ -1,0 +1,19 @@
+//! The store against a real PostgreSQL: one binary, one database per test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+mod cells;
+mod due;
+mod faults;
+mod history;
+mod idempotency;
+mod names;
+mod operations;
+mod schema;
+mod search;
+mod sequences;
+mod tamper;
+mod tokens;
+mod workflows;

@@ -1,0 +1,25 @@
+//! The operator's commands. Each speaks the public API through its client, so that it can do what the API allows
+//! and nothing else: policies, audit and errors are those of the server.
+
+pub mod apply;
+pub mod audit;
+mod bundle;
+pub mod changes;
+pub mod completion;
+pub mod context;
+pub mod create;
+pub mod delete;
+pub mod describe;
+mod documents;
+mod follow;
+pub mod get;
+pub mod history;
+mod kind;
+pub mod lifecycle;
+pub mod operations;
+pub mod place;
+pub mod plan;
+pub mod rollback;
+mod settle;
+mod times;
+pub mod version;

@@ -1,0 +1,198 @@
+//! Settings: the one list of them, and the order in which a value is looked for.
+//!
+//! INVARIANT: a flag beats the environment, the environment beats the file, the file beats the default. Flags and
+//! environment are read by clap where a setting is used; this module owns the list and the file. The file is
+//! `<config folder>/tenantry/context.toml`; `tenantry dev` writes it, so that the next command needs no flags.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tenantry_domain::code::Kind;
+
+use crate::exit::{Failure, Result};
+
+/// One setting, as `docs/configuration.md` lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag; empty where there is none.
+    pub flag: &'static str,
+    /// The key in the file; empty where the file cannot hold it.
+    pub key: &'static str,
+    /// What holds when it is set nowhere.
+    pub default: &'static str,
+    /// What it is for.
+    pub meaning: &'static str,
+}
+
+macro_rules! settings {
+    ($($variable:literal, $flag:literal, $key:literal, $default:literal, $meaning:literal;)*) => {
+        /// Every setting of the binary.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            variable: $variable, flag: $flag, key: $key, default: $default, meaning: $meaning,
+        }),*];
+    };
+}
+
+settings! {
+    "TENANTRY_URL", "--url", "url", "`http://127.0.0.1:7070`", "Address of the API that commands speak to.";
+    "TENANTRY_TOKEN", "--token", "token", "", "Bearer token of commands. Prefer the variable or the file: flags show in process lists.";
+    "TENANTRY_ENVIRONMENT", "--environment", "environment", "`prod`", "Environment that commands work in.";
+    "TENANTRY_OUTPUT", "--output", "output", "`table`", "Form of results: `table`, `wide`, `json`, `yaml`.";
+    "TENANTRY_TIMEOUT", "--timeout", "timeout", "`5m`", "How long commands wait for an operation.";
+    "TENANTRY_CONFIG", "--config", "", "`$XDG_CONFIG_HOME/tenantry/context.toml`", "The file of this table's third column.";
+    "TENANTRY_DATABASE_URL", "--database-url", "database_url", "", "PostgreSQL of the control plane. `serve` and `migrate` need it; `dev` starts a private server without it.";
+    "TENANTRY_DATA_DIR", "--data-dir", "data_dir", "`./.tenantry`", "Folder of `dev`: database, keys, token.";
+    "TENANTRY_LISTEN", "--listen", "listen", "`127.0.0.1:7070`", "Address that the API is served on.";
+    "TENANTRY_ROOT_KEY_FILE", "--root-key-file", "root_key_file", "", "File with the root key of the installation, 64 hex digits. `dev` makes one in its data folder.";
+    "TENANTRY_BOOTSTRAP_TOKEN_FILE", "--bootstrap-token-file", "bootstrap_token_file", "", "File with the first administrator's token; registered by `serve` when it starts.";
+    "TENANTRY_LEASE", "--lease", "", "`2s`", "How long a replica of `serve` that died keeps a workflow from the others; at least 100 ms.";
+    "TENANTRY_SWEEP", "--sweep", "", "`30s`", "Time between two looks for drift.";
+    "TENANTRY_READY_SCHEMAS", "--ready-schemas", "", "`2`", "Schemas kept ready for new tenants, per cell and app.";
+    "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
+    "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";
+    "TENANTRY_PG_PORT", "--pg-port", "pg_port", "a free one", "Port of the private server on 127.0.0.1.";
+    "TENANTRY_LOG", "--log", "log", "`info`; `warn` for `dev`, `off` for `demo`", "What is logged: a level, or `target=level` pairs.";
+    "TENANTRY_LOG_FORMAT", "--log-format", "log_format", "`text`", "Form of log lines: `text` or `json`.";
+    "TENANTRY_CELL_URL", "", "", "the private server, for `dev`", "PostgreSQL of the cell in the example's manifests; any variable can be named by `urlFrom`.";
+    "NO_COLOR", "", "", "", "Any value switches colours off.";
+}
+
+/// The file's content; every key may be missing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub url: Option<String>,
+    pub token: Option<SecretString>,
+    pub environment: Option<String>,
+    pub output: Option<String>,
+    pub timeout: Option<String>,
+    pub database_url: Option<SecretString>,
+    pub data_dir: Option<PathBuf>,
+    pub listen: Option<std::net::SocketAddr>,
+    pub root_key_file: Option<PathBuf>,
+    pub bootstrap_token_file: Option<PathBuf>,
+    pub pg_bin: Option<PathBuf>,
+    pub pg_port: Option<u16>,
+    pub log: Option<String>,
+    pub log_format: Option<String>,
+}
+
+/// First line of a file that `dev` wrote; only such a file is written again.
+const MARK: &str = "# Written by `tenantry dev`; it is written again when `dev` starts.";
+
+impl File {
+    /// Reads the file; one that is not there is empty unless it was named.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds something unknown.
+    pub fn read(named: Option<&Path>) -> Result<Self> {
+        let Some(path) = named.map(Path::to_owned).or_else(default_path) else { return Ok(Self::default()) };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(unusable(&path, &error)),
+        };
+        let file: Self = toml::from_str(&text).map_err(|error| unusable(&path, &error.message()))?;
+        let secret = file.token.is_some() || file.database_url.is_some();
+        let open = fs::metadata(&path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0);
+        if secret && open {
+            return Err(unusable(&path, &"it holds a secret and others may read it")
+                .hint(format!("Run `chmod 600 {}`.", path.display())));
+        }
+        Ok(file)
+    }
+}
+
+/// Where the file is when nobody says otherwise; `None` without a home.
+pub fn default_path() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")))?;
+    Some(base.join("tenantry").join("context.toml"))
+}
+
+/// Keeps how to reach a server, for later commands; gives `false` when the user keeps a file of their own there.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_context(path: &Path, url: &str, token: &SecretString, environment: &str) -> Result<bool> {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.starts_with(MARK) => return Ok(false),
+        _ => {}
+    }
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let text = format!(
+        "{MARK}\nurl = {}\nenvironment = {}\ntoken = {}\n",
+        quoted(url),
+        quoted(environment),
+        quoted(token.expose_secret()),
+    );
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).and_then(|()| write_private(path, &text)).map_err(|error| unusable(path, &error))?;
+    Ok(true)
+}
+
+/// Writes a file that only its owner may read; a reader finds the old or the new text, never half of it.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let fresh = path.with_file_name(name);
+    let _ = fs::remove_file(&fresh);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::local(Kind::Invalid, format!("The file `{}` cannot be used", path.display()), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_of_the_file_is_listed() {
+        let keys: Vec<_> = SETTINGS.iter().map(|setting| setting.key).filter(|key| !key.is_empty()).collect();
+        let error = toml::from_str::<File>("nonsense = 1").unwrap_err().to_string();
+        for key in &keys {
+            assert!(error.contains(&format!("`{key}`")), "{key} is listed, the file does not know it: {error}");
+        }
+        assert_eq!(error.matches('`').count() / 2 - 1, keys.len(), "the file knows a key that is not listed: {error}");
+    }
+
+    #[test]
+    fn the_context_is_private_and_a_file_of_the_user_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("tenantry-config-{}", std::process::id()));
+        let path = folder.join("context.toml");
+        let token = SecretString::from("ten_live_\"quoted\"");
+        assert!(save_context(&path, "http://127.0.0.1:7070", &token, "prod").unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let file = File::read(Some(&path)).unwrap();
+        assert_eq!(file.url.as_deref(), Some("http://127.0.0.1:7070"));
+        assert_eq!(file.token.unwrap().expose_secret(), "ten_live_\"quoted\"");
+        assert!(save_context(&path, "http://127.0.0.1:7071", &token, "prod").unwrap());
+
+        fs::write(&path, "url = 'https://tenantry.example'\n").unwrap();
+        assert!(!save_context(&path, "http://127.0.0.1:7072", &token, "prod").unwrap());
+        fs::write(&path, "token = 'x'\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(File::read(Some(&path)).unwrap_err().to_string().contains("chmod 600"));
+        fs::write(&path, "urll = 'x'\n").unwrap();
+        assert!(File::read(Some(&path)).unwrap_err().to_string().contains("urll"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(File::read(Some(&path)).is_err());
+    }
+}

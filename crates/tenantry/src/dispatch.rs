@@ -1,0 +1,54 @@
+//! Runs what was typed: starts the runtime, picks the role or command, turns its end into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::exit::{Failure, Result};
+use crate::{Cli, Command, commands, roles};
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    // clap answers --help, --version and mistakes itself; its code for mistakes, 2, is that of invalid requests.
+    let cli = Cli::parse();
+    let format = cli.globals.output().format();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(command(cli)),
+        Err(error) => Err(Failure::broken("The program cannot be started", error)),
+    };
+    ended.unwrap_or_else(|failure| failure.report(format))
+}
+
+async fn command(cli: Cli) -> Result<ExitCode> {
+    let Cli { globals, command } = cli;
+    let session = || globals.session();
+    match command {
+        Command::Dev(args) => roles::dev::run(args, &globals).await,
+        Command::Serve(args) => roles::serve::run(args, &globals).await,
+        Command::Migrate(args) => roles::migrate::run(args, &globals).await,
+        Command::Demo(args) => roles::demo::run(args, &globals).await,
+        Command::Plan(args) => return commands::plan::plan(&args, &session()?).await,
+        Command::Diff(args) => return commands::plan::diff(&args, &session()?).await,
+        Command::Apply(args) => commands::apply::run(&args, &session()?).await,
+        Command::Get(args) => commands::get::run(&args, &session()?).await,
+        Command::Describe(args) => commands::describe::run(&args, &session()?).await,
+        Command::Create(args) => commands::create::run(&args, &session()?).await,
+        Command::Activate(args) => commands::lifecycle::activate(&args, &session()?).await,
+        Command::Suspend(args) => commands::lifecycle::suspend(&args, &session()?).await,
+        Command::Resume(args) => commands::lifecycle::resume(&args, &session()?).await,
+        Command::Archive(args) => commands::lifecycle::archive(&args, &session()?).await,
+        Command::Restore(args) => commands::lifecycle::restore(&args, &session()?).await,
+        Command::Delete(args) => commands::delete::run(&args, &session()?).await,
+        Command::Undelete(args) => commands::lifecycle::undelete(&args, &session()?).await,
+        Command::History(args) => commands::history::run(&args, &session()?).await,
+        Command::Rollback(args) => commands::rollback::run(&args, &session()?).await,
+        Command::Place(args) => commands::place::run(&args, &session()?).await,
+        Command::Audit(args) => commands::audit::run(&args, &globals).await,
+        Command::Operations(args) => commands::operations::run(&args, &session()?).await,
+        Command::Context(args) => commands::context::run(&args, &globals),
+        Command::Completion(args) => commands::completion::run(&args, globals.output()),
+        Command::Version(args) => commands::version::run(&args, globals.output()),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

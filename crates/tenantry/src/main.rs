@@ -1,0 +1,60 @@
+//! The one binary: roles that run Tenantry, and the operator's commands.
+//!
+//! Here is only what can be typed. `dispatch` runs it; `commands` speak the public API, `roles` wire the crates.
+
+mod commands;
+mod config;
+mod dispatch;
+mod example;
+mod exit;
+mod globals;
+mod output;
+mod random;
+#[cfg(test)]
+mod reference;
+mod roles;
+mod telemetry;
+
+/// Tenants declared, isolated and kept that way.
+#[derive(Debug, clap::Parser)]
+#[command(name = "tenantry", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    globals: globals::Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Dev(roles::dev::Args),
+    Serve(roles::serve::Args),
+    Migrate(roles::migrate::Args),
+    Demo(roles::demo::Args),
+    Apply(commands::apply::Args),
+    Plan(commands::plan::PlanArgs),
+    Diff(commands::plan::DiffArgs),
+    Get(commands::get::Args),
+    Describe(commands::describe::Args),
+    Create(commands::create::Args),
+    Activate(commands::lifecycle::Activate),
+    Suspend(commands::lifecycle::Suspend),
+    Resume(commands::lifecycle::Resume),
+    Archive(commands::lifecycle::Archive),
+    Restore(commands::lifecycle::Restore),
+    Delete(commands::delete::Args),
+    Undelete(commands::lifecycle::Undelete),
+    History(commands::history::Args),
+    Rollback(commands::rollback::Args),
+    Place(commands::place::Args),
+    Audit(commands::audit::Args),
+    Context(commands::context::Args),
+    #[command(alias = "operation")]
+    Operations(commands::operations::Args),
+    Completion(commands::completion::Args),
+    Version(commands::version::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    dispatch::run()
+}

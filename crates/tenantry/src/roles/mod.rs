@@ -1,0 +1,14 @@
+//! The roles of the one binary. Each wires the crates together and waits; decisions are made below.
+
+pub mod demo;
+pub mod dev;
+pub mod folder;
+pub mod installation;
+pub mod listen;
+pub mod local;
+pub mod migrate;
+pub mod postgres;
+pub mod samples;
+pub mod serve;
+pub mod signals;
+pub mod tuning;

@@ -1,0 +1,38 @@
+//! How the brain of a process is tuned. The defaults suit production.
+
+use std::time::Duration;
+
+use tenantry_control::{Options, PoolWants};
+
+/// Settings of controllers and workflows.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Tuning")]
+pub struct Tuning {
+    /// How long a replica that died keeps a workflow from the others
+    #[arg(long, env = "TENANTRY_LEASE", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    lease: Duration,
+    /// Time between two looks for drift
+    #[arg(long, env = "TENANTRY_SWEEP", default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    sweep: Duration,
+    /// Schemas kept ready for new tenants, per cell and app
+    #[arg(long, env = "TENANTRY_READY_SCHEMAS", default_value_t = 2, value_name = "COUNT")]
+    ready_schemas: usize,
+    /// Databases kept ready for new tenants, per cell and app
+    #[arg(long, env = "TENANTRY_READY_DATABASES", default_value_t = 1, value_name = "COUNT")]
+    ready_databases: usize,
+}
+
+/// A shorter lease is lost to every hiccup of the network.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+impl Tuning {
+    /// The settings as the brain takes them.
+    pub fn options(&self) -> Options {
+        Options {
+            lease: self.lease.max(SHORTEST_LEASE),
+            sweep: self.sweep.max(SHORTEST_LEASE),
+            pool: PoolWants { schema: self.ready_schemas, database: self.ready_databases },
+            ..Options::default()
+        }
+    }
+}

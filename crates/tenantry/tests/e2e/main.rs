@@ -1,0 +1,16 @@
+//! The real binary, as a user runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panics, and say why they skip"
+)]
+
+mod commands;
+mod demo;
+mod dev;
+mod django;
+mod offline;
+mod program;
+mod serve;

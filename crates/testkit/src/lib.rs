@@ -1,0 +1,15 @@
+//! What tests need and the product must not have. A dev-dependency only.
+//!
+//! [`pg`] gives every test a database of its own on a real, throw-away PostgreSQL server; [`process`] starts, stops and
+//! kills real processes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test kit that cannot work stops the test"
+)]
+#![allow(clippy::disallowed_methods, reason = "servers are waited for outside of any runtime, with a deadline")]
+
+pub mod pg;
+pub mod process;
