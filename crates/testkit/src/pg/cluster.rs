@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getuid, kill_process, test_kill_process};
@@ -83,10 +83,24 @@ impl Cluster {
         cluster
     }
 
-    /// Starts the server under its watchdog and waits until it answers.
+    /// Starts the server under its watchdog and waits until it answers. After a crash the backends of the server
+    /// before need a moment to notice; until then PostgreSQL refuses to start on their shared memory, so a server that
+    /// ends at once is started again.
     #[allow(clippy::zombie_processes, reason = "the watchdog outlives this process on purpose")]
     pub(super) fn start(&self) {
         self.beat();
+        let mut watchdog = self.launch();
+        let until = Instant::now() + Duration::from_secs(60);
+        while !super::answers(&self.url("postgres")) {
+            assert!(Instant::now() < until, "the server does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+            if watchdog.try_wait().unwrap().is_some() {
+                watchdog = self.launch();
+            }
+        }
+    }
+
+    fn launch(&self) -> Child {
         let mut command = Command::new("sh");
         command
             .args(["-c", WATCHDOG, "watchdog"])
@@ -99,12 +113,7 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        as_stand_in(&mut command).spawn().unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while !super::answers(&self.url("postgres")) {
-            assert!(Instant::now() < until, "the server does not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        as_stand_in(&mut command).spawn().unwrap()
     }
 
     /// Ends the server: `INT` is an orderly stop, `KILL` a crash. Returns when it is gone.
