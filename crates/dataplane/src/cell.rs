@@ -283,7 +283,9 @@ impl Cell {
     }
 
     fn pool_options(&self, max: usize) -> PoolOptions {
-        PoolOptions { max, wait: self.options.turn, application: "tenantry cell", ..PoolOptions::default() }
+        // A replica that froze inside a transaction must not hold up the one that takes its run over.
+        let idle_in_tx = Duration::from_secs(10);
+        PoolOptions { max, wait: self.options.turn, idle_in_tx, application: "tenantry cell", ..PoolOptions::default() }
     }
 
     /// The version up to which this process has seen an app's home complete.

@@ -36,6 +36,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "rights", sql: include_str!("../migrations/0004_rights.sql") },
 ];
 
+/// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut
+/// off. Its locks would keep others from taking over its runs.
+const IDLE_IN_TX: Duration = Duration::from_secs(5);
+
 /// What a store needs to know.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -79,10 +83,12 @@ pub struct Reader {
 }
 
 impl Store {
-    /// Makes a handle; nothing is opened yet.
+    /// Makes a handle; nothing is opened yet. A transaction in which nothing was asked for five seconds is ended by the
+    /// server, whatever the pool's options say.
     #[must_use]
     pub fn new(options: StoreOptions) -> Self {
-        let pool = Pool::new(options.target, options.pool);
+        let idle_in_tx = options.pool.idle_in_tx.min(IDLE_IN_TX);
+        let pool = Pool::new(options.target, PoolOptions { idle_in_tx, ..options.pool });
         let inner =
             Inner { pool, cursor_key: options.cursor_key, known: RwLock::default(), nudge: AtomicU8::new(IDLE) };
         Self { inner: Arc::new(inner) }

@@ -247,3 +247,24 @@ async fn takeover_and_write_in_a_race_leave_a_journal_of_rising_fences() {
         0
     );
 }
+
+/// A replica that is stopped inside a transaction lives on for its server, and so do its locks, for a bounded time.
+#[tokio::test]
+async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
+    let world = World::with_connections(4).await;
+    let row = world.create("acme").await;
+    let mut frozen_options = crate::world::options(&world.database.url(), 2);
+    frozen_options.pool.idle_in_tx = Duration::from_millis(200);
+    let frozen = tenantry_store::Store::new(frozen_options);
+    let mut standing = frozen.write(&permit(), at(1)).await.unwrap();
+    standing.tenants().lock(row.id).await.unwrap();
+    let mut other = world.write().await;
+    other.tenants().lock(row.id).await.unwrap();
+    assert!(standing.workflows().open_of(row.id).await.is_err(), "the server has ended it");
+    other.rollback().await;
+    // Also where the options of the pool allow more.
+    let conn = world.store.pool().get().await.unwrap();
+    let rows = conn.query("SELECT current_setting('idle_in_transaction_session_timeout')", &[]).await.unwrap();
+    assert_eq!(rows[0].get::<_, String>(0), "5s");
+    conn.release();
+}
