@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
+use tenantry_domain::tenant::Slug;
 use tenantry_pg::{FromSql, Json, Row};
 
 use crate::StoreError;
@@ -15,6 +16,11 @@ pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, name: &'static str) -> Resul
 /// A text column as one of our names or words.
 pub(crate) fn parse<T: FromStr>(row: &Row, name: &'static str) -> Result<T, StoreError> {
     get::<&str>(row, name)?.parse().map_err(|_| StoreError::Unreadable { what: name })
+}
+
+/// The column `slug`.
+pub(crate) fn slug(row: &Row) -> Result<Slug, StoreError> {
+    Slug::stored(get(row, "slug")?).map_err(|_| StoreError::Unreadable { what: "slug" })
 }
 
 /// A nullable text column as one of our names or words.

@@ -11,7 +11,7 @@ use tenantry_domain::workflow::Cause;
 use tenantry_pg::{Json, Row};
 use uuid::Uuid;
 
-use crate::columns::{get, json, json_opt, parse};
+use crate::columns::{get, json, json_opt, parse, slug};
 use crate::cursor::Binding;
 use crate::line::Statement;
 use crate::workflows::{self, WorkflowRow, WorkflowStatus, workflow_columns};
@@ -170,7 +170,7 @@ fn read_target(row: &Row) -> Result<TargetView, StoreError> {
     let cause = workflow.as_ref().and_then(|workflow| workflow.cause.clone()).or(failure).filter(|_| is_bad);
     Ok(TargetView {
         tenant: TenantId::from_uuid(get(row, "target")?),
-        slug: parse(row, "slug")?,
+        slug: slug(row)?,
         version,
         status,
         cause,

@@ -12,7 +12,7 @@ use tenantry_pg::{Json, Row, ToSql};
 use uuid::Uuid;
 
 use crate::StoreError;
-use crate::columns::{digest, get, json, json_opt, parse, parse_opt};
+use crate::columns::{digest, get, json, json_opt, parse, parse_opt, slug};
 use crate::line::Statement;
 use crate::tenants::TenantRow;
 
@@ -39,7 +39,7 @@ pub(crate) fn read(row: &Row) -> Result<TenantRow, StoreError> {
     Ok(TenantRow {
         environment: parse(row, "env")?,
         id: TenantId::from_uuid(get(row, "id")?),
-        slug: parse(row, "slug")?,
+        slug: slug(row)?,
         version: get(row, "version")?,
         spec: json(row, "spec")?,
         state: json(row, "state")?,

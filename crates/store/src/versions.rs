@@ -7,7 +7,7 @@ use tenantry_domain::tenant::{Slug, Spec};
 
 use tenantry_pg::Row;
 
-use crate::columns::{get, json, parse};
+use crate::columns::{get, json, slug};
 use crate::cursor::Binding;
 use crate::{Page, PageRequest, Reader, StoreError};
 
@@ -36,7 +36,7 @@ fn read(row: &Row) -> Result<VersionRow, StoreError> {
     Ok(VersionRow {
         tenant: TenantId::from_uuid(get(row, "tenant")?),
         version: get(row, "version")?,
-        slug: parse(row, "slug")?,
+        slug: slug(row)?,
         spec: json(row, "spec")?,
         author: get(row, "author")?,
         action: get(row, "action")?,

@@ -3,8 +3,10 @@
 //! Rules: 3 to 40 characters of the label grammar, at least one letter, no reserved word and nothing that the eye
 //! takes for one (`adm1n`, `4pi`), no punycode. Availability is not decided here but by a unique constraint.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +197,10 @@ fn skeleton(text: &str) -> String {
     out
 }
 
+/// The reserved names by what the eye reads.
+static LOOKS_RESERVED: LazyLock<HashMap<String, &'static str>> =
+    LazyLock::new(|| RESERVED.iter().rev().map(|name| (skeleton(name), *name)).collect());
+
 impl Slug {
     /// Fewest characters.
     pub const MIN: usize = 3;
@@ -210,11 +216,20 @@ impl Slug {
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
             return Err(NameError::OnlyDigits);
         }
-        let folded = skeleton(text);
-        if let Some(name) = RESERVED.iter().find(|name| **name == text || skeleton(name) == folded) {
-            return Err(NameError::Reserved { name: (*name).to_owned() });
+        match LOOKS_RESERVED.get(skeleton(text).as_str()) {
+            Some(name) => Err(NameError::Reserved { name: (*name).to_owned() }),
+            None => Ok(Self(text.to_owned())),
         }
-        Ok(Self(text.to_owned()))
+    }
+
+    /// A slug that was accepted once and comes back from where it was kept. Which words are reserved is not asked again:
+    /// a release that reserves another one must not make its tenants unreadable.
+    ///
+    /// # Errors
+    /// The text was never a slug.
+    pub fn stored(text: String) -> Result<Self, NameError> {
+        check_label(&text, Self::MIN, Self::MAX)?;
+        Ok(Self(text))
     }
 
     /// The slug's text.
@@ -295,6 +310,11 @@ mod tests {
         for text in ["acme", "globex", "team-7", "acme-corp", "a1b"] {
             assert!(Slug::parse(text).is_ok(), "{text}");
         }
+        for name in RESERVED.iter().filter(|name| name.len() >= Slug::MIN) {
+            assert!(matches!(Slug::parse(name), Err(NameError::Reserved { .. })), "{name}");
+        }
+        assert_eq!(Slug::stored("admin".to_owned()).unwrap().as_str(), "admin");
+        assert!(Slug::stored("a b".to_owned()).is_err());
         assert_eq!(Slug::parse("12345"), Err(NameError::OnlyDigits));
         assert_eq!(Slug::parse("ab"), Err(NameError::TooShort { min: 3 }));
         assert_eq!(Slug::parse("xn--bcher-kva"), Err(NameError::Hyphen));

@@ -12,7 +12,7 @@ use tenantry_domain::workflow::Cause;
 
 use crate::StoreError;
 use crate::chain::Head;
-use crate::columns::{get, parse};
+use crate::columns::{get, slug};
 use crate::line::Statement;
 use crate::row::{self, Columns, row_arrays, row_names, tenant_columns, uuids};
 use crate::tenants::{Condition, Finding, NewTenant, StateChange, TenantChange, TenantKey, TenantRow, Tenants};
@@ -135,7 +135,7 @@ impl Tenants<'_> {
         }
         if let Some(row) = answers[1].first() {
             self.tx.abort();
-            return Err(StoreError::SlugQuarantined { slug: parse(row, "slug")?, until: get(row, "until")? });
+            return Err(StoreError::SlugQuarantined { slug: slug(row)?, until: get(row, "until")? });
         }
         self.first_names(&rows).await?;
         for row in &rows {
