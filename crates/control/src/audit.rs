@@ -1,10 +1,12 @@
 //! The audit as its readers get it, and its verification.
 
 use serde::{Deserialize, Serialize};
-use tenantry_domain::audit::Tampering;
+use serde_json::json;
+use tenantry_domain::audit::{Category, Outcome, Tampering};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::page::PageSize;
-use tenantry_store::{AuditFilter, AuditRow, Page, Subject};
+use tenantry_domain::policy::{self, Scope};
+use tenantry_store::{AuditFilter, AuditRow, Entry, Page, Subject};
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
@@ -40,6 +42,45 @@ pub struct AuditFinding {
     pub tampering: Tampering,
     /// What is wrong, for people.
     pub message: String,
+}
+
+/// A call that had no effect, as the audit remembers it: which one and why not, but no value that it carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What was tried, as the entry of a success would name it.
+    pub action: &'static str,
+    /// On what, `tenant/acme`.
+    pub target: String,
+    /// The tenant, if it is one; the entry joins its chain if there is such a tenant.
+    pub tenant: Option<TenantRef>,
+    /// Whether access was refused; else the call was wrong or failed.
+    pub is_denied: bool,
+    /// The problem's code.
+    pub code: String,
+    /// The fields at fault.
+    pub fields: Vec<String>,
+}
+
+/// Records an attempt in a transaction of its own: the call's is gone by then.
+///
+/// # Errors
+/// Our database does not answer.
+pub async fn record(cx: &Ctx, deps: &Deps, attempt: Attempt) -> Result<(), Refusal> {
+    let permit = policy::controller("audit.record", Scope::environment(cx.environment.clone()));
+    let tenant = match &attempt.tenant {
+        Some(tenant) => deps.store().read(&cx.environment).tenant(tenant.key()).await.map_err(refuse_store)?,
+        None => None,
+    };
+    let mut draft = cx.audit(&permit, Category::Refusal, attempt.target);
+    attempt.action.clone_into(&mut draft.action);
+    draft.outcome = if attempt.is_denied { Outcome::Denied } else { Outcome::Failed };
+    draft.changes = json!({ "code": attempt.code, "fields": attempt.fields });
+    let entry = match tenant {
+        Some(row) => Entry::tenant(row.id, draft, Vec::new()),
+        None => Entry::environment(draft, Vec::new()),
+    };
+    let tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    tx.commit(vec![entry]).await.map(|_| ()).map_err(refuse_store)
 }
 
 /// A page of entries, newest first.

@@ -7,12 +7,12 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::event;
 use tenantry_domain::name::EnvironmentName;
 pub use tenantry_store::CatalogKind;
-use tenantry_store::{CatalogRow, Entry, Store, StoreError};
+use tenantry_store::{CatalogRow, CatalogVersionRow, Entry, Store, StoreError};
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Expected, refuse_store};
+use crate::tenants::edit::{Expected, Opened, open, refuse_store, remember};
 use crate::view::{Object, Version};
 
 /// The word for a kind in manifests.
@@ -102,21 +102,40 @@ pub async fn list(cx: &Ctx, deps: &Deps, kind: CatalogKind) -> Result<Vec<Object
     Ok(rows.into_iter().map(view).collect())
 }
 
-/// One version of an object.
+/// One version of an object; the one that removed it has an empty spec.
 ///
 /// # Errors
 /// There is none.
 pub async fn version(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, version: i64) -> Result<Version, Refusal> {
     cx.permit_environment("catalog.read")?;
     let row = deps.store().read(&cx.environment).catalog_version(kind, name, version).await.map_err(refuse_store)?;
-    let row = row.ok_or(Refusal::NoVersion(version))?;
-    Ok(Version {
-        version: row.version,
-        spec: row.spec,
-        author: String::new(),
-        action: String::new(),
-        at: row.updated_at,
-    })
+    row.map(view_version).ok_or(Refusal::NoVersion(version))
+}
+
+/// At most `limit` versions of an object below a number, newest first. An object that was removed keeps its own.
+///
+/// # Errors
+/// There was never such an object.
+pub async fn versions(
+    cx: &Ctx,
+    deps: &Deps,
+    kind: CatalogKind,
+    name: &str,
+    below: i64,
+    limit: i64,
+) -> Result<Vec<Version>, Refusal> {
+    cx.permit_environment("catalog.read")?;
+    let reader = deps.store().read(&cx.environment);
+    let rows = reader.catalog_versions(kind, name, below, limit).await.map_err(refuse_store)?;
+    if rows.is_empty() && reader.catalog_version(kind, name, 1).await.map_err(refuse_store)?.is_none() {
+        return Err(missing(kind, name));
+    }
+    Ok(rows.into_iter().map(view_version).collect())
+}
+
+fn view_version(row: CatalogVersionRow) -> Version {
+    let spec = row.spec.unwrap_or_else(|| serde_json::json!({}));
+    Version { version: row.version, spec, author: row.author, action: row.action, at: row.at }
 }
 
 /// Removes an object that nothing uses any more. Its history stays.
@@ -125,7 +144,10 @@ pub async fn version(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, versi
 /// It is in use, missing, or has another version than expected.
 pub async fn delete(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, expected: Expected) -> Result<(), Refusal> {
     let permit = cx.permit_environment("catalog.delete")?;
-    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let mut tx = match open(cx, deps, &permit).await? {
+        Opened::Replay(_) => return Ok(()),
+        Opened::Fresh(tx) => tx,
+    };
     let row = tx.catalog().lock(kind, name).await.map_err(refuse_store)?;
     let row = row.ok_or_else(|| missing(kind, name))?;
     expected.check(row.version)?;
@@ -135,6 +157,7 @@ pub async fn delete(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, expect
         return Err(Refusal::InUse { kind: kind.as_str().to_owned(), name: name.to_owned(), by });
     }
     tx.catalog().delete(kind, name, row.version).await.map_err(refuse_store)?;
+    remember(cx, &mut tx, &(), None);
     let mut audit = cx.audit(&permit, Category::Mutation, format!("{}/{name}", kind.as_str()));
     audit.version = Some(row.version + 1);
     let data = serde_json::json!({ "kind": manifest_word(kind), "name": name, "deleted": true });

@@ -11,7 +11,7 @@ use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::engine::progress;
 use crate::refusal::Refusal;
-use crate::tenants::edit::refuse_store;
+use crate::tenants::edit::{Opened, open, refuse_store, remember};
 use crate::tenants::read::request;
 use crate::view::{Operation, OperationStatus, Workflow};
 
@@ -141,7 +141,14 @@ async fn steer(cx: &Ctx, deps: &Deps, id: OperationId, how: Steer) -> Result<Ope
     let reader = deps.store().read(&cx.environment);
     let found =
         reader.operation(id).await.map_err(refuse_store)?.ok_or_else(|| Refusal::NoOperation(id.to_string()))?;
-    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let mut tx = match open(cx, deps, &permit).await? {
+        Opened::Replay(_) => return get(cx, deps, id).await,
+        Opened::Fresh(tx) => tx,
+    };
+    // Tenants before their workflows, and in one order, as everybody locks them.
+    let tenants: Vec<TenantId> =
+        found.targets.iter().filter_map(|target| Some(target.workflow.as_ref()?.tenant)).collect();
+    tx.tenants().lock_many(&tenants).await.map_err(refuse_store)?;
     let mut entries = Vec::new();
     for target in &found.targets {
         let Some(row) = &target.workflow else { continue };
@@ -176,6 +183,7 @@ async fn steer(cx: &Ctx, deps: &Deps, id: OperationId, how: Steer) -> Result<Ope
         tx.rollback().await;
         return Err(Refusal::Ended);
     }
+    remember(cx, &mut tx, &(), Some(id));
     tx.commit(entries).await.map_err(refuse_store)?;
     deps.nudge();
     get(cx, deps, id).await

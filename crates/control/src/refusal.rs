@@ -18,6 +18,14 @@ pub enum Refusal {
     /// The lifecycle graph has no such edge.
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    /// One document of a set is refused.
+    #[error("{refusal}")]
+    Document {
+        /// Its place in the set, from 0.
+        place: usize,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
     /// Values that contradict each other or the registry.
     #[error("{} field(s) are not valid", .0.len())]
     Fields(Vec<FieldError>),
@@ -67,8 +75,13 @@ pub enum Refusal {
     #[error("the name `{0}` is not available")]
     SlugTaken(String),
     /// Another tenant has the external id or alias.
-    #[error("`{0}` belongs to another tenant")]
-    ExternalIdTaken(String),
+    #[error("`{id}` belongs to another tenant")]
+    ExternalIdTaken {
+        /// The field that names it.
+        field: String,
+        /// The id or alias.
+        id: String,
+    },
     /// A workflow is at the tenant.
     #[error("workflow `{kind}` is at work on the tenant")]
     Busy {
@@ -160,8 +173,9 @@ pub enum Refusal {
 impl Refusal {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
+            Self::Document { refusal, .. } => refusal.code(),
             Self::Denied(_) => Code::PolicyDenied,
             Self::Transition(_) => Code::IllegalTransition,
             Self::Fields(_) => Code::InvalidManifest,
@@ -174,7 +188,7 @@ impl Refusal {
             Self::Stale { .. } => Code::StaleVersion,
             Self::VersionRequired => Code::VersionRequired,
             Self::SlugTaken(_) => Code::SlugTaken,
-            Self::ExternalIdTaken(_) => Code::ExternalIdTaken,
+            Self::ExternalIdTaken { .. } => Code::ExternalIdTaken,
             Self::Busy { .. } => Code::TransitionRunning,
             Self::Confirmation => Code::ConfirmationMismatch,
             Self::NoRemovalReason | Self::Grace { .. } => Code::DeletionRefused,
@@ -198,6 +212,7 @@ impl Refusal {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
+            Self::Document { refusal, .. } => refusal.hint(),
             Self::Transition(error) => error.hint(),
             Self::Placement(error) => error.hint(),
             Self::Denied(denial) => denial.remedy.to_owned(),
@@ -218,12 +233,13 @@ impl Refusal {
     #[must_use]
     pub fn fields(&self) -> Vec<FieldError> {
         match self {
+            Self::Document { place, refusal } => in_document(*place, refusal),
             Self::Fields(fields) => fields.clone(),
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
             Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
-            Self::ExternalIdTaken(_) => vec![FieldError::new("spec.externalIds", self)],
+            Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Confirmation => vec![FieldError::new("confirm", self)],
             Self::NoRemovalReason => vec![FieldError::new("reason", "say who asked for the removal")],
             Self::Grace { .. } => vec![FieldError::new("grace", self)],
@@ -231,12 +247,38 @@ impl Refusal {
         }
     }
 
+    /// Says which document of a set this is about.
+    #[must_use]
+    pub fn of_document(self, place: usize) -> Self {
+        Self::Document { place, refusal: Box::new(self) }
+    }
+
+    /// Whether its message is that of its fields.
+    #[must_use]
+    pub fn is_fields(&self) -> bool {
+        match self {
+            Self::Document { refusal, .. } => refusal.is_fields(),
+            other => matches!(other, Self::Fields(_)),
+        }
+    }
+
     /// The operation that stands in the way, if one does.
     #[must_use]
-    pub const fn operation(&self) -> Option<OperationId> {
+    pub fn operation(&self) -> Option<OperationId> {
         match self {
+            Self::Document { refusal, .. } => refusal.operation(),
             Self::Busy { operation, .. } => *operation,
             _ => None,
         }
     }
+}
+
+/// The fields at fault by the set's paths, `documents[3].spec.plan`. What blames no field blames the document's name.
+fn in_document(place: usize, refusal: &Refusal) -> Vec<FieldError> {
+    let mut fields = refusal.fields();
+    if fields.is_empty() {
+        fields.push(FieldError::new("metadata.name", refusal));
+    }
+    let path = |field: FieldError| FieldError::new(format!("documents[{place}].{}", field.field), field.message);
+    fields.into_iter().map(path).collect()
 }

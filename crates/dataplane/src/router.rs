@@ -48,8 +48,9 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// What `DISCARD ALL` does, except that it keeps the plans of functions: nothing of a tenant is in those, and making
-/// the seal's anew would cost more than all the rest. The last word leaves the backend unarmed.
-const CLEAN: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; \
+/// the seal's anew would cost more than all the rest. The last word leaves the backend unarmed. The settings come
+/// first: each of these statements runs under the time limit that the tenant before has left.
+const CLEAN: &str = "RESET ALL; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// All that is needed to enter a tenant's place.
@@ -161,7 +162,8 @@ impl Router {
             },
             None => None,
         };
-        // A connection that died while it was unused shows that only now; nothing was run on it.
+        // A connection that died while it was unused shows that only now, and one whose last tenant set a limit of a
+        // millisecond may fail while it is cleaned. Nothing of the user's was run; it is closed and the next one tried.
         for _ in 0..=pool.status().idle {
             let conn = pool
                 .get_preferring(|session| serves(session, door.tenant))
@@ -170,11 +172,11 @@ impl Router {
             let pooled = conn.attached(|_: &mut Armed| ()).is_some();
             match knock(conn, door, mode).await {
                 Ok(tx) => return Ok(TenantTx::new(tx, door.tenant, share)),
-                Err(error) if pooled && error.kind() == PgKind::Unavailable => {}
+                Err(error) if pooled && is_leftover(error.kind()) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let conn = pool.get_preferring(|_| false).await.map_err(|error| self.lost(door, error))?;
+        let conn = pool.get_new().await.map_err(|error| self.lost(door, error))?;
         Ok(TenantTx::new(knock(conn, door, mode).await?, door.tenant, share))
     }
 
@@ -297,6 +299,11 @@ async fn hello(session: &Session) -> Result<Backend, PgError> {
     let rows = session.pipelined(client.query_typed("SELECT pid, started FROM seal.hello()", &[])).await?;
     let row = rows.first().ok_or_else(PgError::no_row)?;
     Ok(Backend { pid: row.try_get(0)?, started: row.try_get(1)? })
+}
+
+/// Whether a failure may come from what happened to the connection before.
+const fn is_leftover(kind: PgKind) -> bool {
+    matches!(kind, PgKind::Unavailable | PgKind::QueryCanceled | PgKind::LockNotAvailable)
 }
 
 fn serves(session: &Session, tenant: TenantId) -> bool {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
-use tenantry_pg::Session;
+use tenantry_pg::{Pool, PoolOptions, Session};
 use uuid::Uuid;
 
 use crate::catalog::{self, get};
@@ -70,12 +70,15 @@ impl Cell {
         }
         let tx = self.home_pool(&names).begin().await?;
         tx.execute("SELECT set_config('jit', 'off', true)", &[]).await?;
-        let common = common(&tx, &names, &app).await?;
+        let mut common = common(&tx, &names, &app).await?;
         let unexpected = records(&tx, &mut spaces).await?;
         schemas(&tx, &names, &mut spaces).await?;
         postures(&tx, &names, &mut spaces).await?;
         tx.commit().await?;
         self.databases(&mut spaces).await;
+        if expected.iter().any(|one| one.isolation == Isolation::Shared) {
+            common.extend(self.knock(&names).await);
+        }
         let mut tenants: Vec<_> = spaces
             .into_iter()
             .filter(|(_, subject)| !subject.findings.is_empty())
@@ -83,6 +86,24 @@ impl Cell {
             .collect();
         tenants.extend(unexpected);
         Ok(Swept { common, tenants })
+    }
+
+    /// Whether the login that tenants share still accepts its password. Every login may change its own, and PostgreSQL has
+    /// no right that forbids it: an injected statement could lock out all neighbours. Only a try can tell.
+    async fn knock(&self, names: &Names) -> Option<Finding> {
+        let target = self.target().clone().with_database(names.home.as_str());
+        let target = target.with_user(names.login.as_str(), &self.password(&names.login));
+        let pool = Pool::new(target, PoolOptions { max: 1, application: "tenantry knock", ..PoolOptions::default() });
+        let refused = match pool.get().await {
+            Ok(conn) => {
+                conn.release();
+                false
+            }
+            Err(error) => error.sqlstate() == Some("28P01"),
+        };
+        pool.close();
+        let object = format!("role {}", names.login.as_str());
+        refused.then(|| Finding::repairable(FindingKind::LoginDiffers, object, "has another password"))
     }
 
     /// The insides of tenants' databases.

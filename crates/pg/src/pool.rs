@@ -80,6 +80,15 @@ pub struct Pool {
     shelf: Arc<Shelf>,
 }
 
+/// Which connection a borrower wants.
+#[derive(Clone, Copy)]
+enum Choice<'a> {
+    Warmest,
+    /// One of which this is true, else the longest unused one.
+    Fitting(&'a (dyn Fn(&Session) -> bool + Send + Sync)),
+    New,
+}
+
 /// What the borrowers share with the pool.
 pub(crate) struct Shelf {
     target: Target,
@@ -108,7 +117,7 @@ impl Pool {
     /// None became free in time, the server cannot be reached, or the pool is closed.
     pub async fn get(&self) -> Result<Conn, PgError> {
         loop {
-            let conn = self.take(None).await?;
+            let conn = self.take(Choice::Warmest).await?;
             // A connection that cannot be cleaned is closed here, and the next one is tried.
             if !conn.is_unclean() || conn.discard().await.is_ok() {
                 return Ok(conn);
@@ -122,7 +131,16 @@ impl Pool {
     /// # Errors
     /// As for [`Self::get`].
     pub async fn get_preferring(&self, fits: impl Fn(&Session) -> bool + Send + Sync) -> Result<Conn, PgError> {
-        self.take(Some(&fits)).await
+        self.take(Choice::Fitting(&fits)).await
+    }
+
+    /// Opens a connection nobody has used, in the place of the longest unused one if the pool is full: for callers
+    /// whom an earlier borrower's leftovers have failed.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub async fn get_new(&self) -> Result<Conn, PgError> {
+        self.take(Choice::New).await
     }
 
     /// Borrows a connection and begins a transaction on it.
@@ -161,7 +179,7 @@ impl Pool {
         lock(&self.shelf.idle).clear();
     }
 
-    async fn take(&self, fits: Option<&(dyn Fn(&Session) -> bool + Send + Sync)>) -> Result<Conn, PgError> {
+    async fn take(&self, choice: Choice<'_>) -> Result<Conn, PgError> {
         let shelf = &self.shelf;
         let until = Instant::now() + shelf.options.wait;
         let place = match tokio::time::timeout_at(until, Arc::clone(&shelf.places).acquire_owned()).await {
@@ -169,7 +187,7 @@ impl Pool {
             Ok(Err(_)) => return Err(PgError::closed()),
             Err(_) => return Err(PgError::waited("a free connection")),
         };
-        if let Some(session) = shelf.pick(fits) {
+        if let Some(session) = shelf.pick(choice) {
             return Ok(Conn::new(session, Arc::clone(shelf), place));
         }
         loop {
@@ -200,13 +218,20 @@ impl Shelf {
         self.start_sweeping();
     }
 
-    fn pick(&self, fits: Option<&(dyn Fn(&Session) -> bool + Send + Sync)>) -> Option<Arc<Session>> {
+    fn pick(&self, choice: Choice<'_>) -> Option<Arc<Session>> {
         let mut idle = lock(&self.idle);
         idle.retain(|(_, session)| !session.is_closed());
-        match fits {
-            // The most recently used one is the warmest.
-            None => idle.pop_back(),
-            Some(fits) => match idle.iter().rposition(|(_, session)| fits(session)) {
+        match choice {
+            // The most recently used one.
+            Choice::Warmest => idle.pop_back(),
+            Choice::New => {
+                // Every connection holds a place or is unused; ours must not become one too many.
+                if idle.len() > self.places.available_permits() {
+                    idle.pop_front();
+                }
+                None
+            }
+            Choice::Fitting(fits) => match idle.iter().rposition(|(_, session)| fits(session)) {
                 Some(index) => idle.remove(index),
                 None => idle.pop_front(),
             },

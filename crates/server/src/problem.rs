@@ -32,6 +32,12 @@ impl Failure {
         Rejection::field(code, field, message).into()
     }
 
+    /// What a caller can do about it.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// With another hint than the code's.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -57,7 +63,7 @@ impl From<Refusal> for Failure {
             _ => Problem::from(Rejection::fields(code, fields)),
         };
         // A refusal with values of its own says more than the field's path.
-        if !matches!(refusal, Refusal::Fields(_)) {
+        if !refusal.is_fields() {
             problem.detail = refusal.to_string();
         }
         problem.hint = refusal.hint();

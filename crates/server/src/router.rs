@@ -1,15 +1,15 @@
 //! The routes and the guards before them.
 //!
 //! From the outside in: ids and span, security headers, problems written out, panics caught, shedding, time, the
-//! token, custom verbs; then the route. So whatever a guard refuses is a problem with ids, nobody without a token
-//! learns which routes exist, and no work is done for a request that will be turned away.
+//! token, the record of attempts, custom verbs; then the route. So whatever a guard refuses is a problem with ids,
+//! nobody without a token learns which routes exist, and no work is done for a request that will be turned away.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::middleware::{bearer, headers, ids, panics, render, shed, time, verbs};
+use crate::middleware::{bearer, headers, ids, panics, render, shed, time, verbs, witness};
 use crate::problem::Failure;
 use crate::{State, api};
 
@@ -40,6 +40,7 @@ pub fn router(state: State) -> Router {
         .with_state(state.clone());
     Router::new()
         .fallback_service(verbs::Verbs::new(routes))
+        .layer(from_fn_with_state(state.clone(), witness::record))
         .layer(from_fn_with_state(state.clone(), bearer::check))
         .layer(from_fn_with_state(state.clone(), time::bound))
         .layer(from_fn_with_state(state.clone(), shed::admit))

@@ -8,7 +8,7 @@ use tenantry_pg::{Json, Row};
 use uuid::Uuid;
 
 use crate::chain::event_id;
-use crate::columns::{get, json, parse};
+use crate::columns::{get, json, json_opt, parse};
 use crate::line::Statement;
 use crate::{Reader, StoreError, WriteTx};
 
@@ -72,6 +72,21 @@ pub struct CatalogRow {
     pub updated_at: Timestamp,
 }
 
+/// One version of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogVersionRow {
+    /// Its number, from 1; a document that is made again after a removal goes on counting.
+    pub version: i64,
+    /// The whole document; absent in the version that removed it.
+    pub spec: Option<Value>,
+    /// Who made it, `operator:…`.
+    pub author: String,
+    /// By what, `manifests.apply`.
+    pub action: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A new version of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogPut {
@@ -98,6 +113,16 @@ fn read(row: &Row) -> Result<CatalogRow, StoreError> {
         spec: json(row, "spec")?,
         created_at: get(row, "created_at")?,
         updated_at: get(row, "updated_at")?,
+    })
+}
+
+fn read_version(row: &Row) -> Result<CatalogVersionRow, StoreError> {
+    Ok(CatalogVersionRow {
+        version: get(row, "version")?,
+        spec: json_opt(row, "spec")?,
+        author: get(row, "author")?,
+        action: get(row, "action")?,
+        at: get(row, "at")?,
     })
 }
 
@@ -282,7 +307,7 @@ impl Reader {
         rows.iter().map(read).collect()
     }
 
-    /// One version of a document, if there is such a one. The version that removed it has none.
+    /// One version of a document, if there is such a one.
     ///
     /// # Errors
     /// The database's.
@@ -291,17 +316,31 @@ impl Reader {
         kind: CatalogKind,
         name: &str,
         version: i64,
-    ) -> Result<Option<CatalogRow>, StoreError> {
+    ) -> Result<Option<CatalogVersionRow>, StoreError> {
         let sql = "
-            SELECT v.kind, v.name, v.id, v.version, v.spec, v.at AS updated_at, first.at AS created_at
-            FROM tenantry.catalog_version AS v
-            JOIN LATERAL (
-                SELECT f.at FROM tenantry.catalog_version AS f
-                WHERE f.env = v.env AND f.kind = v.kind AND f.name = v.name AND f.id = v.id ORDER BY f.version LIMIT 1
-            ) AS first ON true
-            WHERE v.env = $1 AND v.kind = $2 AND v.name = $3 AND v.version = $4 AND v.spec IS NOT NULL";
+            SELECT version, spec, author, action, at FROM tenantry.catalog_version
+            WHERE env = $1 AND kind = $2 AND name = $3 AND version = $4";
         let params: [&(dyn tenantry_pg::ToSql + Sync); 4] =
             [&self.environment.as_str(), &kind.as_str(), &name, &version];
-        self.store.query_opt(sql, &params).await?.as_ref().map(read).transpose()
+        self.store.query_opt(sql, &params).await?.as_ref().map(read_version).transpose()
+    }
+
+    /// At most `limit` versions below a number, newest first; also of a document that was removed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn catalog_versions(
+        &self,
+        kind: CatalogKind,
+        name: &str,
+        below: i64,
+        limit: i64,
+    ) -> Result<Vec<CatalogVersionRow>, StoreError> {
+        let sql = "
+            SELECT version, spec, author, action, at FROM tenantry.catalog_version
+            WHERE env = $1 AND kind = $2 AND name = $3 AND version < $4 ORDER BY version DESC LIMIT $5";
+        let params: [&(dyn tenantry_pg::ToSql + Sync); 5] =
+            [&self.environment.as_str(), &kind.as_str(), &name, &below, &limit];
+        self.store.query(sql, &params).await?.iter().map(read_version).collect()
     }
 }

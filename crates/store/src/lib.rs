@@ -37,7 +37,7 @@ pub mod workflows;
 pub mod write;
 
 pub use audit::{AuditFilter, AuditRow};
-pub use catalog::{CatalogKind, CatalogPut, CatalogRow};
+pub use catalog::{CatalogKind, CatalogPut, CatalogRow, CatalogVersionRow};
 pub use cursor::{CursorError, CursorKey, Page, PageRequest};
 pub use entry::{Entry, Receipt, Stamp};
 pub use environments::EnvironmentRow;

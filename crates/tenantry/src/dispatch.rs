@@ -47,6 +47,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Audit(args) => commands::audit::run(&args, &globals).await,
         Command::Operations(args) => commands::operations::run(&args, &session()?).await,
         Command::Context(args) => commands::context::run(&args, &globals),
+        Command::Secret(args) => roles::secret::run(&args, globals.output()),
         Command::Completion(args) => commands::completion::run(&args, globals.output()),
         Command::Version(args) => commands::version::run(&args, globals.output()),
     }

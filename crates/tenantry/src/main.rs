@@ -51,6 +51,7 @@ enum Command {
     Context(commands::context::Args),
     #[command(alias = "operation")]
     Operations(commands::operations::Args),
+    Secret(roles::secret::Args),
     Completion(commands::completion::Args),
     Version(commands::version::Args),
 }

@@ -13,7 +13,9 @@ use tenantry_domain::manifest::Manifest;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec, change};
-use tenantry_store::{CatalogKind, CatalogPut, Entry, NewOperation, TenantKey, TenantRow, WriteTx};
+use tenantry_store::{
+    CatalogKind, CatalogPut, Entry, NewOperation, NewTenant, StoreError, TenantKey, TenantRow, WriteTx,
+};
 
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
@@ -78,7 +80,7 @@ pub(crate) async fn apply_catalog(
                 && found == kind
             {
                 let object = put(cx, permit, tx, manifest, (kind, &name, spec), entries).await;
-                objects.insert(place, object.map_err(|refusal| at(place, refusal))?);
+                objects.insert(place, object.map_err(|refusal| refusal.of_document(place))?);
             }
         }
     }
@@ -114,22 +116,6 @@ pub(crate) fn check_set(manifests: &[Manifest]) -> Result<(), Refusal> {
         }
     }
     if doubled.is_empty() { Ok(()) } else { Err(Refusal::Fields(doubled)) }
-}
-
-/// Says which document a refusal is about.
-pub(crate) fn at(place: usize, refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::Fields(fields) => Refusal::Fields(
-            fields
-                .into_iter()
-                .map(|field| FieldError::new(format!("documents[{place}].{}", field.field), field.message))
-                .collect(),
-        ),
-        Refusal::Reference { kind, name, field } => {
-            Refusal::Reference { kind, name, field: format!("documents[{place}].{field}") }
-        }
-        other => other,
-    }
 }
 
 async fn put(
@@ -206,23 +192,24 @@ async fn tenants(
     for (place, slug, spec) in wanted {
         match rows.remove(slug.as_str()) {
             None => {
-                check_first_state(spec).map_err(|refusal| at(place, refusal))?;
+                check_first_state(spec).map_err(|refusal| refusal.of_document(place))?;
                 refer
                     .check(cx, deps, tx, spec, spec.state == Phase::Active)
                     .await
-                    .map_err(|refusal| at(place, refusal))?;
+                    .map_err(|refusal| refusal.of_document(place))?;
                 fresh.push((place, new_tenant(cx, slug.clone(), spec.clone())));
             }
             Some(row) => {
-                let changed =
-                    change_one(cx, deps, permit, tx, row, spec, batch).await.map_err(|refusal| at(place, refusal))?;
+                let changed = change_one(cx, deps, permit, tx, row, spec, batch)
+                    .await
+                    .map_err(|refusal| refusal.of_document(place))?;
                 batch.objects.insert(place, changed);
             }
         }
     }
     let new: Vec<_> = fresh.iter().map(|(_, new)| new.clone()).collect();
     if !new.is_empty() {
-        tx.tenants().create_many(&new).await.map_err(refuse_store)?;
+        tx.tenants().create_many(&new).await.map_err(|error| collision(&fresh, error))?;
     }
     for (place, new) in fresh {
         let audit = created_audit(cx, permit, &new.slug, &new.spec);
@@ -236,6 +223,22 @@ async fn tenants(
             .insert(place, AppliedObject { kind, name, outcome: Outcome::Created, version: 1, id: Some(new.id) });
     }
     Ok(())
+}
+
+/// Which of the new tenants wants what another one has.
+fn collision(fresh: &[(usize, NewTenant)], error: StoreError) -> Refusal {
+    let is_it = |new: &NewTenant| match &error {
+        StoreError::SlugTaken { slug } | StoreError::SlugQuarantined { slug, .. } => new.slug == *slug,
+        StoreError::ExternalIdTaken { system, id } => new.spec.external_ids.get(system) == Some(id),
+        StoreError::AliasTaken { alias } => new.spec.aliases.contains(alias),
+        _ => false,
+    };
+    let place = fresh.iter().find(|(_, new)| is_it(new)).map(|(place, _)| *place);
+    let refusal = refuse_store(error);
+    match place {
+        Some(place) => refusal.of_document(place),
+        None => refusal,
+    }
 }
 
 /// Locks the tenants that exist already, in the order of their ids, so that two applies cannot wait for each other.

@@ -16,7 +16,7 @@ use tenantry_store::{CatalogKind, TenantKey, TenantRow, WriteTx};
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
 use crate::deps::Deps;
-use crate::manifests::apply::{apply_catalog, at, check_set};
+use crate::manifests::apply::{apply_catalog, check_set};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::tenants::create::check_first_state;
@@ -46,7 +46,7 @@ pub async fn plan(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Vec<P
     for (place, manifest) in manifests.iter().enumerate() {
         if let Manifest::Tenant { slug, spec } = manifest {
             let object = tenant_plan(cx, deps, &permit, &mut tx, (slug, spec), &loads).await;
-            planned.insert(place, object.map_err(|refusal| at(place, refusal))?);
+            planned.insert(place, object.map_err(|refusal| refusal.of_document(place))?);
         }
     }
     tx.rollback().await;

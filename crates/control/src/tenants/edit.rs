@@ -34,8 +34,10 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
         StoreError::SlugTaken { slug } | StoreError::SlugQuarantined { slug, .. } => {
             Refusal::SlugTaken(slug.to_string())
         }
-        StoreError::ExternalIdTaken { system, id } => Refusal::ExternalIdTaken(format!("{system}:{id}")),
-        StoreError::AliasTaken { alias } => Refusal::ExternalIdTaken(alias),
+        StoreError::ExternalIdTaken { system, id } => {
+            Refusal::ExternalIdTaken { field: format!("spec.externalIds.{system}"), id: format!("{system}:{id}") }
+        }
+        StoreError::AliasTaken { alias } => Refusal::ExternalIdTaken { field: "spec.aliases".to_owned(), id: alias },
         StoreError::StaleVersion { current } => Refusal::Stale { current },
         StoreError::KeyReused => Refusal::KeyReused,
         StoreError::KeyInFlight => Refusal::KeyInFlight,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tenantry_control::tenants::edit::Expected;
 use tenantry_control::view::Outcome;
 use tenantry_control::{Refusal, manifests, tenants};
+use tenantry_domain::code::Code;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
@@ -74,6 +75,21 @@ async fn references_and_doubles_are_refused_by_field_path() {
     assert!(matches!(tenants::get(&cx, deps, &name("acme")).await, Err(Refusal::NoTenant(_))), "all or nothing");
     let refused =
         manifests::apply(&cx, deps, &[tenant("acme", "starter"), tenant("acme", "standard")]).await.unwrap_err();
+    assert_eq!(refused.fields()[0].field, "documents[1].metadata.name");
+    // Collisions with what is there already name the document, too.
+    let with_id = |slug: &str, plan: &str| {
+        let mut spec = spec(plan, Phase::Draft);
+        spec.external_ids.insert("stripe".into(), "cus_1".into());
+        Manifest::Tenant { slug: Slug::parse(slug).unwrap(), spec }
+    };
+    manifests::apply(&cx, deps, &[with_id("first", "starter")]).await.unwrap();
+    let refused =
+        manifests::apply(&cx, deps, &[tenant("acme", "starter"), with_id("second", "starter")]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ExternalIdTaken);
+    assert_eq!(refused.fields()[0].field, "documents[1].spec.externalIds.stripe");
+    let refused =
+        manifests::apply(&cx, deps, &[tenant("acme", "starter"), tenant("f1rst", "starter")]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::SlugTaken);
     assert_eq!(refused.fields()[0].field, "documents[1].metadata.name");
     world.stop().await;
 }

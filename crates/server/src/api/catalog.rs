@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::history::Nothing;
-use super::{InEnvironment, OfName, OfVersion, Precondition, answer};
+use super::{InEnvironment, OfName, OfVersion, OptionalKey, Precondition, answer};
 use crate::State;
 use crate::convert;
 use crate::extract::{Call, IfMatch, NamePath, PageParams, Params, VersionPath};
@@ -74,20 +74,17 @@ async fn versions(
         Some(Some(below)) if below >= 1 => Some(below),
         Some(_) => return Err(Failure::field(Code::InvalidCursor, "pageToken", "is not one of this list")),
     };
-    let cx = call.read();
-    let newest = catalog::get(&cx, state.deps(), kind, name).await?.version;
-    let from = below.map_or(newest, |below| newest.min(below - 1));
-    let to = (from - size + 1).max(1);
-    let mut items = Vec::new();
-    for number in (to..=from).rev() {
-        let found = catalog::version(&cx, state.deps(), kind, name, number).await?;
-        items.push(convert::version::object(manifest_word(kind), found));
-    }
-    Ok(Json(Page { items, next_page_token: (to > 1).then(|| format!("below.{to}")) }))
+    let below = below.unwrap_or(i64::MAX);
+    let mut found = catalog::versions(&call.read(), state.deps(), kind, name, below, size + 1).await?;
+    let has_more = i64::try_from(found.len()).is_ok_and(|count| count > size);
+    found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let last = found.last().filter(|_| has_more).map(|version| format!("below.{}", version.version));
+    let items = found.into_iter().map(|version| convert::version::object(manifest_word(kind), version)).collect();
+    Ok(Json(Page { items, next_page_token: last }))
 }
 
 async fn delete(state: &State, call: Call, kind: CatalogKind, name: &str, expected: IfMatch) -> Result<StatusCode> {
-    catalog::delete(&call.read(), state.deps(), kind, name, expected.0).await?;
+    catalog::delete(&call.write(&Value::Null), state.deps(), kind, name, expected.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -135,7 +132,7 @@ macro_rules! kinds {
         /// Only one that nothing uses. Its history stays.
         #[utoipa::path(
             delete, path = concat!("/v1/environments/{environment}/", $path, "/{name}"), summary = concat!("Remove a ", $one), tag = "catalog", operation_id = $delete,
-            params(InEnvironment, OfName, Precondition),
+            params(InEnvironment, OfName, Precondition, OptionalKey),
             responses((status = 204, description = "It is gone.")),
         )]
         async fn delete(With(state): With<State>, call: Call, NamePath(name): NamePath, expected: IfMatch, _: Params<Nothing>) -> Result<StatusCode> {
@@ -144,7 +141,7 @@ macro_rules! kinds {
 
         #[doc = concat!("List the versions of a ", $one)]
         ///
-        /// Newest first.
+        /// Newest first; the version that removed the object has an empty spec.
         #[utoipa::path(
             get, path = concat!("/v1/environments/{environment}/", $path, "/{name}/versions"), summary = concat!("List the versions of a ", $one), tag = "history", operation_id = $versions,
             params(InEnvironment, OfName, PageParams),

@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::history::Nothing;
-use super::{InEnvironment, OfOperation, OfTenant, answer};
+use super::{InEnvironment, OfOperation, OfTenant, OptionalKey, answer};
 use crate::State;
 use crate::convert;
 use crate::extract::{Call, Caller, NoBody, OperationPath, PageParams, Params, TenantPath, WaitParams};
@@ -171,7 +171,7 @@ async fn find(state: &State, caller: &Caller, id: OperationId) -> Result<(Ctx, v
 /// Stop an operation and undo it
 #[utoipa::path(
     post, path = "/v1/operations/{operation}/@cancel", tag = "operations", operation_id = "cancelOperation",
-    params(OfOperation),
+    params(OfOperation, OptionalKey),
     responses((status = 200, description = "It is turning round.", body = Operation)),
 )]
 async fn cancel(
@@ -182,14 +182,14 @@ async fn cancel(
     _: NoBody,
 ) -> Result<Json<Operation>> {
     let (cx, _) = find(&state, &caller, id).await?;
-    let view = operations::cancel(&cx, state.deps(), id).await?;
+    let view = operations::cancel(&caller.write(cx), state.deps(), id).await?;
     Ok(Json(convert::operation::operation(&view)))
 }
 
 /// Let a stuck operation try again
 #[utoipa::path(
     post, path = "/v1/operations/{operation}/@retry", tag = "operations", operation_id = "retryOperation",
-    params(OfOperation),
+    params(OfOperation, OptionalKey),
     responses((status = 200, description = "It goes on.", body = Operation)),
 )]
 async fn retry(
@@ -200,7 +200,7 @@ async fn retry(
     _: NoBody,
 ) -> Result<Json<Operation>> {
     let (cx, _) = find(&state, &caller, id).await?;
-    let view = operations::retry(&cx, state.deps(), id).await?;
+    let view = operations::retry(&caller.write(cx), state.deps(), id).await?;
     Ok(Json(convert::operation::operation(&view)))
 }
 

@@ -21,6 +21,37 @@ pub struct Caller {
     /// Who, and where it may go.
     pub bearer: Bearer,
     ids: Ids,
+    repeat: Repeat,
+}
+
+/// What tells a repetition from another request.
+#[derive(Debug, Clone)]
+struct Repeat {
+    route: String,
+    path: String,
+    key: Option<String>,
+}
+
+impl Repeat {
+    fn of(parts: &Parts) -> Result<Self> {
+        let matched = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        Ok(Self {
+            route: format!("{} {}", parts.method, matched.replace("/@", ":")),
+            path: format!("{} {}", parts.method, parts.uri.path()),
+            key: key(parts)?,
+        })
+    }
+
+    fn key(self, body: &Value) -> Option<IdempotencyKey> {
+        let key = self.key?;
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(self.path.as_bytes());
+        context.update(b"\n");
+        context.update(canonical::to_string(body).as_bytes());
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(context.finish().as_ref());
+        Some(IdempotencyKey { route: self.route, key, fingerprint })
+    }
 }
 
 impl FromRequestParts<State> for Caller {
@@ -28,7 +59,9 @@ impl FromRequestParts<State> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self> {
         let extensions = &parts.extensions;
         match (extensions.get::<Bearer>(), extensions.get::<Ids>()) {
-            (Some(bearer), Some(ids)) => Ok(Self { bearer: bearer.clone(), ids: ids.clone() }),
+            (Some(bearer), Some(ids)) => {
+                Ok(Self { bearer: bearer.clone(), ids: ids.clone(), repeat: Repeat::of(parts)? })
+            }
             // The guard lets nobody pass without; a route that is open must not ask.
             _ => Err(Failure::new(Code::Unauthenticated, "the caller is not known")),
         }
@@ -57,15 +90,20 @@ impl Caller {
             idempotency: None,
         })
     }
+
+    /// The circumstances for a mutation that has no body: repetitions under the same key get the first answer.
+    #[must_use]
+    pub fn write(&self, mut cx: Ctx) -> Ctx {
+        cx.idempotency = self.repeat.clone().key(&Value::Null);
+        cx
+    }
 }
 
 /// A call to a route of an environment.
 #[derive(Debug)]
 pub struct Call {
     cx: Ctx,
-    route: String,
-    path: String,
-    key: Option<String>,
+    repeat: Repeat,
 }
 
 impl FromRequestParts<State> for Call {
@@ -75,13 +113,7 @@ impl FromRequestParts<State> for Call {
         let environment = path_value(parts, state, "environment").await?;
         let environment = EnvironmentName::parse(&environment)
             .map_err(|error| Failure::field(Code::InvalidParameter, "environment", error))?;
-        let matched = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        Ok(Self {
-            cx: caller.enter(state, environment).await?,
-            route: format!("{} {}", parts.method, matched.replace("/@", ":")),
-            path: format!("{} {}", parts.method, parts.uri.path()),
-            key: key(parts)?,
-        })
+        Ok(Self { cx: caller.enter(state, environment).await?, repeat: caller.repeat })
     }
 }
 
@@ -93,15 +125,7 @@ impl Call {
 
     /// For mutations: repetitions of the same body under the same key get the first answer.
     pub fn write(mut self, body: &Value) -> Ctx {
-        if let Some(key) = self.key {
-            let mut context = digest::Context::new(&digest::SHA256);
-            context.update(self.path.as_bytes());
-            context.update(b"\n");
-            context.update(canonical::to_string(body).as_bytes());
-            let mut fingerprint = [0; 32];
-            fingerprint.copy_from_slice(context.finish().as_ref());
-            self.cx.idempotency = Some(IdempotencyKey { route: self.route, key, fingerprint });
-        }
+        self.cx.idempotency = self.repeat.key(body);
         self.cx
     }
 
@@ -116,7 +140,7 @@ impl Call {
     /// # Errors
     /// There is none.
     pub fn require_key(&self) -> Result<()> {
-        match self.key {
+        match self.repeat.key {
             Some(_) => Ok(()),
             None => Err(Failure::field(Code::KeyRequired, "Idempotency-Key", "is required")),
         }

@@ -8,6 +8,7 @@ pub mod render;
 pub mod shed;
 pub mod time;
 pub mod verbs;
+pub mod witness;
 
 /// Routes that tell nothing about tenants and must answer when everything else is at its limit.
 pub(crate) fn is_health(path: &str) -> bool {

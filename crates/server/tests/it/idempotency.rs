@@ -94,3 +94,32 @@ async fn of_many_writers_of_one_version_one_wins() {
     assert!(statuses.iter().all(|status| matches!(status, 202 | 412)), "{statuses:?}");
     world.end().await;
 }
+
+/// Removing is no exception, and what was removed keeps its history.
+#[tokio::test]
+async fn a_keyed_removal_is_made_once() {
+    let world = World::quiet().await;
+    let plan = "
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: trial }
+spec: { isolation: shared }
+";
+    assert_eq!(world.post("manifests:apply").keyed().yaml(plan).send().await.status, 200);
+    for _ in 0..2 {
+        let ask = world.ask("DELETE", "plans/trial").header("if-match", "\"v1\"");
+        let reply = ask.header("idempotency-key", "remove-the-trial-plan").send().await;
+        assert_eq!(reply.status, 204, "{reply:?}");
+    }
+    let again = world.ask("DELETE", "plans/trial").header("if-match", "\"v1\"").send().await;
+    assert_eq!(again.status, 404, "{again:?}");
+    assert_eq!(world.get("plans/trial").send().await.status, 404);
+    let versions = world.get("plans/trial/versions").send().await.json();
+    let items = versions["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2, "{versions}");
+    assert_eq!((&items[0]["action"], &items[1]["action"]), (&json!("plan.delete"), &json!("manifests.apply")));
+    assert_eq!((&items[0]["spec"], &items[1]["spec"]["isolation"]), (&json!({}), &json!("shared")));
+    assert!(items.iter().all(|item| item["actor"].as_str().unwrap().starts_with("operator:")), "{versions}");
+    assert_eq!(world.get("plans/never/versions").send().await.status, 404);
+    world.end().await;
+}

@@ -17,4 +17,5 @@ mod idempotency;
 mod openapi;
 mod operations;
 mod read;
+mod witness;
 mod world;

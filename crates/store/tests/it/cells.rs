@@ -140,7 +140,8 @@ async fn documents_are_versioned_locked_and_removed() {
     put(&world, CatalogKind::Plan, "basic", 0, json!({})).await.unwrap();
     let names: Vec<_> = reader.catalog_list(CatalogKind::Plan).await.unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["basic", "pro"]);
-    assert_eq!(reader.catalog_version(CatalogKind::Plan, "pro", 1).await.unwrap().unwrap().spec, json!({ "users": 1 }));
+    let version = reader.catalog_version(CatalogKind::Plan, "pro", 1).await.unwrap().unwrap();
+    assert_eq!((version.spec, version.author.as_str()), (Some(json!({ "users": 1 })), "operator:olga"));
     assert!(reader.catalog(CatalogKind::Region, "pro").await.unwrap().is_none());
     // In use, then removed, then made again: versions go on, the id is another one.
     world.create("acme").await;
@@ -157,7 +158,9 @@ async fn documents_are_versioned_locked_and_removed() {
     tx.catalog().delete(CatalogKind::Plan, "pro", 2).await.unwrap();
     assert!(tx.catalog().get(CatalogKind::Plan, "pro").await.unwrap().is_none());
     tx.commit(vec![Entry::environment(draft("plan.delete", Category::Mutation, Some(3)), vec![])]).await.unwrap();
-    assert!(reader.catalog_version(CatalogKind::Plan, "pro", 3).await.unwrap().is_none());
+    let removal = reader.catalog_version(CatalogKind::Plan, "pro", 3).await.unwrap().unwrap();
+    assert_eq!((removal.spec, removal.action.as_str()), (None, "plan.delete"));
+    assert!(reader.catalog_version(CatalogKind::Plan, "pro", 9).await.unwrap().is_none());
     let again = put(&world, CatalogKind::Plan, "pro", 0, json!({ "users": 9 })).await.unwrap();
     assert_eq!(again.version, 4);
     assert_ne!(again.id, first.id);

@@ -1,6 +1,7 @@
 //! Numbers without gaps, whatever happens to the writers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -64,9 +65,10 @@ async fn sequences_have_no_gaps_under_eight_writers_and_kills() {
             (acknowledged, unknown)
         });
     }
-    let killer = Arc::clone(&world);
+    let (killer, over) = (Arc::clone(&world), Arc::new(AtomicBool::new(false)));
+    let is_over = Arc::clone(&over);
     let killing = tokio::spawn(async move {
-        loop {
+        while !is_over.load(Ordering::Acquire) {
             killer.sql(&format!(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = '{}' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1",
@@ -76,7 +78,9 @@ async fn sequences_have_no_gaps_under_eight_writers_and_kills() {
         }
     });
     let counts = writers.join_all().await;
-    killing.abort();
+    // Waited for: a last blow under way would hit the questions below.
+    over.store(true, Ordering::Release);
+    killing.await.unwrap();
     let acknowledged: i64 = counts.iter().map(|(acknowledged, _)| acknowledged).sum();
     let unknown: i64 = counts.iter().map(|(_, unknown)| unknown).sum();
     assert!(acknowledged > 100 && unknown > 20, "{acknowledged} acknowledged, {unknown} unknown");

@@ -9,6 +9,7 @@ pub mod local;
 pub mod migrate;
 pub mod postgres;
 pub mod samples;
+pub mod secret;
 pub mod serve;
 pub mod signals;
 pub mod tuning;

@@ -1,7 +1,8 @@
 //! `migrate` and `serve` on a PostgreSQL of the user's own.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rustix::process::Signal;
-use secrecy::ExposeSecret as _;
 
 use crate::program::{Home, PATIENCE, eventually, finish, listens};
 
@@ -9,9 +10,15 @@ use crate::program::{Home, PATIENCE, eventually, finish, listens};
 async fn a_server_of_ones_own() {
     let home = Home::new();
     let database = tenantry_testkit::pg::server().database();
-    let token = tenantry_control::tokens::mint_text().unwrap();
-    std::fs::write(home.path("root.key"), "0f".repeat(31) + "10").unwrap();
-    std::fs::write(home.path("admin.token"), token.expose_secret()).unwrap();
+    for (what, file) in [("root-key", "root.key"), ("token", "admin.token")] {
+        let made = home.run(&["secret", what, "--output-file", file]).await;
+        assert_eq!((made.code, made.out.as_str()), (0, ""), "{made:?}");
+        let mode = std::fs::metadata(home.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+        let again = home.run(&["secret", what, "--output-file", file]).await;
+        assert_eq!(again.code, 2, "a secret in use is not replaced: {again:?}");
+    }
+    let token = std::fs::read_to_string(home.path("admin.token")).unwrap().trim().to_owned();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let serve = || {
@@ -39,7 +46,7 @@ async fn a_server_of_ones_own() {
     let mut server = serve().spawn().unwrap();
     eventually("it listens", || listens(port)).await;
     let mut command = home.command(&["get", "tenants", "-o", "json"]);
-    command.env("TENANTRY_URL", format!("http://{address}")).env("TENANTRY_TOKEN", token.expose_secret());
+    command.env("TENANTRY_URL", format!("http://{address}")).env("TENANTRY_TOKEN", token);
     let ended = finish(command).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let pid = i32::try_from(server.id().unwrap()).unwrap();

@@ -12,13 +12,16 @@ use crate::{Replica, active, apply, assert_converged, held, replicas, wait, witn
 /// Enough that work is in hand whenever something happens.
 const TENANTS: usize = 150;
 
+/// A lease that runs out while a test looks on.
+const SHORT: Duration = Duration::from_millis(500);
+
 fn batch(name: &str) -> Vec<(String, Isolation)> {
     let level = |index| if index % 15 == 0 { Isolation::Schema } else { Isolation::Shared };
     (0..TENANTS).map(|index| (format!("{name}-{index:03}"), level(index))).collect()
 }
 
-async fn world() -> (World, Vec<Replica>) {
-    let world = World::new(Tuning { lease: Duration::from_millis(500), ..Tuning::default() }).await;
+async fn world(lease: Duration) -> (World, Vec<Replica>) {
+    let world = World::new(Tuning { lease, ..Tuning::default() }).await;
     let three = replicas(&world, 3).await;
     witness::install(&world).await;
     world.lay_foundation(&three[0].serve).await;
@@ -46,7 +49,7 @@ async fn freeze(world: &World, replica: &Replica) {
 /// A replica that comes back to life does not know that its runs have other owners. It finds out by being refused.
 #[tokio::test]
 async fn a_stale_owner_changes_nothing() {
-    let (world, three) = world().await;
+    let (world, three) = world(SHORT).await;
     apply(&three[0], &batch("stale")).await;
     wait("some are active", async || (active(&world, "stale").await >= 20).then_some(())).await;
     let stale = &three[1];
@@ -73,20 +76,19 @@ async fn a_stale_owner_changes_nothing() {
 /// SIGTERM: steps in hand end, everything is given back at once, nothing waits for a lease.
 #[tokio::test]
 async fn a_replica_that_is_asked_to_stop_gives_its_work_back() {
-    let (world, mut three) = world().await;
+    // Beyond what any step takes here: a lease that runs out is another test's matter.
+    let (world, mut three) = world(Duration::from_secs(30)).await;
     apply(&three[0], &batch("drain")).await;
     wait("some are active", async || (active(&world, "drain").await >= 20).then_some(())).await;
     let mut leaving = three.remove(1);
     wait("it holds something", async || (held(&world, leaving.id).await > 0).then_some(())).await;
-    // A slow machine may let a lease run out before; what counts is what happens from here on.
-    let (before, _) = witness::takeovers(&world, leaving.id).await;
     let began = Instant::now();
     leaving.serve.process.signal(Signal::TERM);
     assert_eq!(leaving.serve.process.ended(Duration::from_secs(20)).await, Some(Ending::Exit(0)));
     let took = began.elapsed();
     assert_eq!(held(&world, leaving.id).await, 0, "a replica that is gone owns nothing");
     let (taken, _) = witness::takeovers(&world, leaving.id).await;
-    assert_eq!(taken, before, "nothing had to be taken from it");
+    assert_eq!(taken, 0, "nothing had to be taken from it");
     let sql = "SELECT count(*) FROM tenantry.replica WHERE id = $1";
     assert_eq!(world.control.query_one(sql, &[&leaving.id]).await.unwrap().get::<_, i64>(0), 0, "it signed off");
     converge(&world, "drain").await;
@@ -100,7 +102,7 @@ async fn a_replica_that_is_asked_to_stop_gives_its_work_back() {
 /// The database goes, in order and by a crash, and comes back; the replicas stay and finish.
 #[tokio::test]
 async fn replicas_outlive_a_restart_of_their_database() {
-    let (mut world, three) = world().await;
+    let (mut world, three) = world(SHORT).await;
     for (name, crash) in [("restart", false), ("crash", true)] {
         apply(&three[0], &batch(name)).await;
         wait("some are active", async || (active(&world, name).await >= 20).then_some(())).await;

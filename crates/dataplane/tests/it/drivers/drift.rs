@@ -113,6 +113,22 @@ async fn a_lost_key_is_told_and_its_index_replaced() {
     bench.clean().await;
 }
 
+/// A login may always change its own password, so what one tenant's injected statement did is found by the sweep and
+/// taken back by repairing any of those who share it.
+#[tokio::test]
+async fn a_changed_password_is_found_and_set_back() {
+    let bench = Bench::new().await;
+    let app = bench.app_with(1, &[("1.sql", APP)], Some("tenant_id"), &["kinds"]);
+    let space = bench.open(&app, Isolation::Shared).await;
+    let neighbour = bench.open(&app, Isolation::Shared).await;
+    assert_eq!(sweep(&bench, &app, &[&space, &neighbour]).await, []);
+    bench.as_tenant(&space, "ALTER ROLE CURRENT_USER PASSWORD 'mine'").await;
+    assert_eq!(sweep(&bench, &app, &[&space, &neighbour]).await, [Kind::LoginDiffers]);
+    bench.cell.repair(&neighbour, &claim(2), Gate::Open).await.unwrap();
+    assert_eq!(sweep(&bench, &app, &[&space, &neighbour]).await, []);
+    bench.clean().await;
+}
+
 /// Only where a tenant has its own place.
 const OWN: &[Case] = &[
     ("ALTER ROLE $L NOLOGIN", Kind::LoginDiffers, true),

@@ -77,6 +77,22 @@ async fn a_tenant_that_left_a_mess_finds_a_clean_session() {
 }
 
 #[tokio::test]
+async fn a_limit_of_a_millisecond_does_not_shut_the_next_tenant_out() {
+    for setting in [SHARED, SHARED_SIGNED] {
+        let world = World::new(setting).await;
+        for _ in 0..20 {
+            let tx = enter(&world, &world.a).await;
+            // Much to clean, and no time for it: the locks alone take longer than the limit allows.
+            tx.batch(&Sql::new("SELECT pg_advisory_lock(n) FROM generate_series(1, 4000) n")).await.unwrap();
+            tx.batch(&Sql::new("SET statement_timeout = 1; SET lock_timeout = 1")).await.unwrap();
+            // Which may fall to its own limit.
+            let _ = tx.commit().await;
+            enter(&world, &world.b).await.rollback().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn settings_of_the_login_do_not_win() {
     let world = World::new(SHARED).await;
     let tx = enter(&world, &world.a).await;

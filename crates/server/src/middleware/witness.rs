@@ -1,0 +1,173 @@
+//! Attempts that had no effect, in the audit: every call of an identified caller that would have changed something and
+//! was refused or failed, and every call for an environment that its token does not reach.
+//!
+//! The answer waits for the entry, but does not depend on it: nothing has happened, so a caller is told what is wrong
+//! also when that cannot be written down. While our database is away it is not tried at all, and the log has to do.
+//! Callers without a good token leave lines in the log and counts, never entries: anybody could fill the audit.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State as With};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use tenantry_control::audit::{self, Attempt};
+use tenantry_control::tokens::Bearer;
+use tenantry_control::{Ctx, Refusal};
+use tenantry_domain::code::Kind;
+use tenantry_domain::name::EnvironmentName;
+
+use super::ids::{Ids, Route};
+use crate::State;
+use crate::problem::{Failure, of_status};
+
+/// How long an answer waits for its entry.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest part of a path that an entry repeats, in bytes.
+const LONGEST: usize = 64;
+
+/// Every call that changes something, with the name of what it does.
+pub const ACTIONS: &[(Method, &str, &str)] = &[
+    (Method::POST, "/v1/environments/{environment}/manifests:apply", "manifests.apply"),
+    (Method::POST, "/v1/environments/{environment}/tenants", "tenant.create"),
+    (Method::PUT, "/v1/environments/{environment}/tenants/{tenant}", "tenant.update"),
+    (Method::PATCH, "/v1/environments/{environment}/tenants/{tenant}", "tenant.update"),
+    (Method::DELETE, "/v1/environments/{environment}/tenants/{tenant}", "tenant.delete"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:activate", "tenant.activate"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:archive", "tenant.archive"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:restore", "tenant.restore"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:resume", "tenant.resume"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:rollback", "tenant.rollback"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:suspend", "tenant.suspend"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:undelete", "tenant.undelete"),
+    (Method::DELETE, "/v1/environments/{environment}/apps/{name}", "catalog.delete"),
+    (Method::DELETE, "/v1/environments/{environment}/cells/{name}", "catalog.delete"),
+    (Method::DELETE, "/v1/environments/{environment}/plans/{name}", "catalog.delete"),
+    (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
+    (Method::POST, "/v1/operations/{operation}:cancel", "operation.cancel"),
+    (Method::POST, "/v1/operations/{operation}:retry", "operation.retry"),
+];
+
+/// Who called for what, kept while the call is worked on.
+struct Call {
+    bearer: Bearer,
+    ids: Ids,
+    method: Method,
+    path: String,
+}
+
+/// Records what had no effect.
+pub async fn record(With(state): With<State>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let call = match (extensions.get::<Bearer>(), extensions.get::<Ids>()) {
+        (Some(bearer), Some(ids)) => Call {
+            bearer: bearer.clone(),
+            ids: ids.clone(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        },
+        _ => return next.run(request).await,
+    };
+    let response = next.run(request).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        // Taken out before the wait: a reference to an answer cannot cross it, its body is not `Sync`.
+        let template = response.extensions().get::<Route>().map(|Route(template)| template.clone());
+        let failure = response.extensions().get::<Failure>().cloned().unwrap_or_else(|| of_status(status, true));
+        if let Some(template) = template {
+            call.settle(&state, &template, failure).await;
+        }
+    }
+    response
+}
+
+impl Call {
+    async fn settle(&self, state: &State, template: &str, failure: Failure) {
+        let Some(attempt) = self.attempt(template, &failure) else { return };
+        if failure.kind() == Kind::Unavailable {
+            tracing::warn!(action = attempt.action, target = attempt.target, "a failed attempt is not in the audit");
+            return;
+        }
+        match tokio::time::timeout(PATIENCE, self.write(state, template, attempt)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a failed attempt is not in the audit"),
+            Err(_) => tracing::error!("a failed attempt is not in the audit: our database took too long"),
+        }
+    }
+
+    fn attempt(&self, template: &str, failure: &Failure) -> Option<Attempt> {
+        let is_hidden = self.hidden(template).is_some();
+        let known = ACTIONS.iter().find(|(method, route, _)| *method == self.method && *route == template);
+        let action = match known {
+            Some((_, _, action)) => action,
+            None if is_hidden => "environment.enter",
+            None => return None,
+        };
+        let target = self.target(template);
+        let fields = failure.problem.errors.iter().map(|error| error.field.clone()).take(20).collect();
+        let is_denied = is_hidden || matches!(failure.kind(), Kind::Forbidden | Kind::Unauthenticated);
+        let tenant = self.segment(template, "{tenant}").and_then(|text| text.parse().ok());
+        let tenant = tenant.filter(|_| !is_hidden);
+        Some(Attempt { action, target, tenant, is_denied, code: failure.problem.code.clone(), fields })
+    }
+
+    /// The environment that was asked for, where the token reaches only another one.
+    fn hidden(&self, template: &str) -> Option<&str> {
+        let asked = self.segment(template, "{environment}")?;
+        self.bearer.environment.as_ref().filter(|only| only.as_str() != asked).map(|_| asked)
+    }
+
+    /// `tenant/acme`, `plan/standard`, `operation/op_…`, `environment/prod`.
+    fn target(&self, template: &str) -> String {
+        if let Some(environment) = self.hidden(template) {
+            return format!("environment/{}", shown(environment));
+        }
+        for (name, kind) in [("{tenant}", "tenant"), ("{operation}", "operation")] {
+            if let Some(text) = self.segment(template, name) {
+                return format!("{kind}/{}", shown(text));
+            }
+        }
+        match (self.segment(template, "{name}"), self.segment(template, "{environment}")) {
+            (Some(name), _) => {
+                let list = template.rsplit('/').nth(1).unwrap_or_default();
+                format!("{}/{}", list.trim_end_matches('s'), shown(name))
+            }
+            (None, Some(environment)) => format!("environment/{}", shown(environment)),
+            (None, None) => "installation".to_owned(),
+        }
+    }
+
+    /// What stands in the path for a name of the template, a custom verb apart.
+    fn segment(&self, template: &str, name: &str) -> Option<&str> {
+        let place = template.split('/').position(|part| part.split(':').next() == Some(name))?;
+        self.path.split('/').nth(place)?.split(':').next()
+    }
+
+    async fn write(&self, state: &State, template: &str, attempt: Attempt) -> Result<(), Refusal> {
+        let environments = state.environments().await?;
+        let asked = self.segment(template, "{environment}").and_then(|text| EnvironmentName::parse(text).ok());
+        // What names no environment that exists is told in the caller's own, or in the first one.
+        let environment = match &self.bearer.environment {
+            Some(only) => only.clone(),
+            None => match asked.filter(|asked| environments.contains(asked)).or(environments.into_iter().next()) {
+                Some(environment) => environment,
+                None => return Ok(()),
+            },
+        };
+        let cx = Ctx {
+            actor: self.bearer.actor.clone(),
+            environment,
+            request_id: self.ids.request,
+            correlation_id: self.ids.correlation.clone(),
+            now: state.deps().now(),
+            idempotency: None,
+        };
+        audit::record(&cx, state.deps(), attempt).await
+    }
+}
+
+/// A part of a path as an entry may repeat it.
+fn shown(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(LONGEST).collect()
+}
