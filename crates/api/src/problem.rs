@@ -110,6 +110,7 @@ pub fn kind_of_status(status: u16) -> Kind {
         401 => Kind::Unauthenticated,
         403 => Kind::Forbidden,
         404 => Kind::NotFound,
+        410 => Kind::Gone,
         405 => Kind::Method,
         409 => Kind::Conflict,
         412 => Kind::Precondition,

@@ -8,12 +8,16 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
+use tenantry_domain::access::BaseDomain;
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, TenantId, TokenId, WorkflowId};
 use tenantry_domain::workflow::Retry;
 use tenantry_store::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
+
+use crate::routes::Routes;
+use crate::routes::context::Signer;
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -87,6 +91,8 @@ pub struct Options {
     pub tick: Duration,
     /// Time between two drift sweeps.
     pub sweep: Duration,
+    /// Domains below which every tenant has a subdomain.
+    pub base_domains: Vec<BaseDomain>,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -109,6 +115,7 @@ impl Default for Options {
             pool: PoolWants { schema: 2, database: 1 },
             tick: Duration::from_secs(1),
             sweep: Duration::from_secs(30),
+            base_domains: Vec::new(),
         }
     }
 }
@@ -121,6 +128,8 @@ struct Inner {
     options: Options,
     replica: ReplicaId,
     token_key: Zeroizing<[u8; 32]>,
+    routes: Routes,
+    signer: Option<Signer>,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -150,7 +159,20 @@ impl Deps {
         let (changes, _) = watch::channel(0);
         let (nudge, _) = watch::channel(0);
         let token_key = root.derive("api-token", &[]);
-        Self(Arc::new(Inner { store, dataplane, clock, secrets, options, replica, token_key, nudge, changes }))
+        let (routes, signer) = (Routes::default(), Signer::new(&root.derive("context-token", &[])));
+        Self(Arc::new(Inner {
+            store,
+            dataplane,
+            clock,
+            secrets,
+            options,
+            replica,
+            token_key,
+            routes,
+            signer,
+            nudge,
+            changes,
+        }))
     }
 
     /// Our own database.
@@ -163,6 +185,16 @@ impl Deps {
     #[must_use]
     pub fn dataplane(&self) -> &Dataplane {
         &self.0.dataplane
+    }
+
+    /// What this process remembers of tenants and how to reach them.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.0.routes
+    }
+
+    pub(crate) fn signer(&self) -> Option<&Signer> {
+        self.0.signer.as_ref()
     }
 
     /// The settings.

@@ -16,6 +16,7 @@ pub mod health;
 pub mod manifests;
 pub mod operations;
 pub mod refusal;
+pub mod routes;
 pub mod runtime;
 pub mod tenants;
 pub mod tokens;

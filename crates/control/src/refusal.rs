@@ -1,5 +1,8 @@
 //! Every way in which a use case can say no, and the code, hint and fields that go with it.
 
+use std::sync::Arc;
+
+use tenantry_domain::access::{Disagreement, NamedError};
 use tenantry_domain::app::Unfit;
 use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::id::OperationId;
@@ -26,6 +29,21 @@ pub enum Refusal {
         /// Why.
         refusal: Box<Refusal>,
     },
+    /// What several callers who asked for the same at once got.
+    #[error("{0}")]
+    Shared(Arc<Refusal>),
+    /// Sources of a request name different tenants.
+    #[error(transparent)]
+    Mismatch(#[from] Disagreement),
+    /// A source of a request names no tenant that could exist.
+    #[error(transparent)]
+    Unnamed(#[from] NamedError),
+    /// A request has no source that names a tenant.
+    #[error("nothing in the request names a tenant")]
+    Nameless,
+    /// The reference of a secret leads nowhere.
+    #[error("`{0}` is not the reference of a credential here")]
+    SecretRef(String),
     /// Values that contradict each other or the registry.
     #[error("{} field(s) are not valid", .0.len())]
     Fields(Vec<FieldError>),
@@ -176,6 +194,10 @@ impl Refusal {
     pub fn code(&self) -> Code {
         match self {
             Self::Document { refusal, .. } => refusal.code(),
+            Self::Shared(refusal) => refusal.code(),
+            Self::Mismatch(_) => Code::TenantMismatch,
+            Self::Unnamed(_) | Self::Nameless => Code::TenantUnnamed,
+            Self::SecretRef(_) => Code::ObjectNotFound,
             Self::Denied(_) => Code::PolicyDenied,
             Self::Transition(_) => Code::IllegalTransition,
             Self::Fields(_) => Code::InvalidManifest,
@@ -213,6 +235,7 @@ impl Refusal {
     pub fn hint(&self) -> String {
         match self {
             Self::Document { refusal, .. } => refusal.hint(),
+            Self::Shared(refusal) => refusal.hint(),
             Self::Transition(error) => error.hint(),
             Self::Placement(error) => error.hint(),
             Self::Denied(denial) => denial.remedy.to_owned(),
@@ -234,6 +257,8 @@ impl Refusal {
     pub fn fields(&self) -> Vec<FieldError> {
         match self {
             Self::Document { place, refusal } => in_document(*place, refusal),
+            Self::Shared(refusal) => refusal.fields(),
+            Self::Unnamed(error) => vec![FieldError::new(error.source_of().as_str(), self)],
             Self::Fields(fields) => fields.clone(),
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],

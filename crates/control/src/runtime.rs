@@ -7,7 +7,7 @@ use tenantry_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controllers::{activation::Activation, drift::Drift, driver, stock::Stock};
+use crate::controllers::{activation::Activation, drift::Drift, driver, freshness::Freshness, stock::Stock};
 use crate::deps::Deps;
 use crate::engine::executor;
 use crate::workflows::TenantSteps;
@@ -33,6 +33,7 @@ impl Runtime {
         tasks.spawn(driver::run(Activation, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Drift, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Stock::default(), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));
         tasks.spawn(beat(deps.clone(), stop.clone()));
         Self { stop, tasks }

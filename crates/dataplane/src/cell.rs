@@ -20,7 +20,7 @@ use crate::names::Names;
 use crate::router::Door;
 use crate::seal::{SealKey, SealMode};
 use crate::secret::RootKey;
-use crate::space::{AppTarget, CellTarget, Route, Space};
+use crate::space::{AppTarget, CellTarget, Credential, Route, Space};
 
 /// The first major version with SET privileges on parameters and with `security_invoker` views.
 const OLDEST_MAJOR: i32 = 15;
@@ -204,6 +204,22 @@ impl Cell {
             seal: self.seal_key(&place.database),
             connections: space.connections,
         })
+    }
+
+    /// What an application needs to enter the place's login and database. Asks nobody; all of it is secret.
+    ///
+    /// # Errors
+    /// A name cannot be stored by PostgreSQL, or nobody logs in there.
+    pub fn credential(&self, space: &Space) -> Result<Credential, DataError> {
+        let place = self.names(&space.app)?.place(space.tenant, space.isolation)?;
+        let Some(login) = &place.login else {
+            return Err(DataError::Unsupported {
+                what: "a place without a login".to_owned(),
+                hint: "Ask for the credential of a tenant's own place.",
+            });
+        };
+        let (role, password) = (login.as_str().to_owned(), self.password(login));
+        Ok(Credential { role, password, seal: self.seal_key(&place.database) })
     }
 
     pub(crate) fn names(&self, app: &AppTarget) -> Result<Names, DataError> {

@@ -50,7 +50,7 @@ pub use repair::Repaired;
 pub use router::{Door, Router, RouterOptions};
 pub use seal::SealMode;
 pub use secret::{RootKey, RootKeyError};
-pub use space::{AppTarget, CellTarget, Claim, Gate, Route, Space};
+pub use space::{AppTarget, CellTarget, Claim, Credential, Gate, Route, Space};
 pub use sweep::{Expected, Swept};
 pub use tx::{TenantTx, TenantTxError};
 

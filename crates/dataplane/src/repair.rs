@@ -7,6 +7,7 @@
 use tenantry_domain::isolation::Isolation;
 use tenantry_pg::{Pool, Session};
 
+use crate::catalog::get;
 use crate::cell::Cell;
 use crate::error::DataError;
 use crate::isolation::{Site, database};
@@ -70,10 +71,15 @@ impl Cell {
         } else if let Some(login) = &place.login {
             let mark = names.mark(&Mark::Home);
             roles::find(tx, login, &mark).await?;
-            let sql = roles::join(group, login)
-                .sql(&roles::set_password(login, &self.verifier(login)))
-                .sql(&roles::let_in(login, None));
-            tx.batch(&sql).await?;
+            // Many tenants share this login, and two who change one role at once make the server fail one of them.
+            // Whoever has the turn is setting what we would set.
+            let turn = self.lock_key("login", login.as_str());
+            if get(&tx.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&turn]).await?, 0)? {
+                let sql = roles::join(group, login)
+                    .sql(&roles::set_password(login, &self.verifier(login)))
+                    .sql(&roles::let_in(login, None));
+                tx.batch(&sql).await?;
+            }
         }
         let wanted: Vec<&str> = place.login.iter().chain([&place.owner]).map(|role| role.as_str()).collect();
         let postures = posture::roles(tx, names, &wanted).await?;

@@ -8,6 +8,8 @@ use tenantry_domain::id::{TenantId, WorkflowId};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 
+use crate::seal::SealKey;
+
 /// A cell, and how to administer its server.
 #[derive(Debug, Clone)]
 pub struct CellTarget {
@@ -126,4 +128,15 @@ pub struct Route {
     pub schema: String,
     /// The login.
     pub role: String,
+}
+
+/// What lets an application in. See [`crate::Cell::credential`].
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The login.
+    pub role: String,
+    /// Its password.
+    pub password: SecretString,
+    /// The key of the database's seal.
+    pub seal: SealKey,
 }

@@ -16,6 +16,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing, or it is hidden from this caller.
     NotFound,
+    /// There was such a thing, and it is not to be had at present.
+    Gone,
     /// The state of the thing rules it out; read it again and decide anew.
     Conflict,
     /// The version given is no longer (or was never) the current one.
@@ -49,6 +51,7 @@ impl Kind {
             Self::NotFound => 404,
             Self::Method => 405,
             Self::Conflict => 409,
+            Self::Gone => 410,
             Self::Precondition => 412,
             Self::TooLarge => 413,
             Self::Unsupported => 415,
@@ -64,7 +67,7 @@ impl Kind {
     pub const fn exit(self) -> u8 {
         match self {
             Self::Invalid | Self::TooLarge | Self::Unsupported | Self::Method => 2,
-            Self::NotFound => 3,
+            Self::NotFound | Self::Gone => 3,
             Self::Unauthenticated | Self::Forbidden => 4,
             Self::Conflict | Self::Precondition | Self::PreconditionRequired => 5,
             Self::Quota | Self::Throttled => 6,
@@ -161,6 +164,11 @@ codes! {
     Overloaded = 40, Unavailable, "The server is shedding load", "Wait as long as Retry-After says.";
     AuditBroken = 41, Conflict, "The audit chain does not verify", "The detail names the first entry; keep the database as it is and investigate.";
     MalformedRequest = 42, Invalid, "The request cannot be read", "The detail says what is malformed.";
+    TenantMismatch = 43, Invalid, "The request names different tenants", "Send it with one tenant: host, path, header and token must agree.";
+    TenantUnnamed = 44, Invalid, "The request names no tenant", "Name it by host, path, header or token; `errors` says which one is malformed.";
+    TenantSuspended = 45, Forbidden, "The tenant is suspended", "Its operator says when it is resumed.";
+    TenantPreparing = 46, Unavailable, "The tenant is being prepared", "Try again in a moment.";
+    TenantArchived = 47, Gone, "The tenant is archived", "Its data is kept; its operator can restore it.";
 }
 
 impl fmt::Display for Code {

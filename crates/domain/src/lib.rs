@@ -5,6 +5,7 @@
 //! The layers above persist ([`tenant`], [`audit`], [`event`]), act ([`workflow`], [`reconcile`]) and refuse
 //! ([`policy`], [`code`]) with what is decided here. Read [`tenant::lifecycle`] and [`reconcile`] first.
 
+pub mod access;
 pub mod app;
 pub mod audit;
 pub mod canonical;

@@ -38,6 +38,13 @@ impl Failure {
         self.kind
     }
 
+    /// With another status than the code's, where a protocol knows only some.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.problem.status = status.as_u16();
+        self
+    }
+
     /// With another hint than the code's.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

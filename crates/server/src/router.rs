@@ -26,6 +26,8 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::operations::routes())
         .merge(api::audit::routes())
         .merge(api::events::routes())
+        .merge(api::routes::routes())
+        .merge(api::forward::routes())
 }
 
 /// The door, ready to be served.

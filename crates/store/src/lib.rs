@@ -11,6 +11,7 @@ pub mod audit;
 pub mod catalog;
 pub mod cells;
 mod chain;
+pub mod changed;
 pub mod claims;
 mod columns;
 pub mod cursor;
@@ -38,6 +39,7 @@ pub mod write;
 
 pub use audit::{AuditFilter, AuditRow};
 pub use catalog::{CatalogKind, CatalogPut, CatalogRow, CatalogVersionRow};
+pub use changed::Changed;
 pub use cursor::{CursorError, CursorKey, Page, PageRequest};
 pub use entry::{Entry, Receipt, Stamp};
 pub use environments::EnvironmentRow;

@@ -47,6 +47,8 @@ enum Command {
     History(commands::history::Args),
     Rollback(commands::rollback::Args),
     Place(commands::place::Args),
+    Resolve(commands::resolve::Args),
+    Route(commands::route::Args),
     Audit(commands::audit::Args),
     Context(commands::context::Args),
     #[command(alias = "operation")]

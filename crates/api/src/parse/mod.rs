@@ -18,4 +18,4 @@ pub use bounds::{parse_duration, parse_time};
 pub(crate) use document::document;
 pub use document::{TenantBody, tenant};
 pub use read::{Node, Object, Report};
-pub use request::{json, patch, rollback, suspension};
+pub use request::{credential, json, patch, rollback, suspension};

@@ -57,6 +57,19 @@ pub fn rollback(value: &Value) -> Result<i64, Rejection> {
     })
 }
 
+/// The body that asks for a credential: its reference.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn credential(value: &Value) -> Result<String, Rejection> {
+    body(value, |node, report| {
+        let object = node.object(report)?;
+        let reference = object.required("secretRef").and_then(|node| node.line(report, 200));
+        object.finish();
+        reference
+    })
+}
+
 /// Checks the frame of a tenant's merge patch: what may be patched is `metadata.labels` and `spec`.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ pub mod entitlement;
 pub mod event;
 pub mod operation;
 pub mod placement;
+pub mod route;
 pub mod tenant;
 pub mod version;
 pub mod words;

@@ -23,6 +23,11 @@ pub fn wanted_state() -> Object {
     )
 }
 
+/// Whether a tenant's users are let in.
+pub fn openness() -> Object {
+    words("Whether the tenant's users are let in.", ["preparing", "open", "suspended", "archived"])
+}
+
 /// Isolation levels.
 pub fn isolation() -> Object {
     words("How a tenant's data is kept apart from other tenants' data.", Isolation::ALL.map(Isolation::as_str))

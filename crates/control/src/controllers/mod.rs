@@ -4,4 +4,5 @@
 pub mod activation;
 pub mod drift;
 pub mod driver;
+pub mod freshness;
 pub mod stock;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry_dataplane::{AppTarget, Cell, CellTarget, Claim, Gate, Space};
 use tenantry_domain::cell::CellSpec;
 use tenantry_domain::code::Code;
-use tenantry_domain::name::{CellName, EnvironmentName};
+use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 use tenantry_domain::placement::Placement;
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::tenant::Spec;
@@ -75,17 +75,18 @@ pub(crate) async fn space(
 ) -> Result<Space, Cause> {
     Ok(Space {
         tenant: row.id,
-        app: app(store, &row.environment, &row.spec).await?,
+        app: app(store, &row.environment, &row.spec.app).await?,
         isolation: placement.isolation,
         epoch: placement.generation,
         connections: connections(store, &row.environment, &row.spec, now).await?,
     })
 }
 
-async fn app(store: &Store, environment: &EnvironmentName, spec: &Spec) -> Result<Arc<AppTarget>, Cause> {
-    let (version, app) =
-        catalog::spec::<app::Spec>(store, environment, CatalogKind::App, spec.app.as_str()).await.map_err(lost)?;
-    Ok(Arc::new(AppTarget { environment: environment.clone(), app: spec.app.clone(), version, spec: Arc::new(app) }))
+/// An app as it is now.
+pub(crate) async fn app(store: &Store, environment: &EnvironmentName, name: &AppName) -> Result<Arc<AppTarget>, Cause> {
+    let (version, spec) =
+        catalog::spec::<app::Spec>(store, environment, CatalogKind::App, name.as_str()).await.map_err(lost)?;
+    Ok(Arc::new(AppTarget { environment: environment.clone(), app: name.clone(), version, spec: Arc::new(spec) }))
 }
 
 async fn connections(

@@ -35,6 +35,12 @@ impl SealKey {
         self.kid
     }
 
+    /// The key itself, for an application that enters tenants by itself.
+    #[must_use]
+    pub fn secret(&self) -> Zeroizing<[u8; 32]> {
+        self.key.clone()
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.key
     }

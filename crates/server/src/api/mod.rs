@@ -3,12 +3,14 @@
 pub mod audit;
 pub mod catalog;
 pub mod events;
+pub mod forward;
 pub mod health;
 pub mod history;
 pub mod insight;
 pub mod lifecycle;
 pub mod manifests;
 pub mod operations;
+pub mod routes;
 pub mod tenants;
 
 mod answer;

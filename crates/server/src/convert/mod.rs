@@ -6,6 +6,7 @@ pub mod change;
 pub mod event;
 pub mod operation;
 pub mod placement;
+pub mod route;
 pub mod tenant;
 pub mod version;
 

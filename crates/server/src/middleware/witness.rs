@@ -14,7 +14,7 @@ use axum::response::Response;
 use tenantry_control::audit::{self, Attempt};
 use tenantry_control::tokens::Bearer;
 use tenantry_control::{Ctx, Refusal};
-use tenantry_domain::code::Kind;
+use tenantry_domain::code::{Code, Kind};
 use tenantry_domain::name::EnvironmentName;
 
 use super::ids::{Ids, Route};
@@ -45,6 +45,7 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::DELETE, "/v1/environments/{environment}/cells/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/plans/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
+    (Method::POST, "/v1/environments/{environment}/credentials", "credential.issue"),
     (Method::POST, "/v1/operations/{operation}:cancel", "operation.cancel"),
     (Method::POST, "/v1/operations/{operation}:retry", "operation.retry"),
 ];
@@ -84,6 +85,10 @@ pub async fn record(With(state): With<State>, request: Request, next: Next) -> R
 
 impl Call {
     async fn settle(&self, state: &State, template: &str, failure: Failure) {
+        // A repetition while the first request runs: what becomes of that one is recorded.
+        if failure.problem.code == Code::KeyInFlight.to_string() {
+            return;
+        }
         let Some(attempt) = self.attempt(template, &failure) else { return };
         if failure.kind() == Kind::Unavailable {
             tracing::warn!(action = attempt.action, target = attempt.target, "a failed attempt is not in the audit");

@@ -17,5 +17,6 @@ mod idempotency;
 mod openapi;
 mod operations;
 mod read;
+mod routes;
 mod witness;
 mod world;

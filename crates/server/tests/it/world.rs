@@ -184,6 +184,7 @@ impl World {
         let options = Options {
             tick: Duration::from_millis(100),
             pool: PoolWants { schema: 0, database: 0 },
+            base_domains: vec!["app.example.com".parse().unwrap()],
             ..Options::default()
         };
         let deps = Deps::with_ports(store, plane, &root, options, Arc::new(SystemClock), secrets);

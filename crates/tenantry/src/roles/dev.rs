@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tenantry_control::Options;
+use tenantry_domain::access::BaseDomain;
 use tenantry_domain::name::EnvironmentName;
 
 use super::local::{Local, Wanted};
@@ -53,6 +54,15 @@ pub struct Args {
     /// What to load [default: chat, when the data folder is new]
     #[arg(long, value_enum)]
     example: Option<Example>,
+    /// Domain below which every tenant has a subdomain; several, separated by commas
+    #[arg(
+        long = "base-domain",
+        env = "TENANTRY_BASE_DOMAINS",
+        value_delimiter = ',',
+        value_name = "DOMAIN",
+        default_value = "localhost"
+    )]
+    base_domains: Vec<BaseDomain>,
     /// Leave the context file as it is
     #[arg(long)]
     no_context: bool,
@@ -119,7 +129,7 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
         listen: args.listen.or(file.listen),
         is_durable: true,
         keeps_cell: false,
-        options: Options::default(),
+        options: Options { base_domains: args.base_domains.clone(), ..Options::default() },
     };
     // Not the file's: that is what an earlier `dev` wrote there.
     let environment = globals.environment(&File::default())?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tenantry_control::{Options, PoolWants};
+use tenantry_domain::access::BaseDomain;
 
 /// Settings of controllers and workflows.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,6 +21,9 @@ pub struct Tuning {
     /// Databases kept ready for new tenants, per cell and app
     #[arg(long, env = "TENANTRY_READY_DATABASES", default_value_t = 1, value_name = "COUNT")]
     ready_databases: usize,
+    /// Domain below which every tenant has a subdomain; several, separated by commas
+    #[arg(long = "base-domain", env = "TENANTRY_BASE_DOMAINS", value_delimiter = ',', value_name = "DOMAIN")]
+    base_domains: Vec<BaseDomain>,
 }
 
 /// A shorter lease is lost to every hiccup of the network.
@@ -32,6 +36,7 @@ impl Tuning {
             lease: self.lease.max(SHORTEST_LEASE),
             sweep: self.sweep.max(SHORTEST_LEASE),
             pool: PoolWants { schema: self.ready_schemas, database: self.ready_databases },
+            base_domains: self.base_domains.clone(),
             ..Options::default()
         }
     }

@@ -1,0 +1,145 @@
+//! From what a request says to its tenant, and whether that is open.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tenantry_domain::access::{self, Claims, Named, Source};
+use tenantry_domain::id::TenantId;
+use tenantry_domain::isolation::Isolation;
+use tenantry_domain::name::{CellName, PlanCode};
+use tenantry_domain::tenant::Slug;
+use tenantry_domain::tenant::lifecycle::Phase;
+use tenantry_store::{TenantKey, TenantRow};
+
+use crate::ctx::Ctx;
+use crate::deps::Deps;
+use crate::refusal::Refusal;
+use crate::tenants::edit::refuse_store;
+
+/// Whether a tenant's users are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Openness {
+    /// Not yet.
+    Preparing,
+    /// Yes.
+    Open,
+    /// Not at present.
+    Suspended,
+    /// No more, the data is kept.
+    Archived,
+}
+
+impl Openness {
+    /// What holds in a phase; nothing for a tenant that is deleted, of which nobody is told.
+    const fn of(phase: Phase) -> Option<Self> {
+        match phase {
+            Phase::Draft => Some(Self::Preparing),
+            Phase::Active => Some(Self::Open),
+            Phase::Suspended => Some(Self::Suspended),
+            Phase::Archived => Some(Self::Archived),
+            Phase::Deleted => None,
+        }
+    }
+}
+
+/// What those who serve a tenant's requests have to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// Its id.
+    pub id: TenantId,
+    /// Its readable name.
+    pub slug: Slug,
+    /// Whether its users are let in.
+    pub state: Openness,
+    /// The placement's generation; 0 before there is one.
+    pub generation: i64,
+    /// The level; absent before there is a place.
+    pub isolation: Option<Isolation>,
+    /// The cell; absent before there is a place.
+    pub cell: Option<CellName>,
+    /// The plan.
+    pub plan: PlanCode,
+}
+
+impl Resolution {
+    /// What a record says; nothing for a deleted tenant.
+    fn of(row: TenantRow) -> Option<Self> {
+        let state = Openness::of(row.state.phase())?;
+        let place = row.placement;
+        Some(Self {
+            id: row.id,
+            slug: row.slug,
+            state,
+            generation: place.as_ref().map_or(0, |place| place.generation),
+            isolation: place.as_ref().map(|place| place.isolation),
+            cell: place.map(|place| place.cell),
+            plan: row.spec.plan,
+        })
+    }
+}
+
+/// A tenant, and which sources named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The tenant.
+    pub tenant: Arc<Resolution>,
+    /// What named it.
+    pub sources: Vec<Source>,
+}
+
+/// Finds the tenant that all sources of a request name. Sources that name nobody known are no tenant; and two that
+/// disagree are a refusal, whichever of them is right.
+///
+/// # Errors
+/// Nothing names a tenant, a source is malformed, there is no such tenant, or two sources disagree.
+pub async fn resolve(cx: &Ctx, deps: &Deps, claims: &Claims<'_>) -> Result<Resolved, Refusal> {
+    cx.permit_environment("tenant.resolve")?;
+    let named = claims.named(&deps.options().base_domains)?;
+    if named.is_empty() {
+        return Err(Refusal::Nameless);
+    }
+    let (mut found, mut last) = (BTreeMap::new(), None);
+    for (source, name) in named {
+        let tenant = tenant(cx, deps, &name).await?;
+        found.insert(source, tenant.id);
+        last = Some(tenant);
+    }
+    access::agree(&found)?;
+    let tenant = last.ok_or(Refusal::Nameless)?;
+    Ok(Resolved { tenant, sources: found.into_keys().collect() })
+}
+
+/// One tenant, out of memory where it is known.
+pub(crate) async fn tenant(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Resolution>, Refusal> {
+    match name {
+        Named::Id(id) => by_id(cx, deps, *id).await,
+        Named::Slug(slug) => {
+            if let Some(id) = deps.routes().slug(&cx.environment, slug).await
+                && let Ok(tenant) = by_id(cx, deps, id).await
+                && tenant.slug == *slug
+            {
+                return Ok(tenant);
+            }
+            let tenant = read(cx, deps, TenantKey::Slug(slug.clone()), slug).await?;
+            deps.routes().keep_slug(&cx.environment, slug, tenant.id).await;
+            let id = tenant.id;
+            deps.routes().tenant(&cx.environment, id, async { Ok(tenant) }).await
+        }
+    }
+}
+
+async fn by_id(cx: &Ctx, deps: &Deps, id: TenantId) -> Result<Arc<Resolution>, Refusal> {
+    deps.routes().tenant(&cx.environment, id, read(cx, deps, TenantKey::Id(id), &id)).await
+}
+
+async fn read(
+    cx: &Ctx,
+    deps: &Deps,
+    key: TenantKey,
+    name: &(dyn std::fmt::Display + Sync),
+) -> Result<Arc<Resolution>, Refusal> {
+    let row = deps.store().read(&cx.environment).tenant(key).await.map_err(refuse_store)?;
+    row.and_then(Resolution::of).map(Arc::new).ok_or_else(|| Refusal::NoTenant(name.to_string()))
+}
