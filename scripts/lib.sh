@@ -161,6 +161,21 @@ want_nextest() {
         || say "cargo-nextest could not be installed: the tests run under cargo test, without time limits per test"
 }
 
+# Proxies that ask Tenantry whose a request is.
+need_proxies() {
+    local missing=()
+    PATH="$PATH:/usr/sbin" command -v nginx >/dev/null 2>&1 || missing+=(nginx-light)
+    PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null 2>&1 || missing+=(haproxy)
+    ((${#missing[@]} == 0)) || install_packages "proxies for the contract tests" "${missing[@]}"
+}
+
+# The parser of the linter is C, and its interface is read by libclang when it is built.
+need_libclang() {
+    local found
+    found="$(find /usr/lib/llvm-*/lib /usr/lib /usr/lib64 /usr/local/lib -maxdepth 2 -name 'libclang*.so*' ! -name 'libclang-cpp*' 2>/dev/null | head -n 1)"
+    [[ -n "$found" || -n "${LIBCLANG_PATH:-}" ]] || install_packages "libclang (the linter's SQL parser is C)" libclang-14-dev
+}
+
 # Interpreters for the clients that contract tests drive. Their tests skip, and say so, where one is missing.
 want_contract_tools() {
     local missing=()

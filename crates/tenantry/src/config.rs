@@ -56,6 +56,7 @@ settings! {
     "TENANTRY_READY_SCHEMAS", "--ready-schemas", "", "`2`", "Schemas kept ready for new tenants, per cell and app.";
     "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
     "TENANTRY_BASE_DOMAINS", "--base-domain", "", "", "Domains below which every tenant has a subdomain, separated by commas.";
+    "TENANTRY_GUARD_URL", "--database-url", "", "", "Database that `guard` looks at.";
     "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";
     "TENANTRY_PG_PORT", "--pg-port", "pg_port", "a free one", "Port of the private server on 127.0.0.1.";
     "TENANTRY_LOG", "--log", "log", "`info`; `warn` for `dev`, `off` for `demo`", "What is logged: a level, or `target=level` pairs.";

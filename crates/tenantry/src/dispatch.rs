@@ -49,6 +49,8 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Audit(args) => commands::audit::run(&args, &globals).await,
         Command::Operations(args) => commands::operations::run(&args, &session()?).await,
         Command::Context(args) => commands::context::run(&args, &globals),
+        Command::Guard(args) => return roles::guard::run(&args, globals.output()).await,
+        Command::Lint(args) => return roles::lint::run(&args, globals.output()),
         Command::Secret(args) => roles::secret::run(&args, globals.output()),
         Command::Completion(args) => commands::completion::run(&args, globals.output()),
         Command::Version(args) => commands::version::run(&args, globals.output()),

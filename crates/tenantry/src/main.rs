@@ -53,6 +53,8 @@ enum Command {
     Context(commands::context::Args),
     #[command(alias = "operation")]
     Operations(commands::operations::Args),
+    Guard(roles::guard::Args),
+    Lint(roles::lint::Args),
     Secret(roles::secret::Args),
     Completion(commands::completion::Args),
     Version(commands::version::Args),

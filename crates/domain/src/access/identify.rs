@@ -116,11 +116,10 @@ impl NamedError {
 const PATH: &str = "/t/";
 
 impl Claims<'_> {
-    /// What every present source names. A host outside of every base, or a base itself, names nobody and is no fault; so
-    /// is a path of another form.
+    /// What every present source names. A base domain itself names nobody and is no fault; so is a path of another form.
     ///
     /// # Errors
-    /// A source is malformed, or below a base domain and no tenant's.
+    /// A source is malformed, or the host is neither a base domain nor a tenant's place below one.
     pub fn named(&self, bases: &[BaseDomain]) -> Result<BTreeMap<Source, Named>, NamedError> {
         let mut named = BTreeMap::new();
         if let Some(host) = self.host {
@@ -131,8 +130,9 @@ impl Claims<'_> {
                 Some(Below::Tenant(slug)) => {
                     named.insert(Source::Host, Named::Slug(slug));
                 }
-                Some(Below::Nobody) => return Err(NamedError::Nobody(Source::Host)),
-                Some(Below::Base) | None => {}
+                // Also a host that is nobody's business: what it stands for must not be guessed from the other sources.
+                Some(Below::Nobody) | None => return Err(NamedError::Nobody(Source::Host)),
+                Some(Below::Base) => {}
             }
         }
         if let Some(slug) = self.path.and_then(path_slug) {
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn absent_is_fine_and_nonsense_is_not() {
         let fine = [
-            Claims { host: Some("elsewhere.net"), path: Some("/orders/t/acme"), ..Claims::default() },
+            Claims { host: Some("example.com"), path: Some("/orders/t/acme"), ..Claims::default() },
             Claims { host: Some("example.com"), path: Some("/t"), ..Claims::default() },
             Claims { host: Some("eu.example.com"), ..Claims::default() },
         ];
@@ -216,6 +216,7 @@ mod tests {
         }
         let wrong = [
             (Claims { host: Some("a.b.example.com"), ..Claims::default() }, Source::Host),
+            (Claims { host: Some("elsewhere.net"), header: Some("acme"), ..Claims::default() }, Source::Host),
             (Claims { host: Some("acme.example.com:x"), ..Claims::default() }, Source::Host),
             (Claims { path: Some("/t/"), ..Claims::default() }, Source::Path),
             (Claims { path: Some("/t/A%20b/x"), ..Claims::default() }, Source::Path),

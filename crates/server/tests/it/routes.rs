@@ -250,6 +250,14 @@ async fn proxies_are_told_who_it_is_or_no() {
         let alone = ask(proxy, "app.example.com", "/").header("x-tenant-id", "acme").send().await;
         assert_eq!(alone.header("x-tenant-error"), "TEN-0044", "the client's word alone: {alone:?}");
     }
+    // Traefik can send a token only as a password, and only here is one taken.
+    let basic = format!("Basic {}", STANDARD.encode(format!("proxy:{}", world.token)));
+    let path = format!("/v1/environments/{}/forward-auth/traefik", world.environment);
+    let good = world.bare("GET", &path).header("authorization", &basic);
+    let good = good.header("x-forwarded-host", "acme.app.example.com").header("x-forwarded-uri", "/").send().await;
+    assert_eq!(good.header("x-tenant-slug"), "acme", "{good:?}");
+    let path = format!("/v1/environments/{}/tenants", world.environment);
+    assert_eq!(world.bare("GET", &path).header("authorization", &basic).send().await.status, 401);
     world.get("forward-auth/nginx").send().await.problem("TEN-0042");
     world.get("forward-auth/apache").send().await.problem("TEN-0023");
     let path = format!("/v1/environments/{}/forward-auth/nginx", world.environment);

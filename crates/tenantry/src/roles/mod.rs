@@ -3,7 +3,9 @@
 pub mod demo;
 pub mod dev;
 pub mod folder;
+pub mod guard;
 pub mod installation;
+pub mod lint;
 pub mod listen;
 pub mod local;
 pub mod migrate;

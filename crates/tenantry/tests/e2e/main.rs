@@ -11,6 +11,7 @@ mod commands;
 mod demo;
 mod dev;
 mod django;
+mod guard;
 mod offline;
 mod program;
 mod serve;

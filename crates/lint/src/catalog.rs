@@ -1,0 +1,439 @@
+//! The tables that the inputs create, as they are in the end, and what is wrong with them then.
+//!
+//! A table is often finished by later statements: its key by ALTER TABLE, its index in the next migration. So what
+//! concerns a table as a whole is judged after all inputs. Long because every statement that shapes a table is followed in one
+//! place. INVARIANT: only tables that an input creates are judged here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pg_query::Node;
+use pg_query::protobuf::{
+    AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt, IndexStmt,
+    ObjectType, RangeVar, RenameStmt, TypeName,
+};
+
+use crate::ddl::policy;
+use crate::options::Options;
+use crate::schema::{Class, Schema};
+use crate::scope::{Judge, Problem, analyse_view, schema_of, shown};
+use crate::tree::{self, NodeEnum};
+
+/// Where a statement is: input, statement in the input, byte in the statement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the input.
+    pub source: usize,
+    /// Index of the statement.
+    pub statement: usize,
+    /// Byte in the statement.
+    pub at: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    type_name: String,
+    required: bool,
+    generated: bool,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    shown: String,
+    columns: Option<Vec<Column>>,
+    keys: BTreeMap<String, Vec<String>>,
+    /// First columns of full indexes that are usable for lookups.
+    leads: BTreeSet<String>,
+    inherits: Option<(Option<String>, String)>,
+    enabled: bool,
+    forced: bool,
+    policy: bool,
+    unlogged: bool,
+    temporary: bool,
+    /// A real table, not a view.
+    stored: bool,
+    place: Place,
+}
+
+type Key = (Option<String>, String);
+
+/// What the inputs create.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    tables: BTreeMap<Key, Table>,
+}
+
+/// The schema in which an unqualified name is created.
+fn home(path: &[String]) -> Option<String> {
+    path.iter().find(|schema| schema.as_str() != "pg_catalog").cloned()
+}
+
+fn key(table: &RangeVar, path: &[String]) -> Key {
+    (schema_of(table).map(str::to_owned).or_else(|| home(path)), table.relname.clone())
+}
+
+impl Catalog {
+    /// Takes a statement that creates or changes structure.
+    pub fn apply(&mut self, statement: &NodeEnum, place: Place, judge: Judge<'_>) {
+        match statement {
+            NodeEnum::CreateStmt(create) => self.create(create, place, judge.path),
+            NodeEnum::CreateForeignTableStmt(create) => {
+                if let Some(base) = &create.base_stmt {
+                    self.create(base, place, judge.path);
+                    // Its rows are elsewhere, and the rule about foreign tables says all there is to say.
+                    if let Some(table) = base.relation.as_ref().and_then(|name| self.get(name, judge.path)) {
+                        table.stored = false;
+                    }
+                }
+            }
+            NodeEnum::CreateSchemaStmt(schema) => {
+                let path = [schema.schemaname.clone()];
+                for element in schema.schema_elts.iter().filter_map(|element| element.node.as_ref()) {
+                    self.apply(element, place, Judge { path: &path, ..judge });
+                }
+            }
+            NodeEnum::CreateTableAsStmt(create) => {
+                if let Some((into, query)) = create.into.as_deref().zip(tree::inner(&create.query))
+                    && let Some(table) = &into.rel
+                {
+                    let stored = create.objtype == ObjectType::ObjectTable as i32;
+                    self.select_into(table, query, &into.col_names, stored, (place, judge));
+                }
+            }
+            NodeEnum::SelectStmt(select) => {
+                if let Some(table) = select.into_clause.as_deref().and_then(|into| into.rel.as_ref()) {
+                    self.select_into(table, statement, &[], true, (place, judge));
+                }
+            }
+            NodeEnum::ViewStmt(view) => {
+                if let Some((table, query)) = view.view.as_ref().zip(tree::inner(&view.query)) {
+                    self.select_into(table, query, &view.aliases, false, (place, judge));
+                }
+            }
+            NodeEnum::AlterTableStmt(alter) => self.alter(alter, place, judge.path),
+            NodeEnum::IndexStmt(index) => self.index(index, judge.path),
+            NodeEnum::RenameStmt(rename) => self.rename(rename, judge.path),
+            NodeEnum::DropStmt(drop) if drop.remove_type == ObjectType::ObjectTable as i32 => {
+                for object in drop.objects.iter().filter_map(|object| object.node.as_ref()) {
+                    if let NodeEnum::List(name) = object {
+                        let (schema, name) = tree::qualified(&name.items);
+                        self.drop(schema, name, judge.path);
+                    }
+                }
+            }
+            NodeEnum::CreatePolicyStmt(create) => {
+                if let Some(table) = create.table.as_ref().and_then(|table| self.get(table, judge.path)) {
+                    table.policy |= policy::is_canonical(create, judge);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn create(&mut self, create: &CreateStmt, place: Place, path: &[String]) {
+        let Some(name) = &create.relation else { return };
+        let key = key(name, path);
+        if create.if_not_exists && self.tables.contains_key(&key) {
+            return;
+        }
+        let mut table = Table {
+            shown: shown(name),
+            columns: Some(Vec::new()),
+            unlogged: name.relpersistence == "u",
+            temporary: name.relpersistence == "t",
+            stored: true,
+            place: Place { at: tree::at(name.location).unwrap_or(0), ..place },
+            ..Table::default()
+        };
+        if create.of_typename.is_some() {
+            table.columns = None;
+        }
+        for parent in create.inh_relations.iter().filter_map(|parent| parent.node.as_ref()) {
+            if let NodeEnum::RangeVar(parent) = parent {
+                table.inherits = Some(self::key(parent, path));
+            }
+        }
+        for element in create.table_elts.iter().filter_map(|element| element.node.as_ref()) {
+            match element {
+                NodeEnum::ColumnDef(column) => table.column(column, place),
+                NodeEnum::Constraint(constraint) => table.constraint(constraint, None),
+                NodeEnum::TableLikeClause(like) => {
+                    if let Some(parent) = &like.relation {
+                        table.inherits = Some(self::key(parent, path));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.tables.insert(key, table);
+    }
+
+    fn select_into(&mut self, name: &RangeVar, query: &NodeEnum, names: &[Node], stored: bool, at: (Place, Judge<'_>)) {
+        let (place, judge) = at;
+        let (_, outputs) = analyse_view(query, judge);
+        let mut columns = outputs;
+        for (column, name) in columns.iter_mut().flatten().zip(tree::texts(names)) {
+            name.clone_into(column);
+        }
+        let place = Place { at: tree::at(name.location).unwrap_or(0), ..place };
+        let column = |name: String| Column {
+            name,
+            type_name: String::new(),
+            // What a query gives may be NULL; only the definition of a table can promise otherwise.
+            required: !stored,
+            generated: false,
+            place,
+        };
+        let table = Table {
+            shown: shown(name),
+            columns: columns.map(|columns| columns.into_iter().map(column).collect()),
+            temporary: name.relpersistence == "t",
+            stored,
+            place,
+            ..Table::default()
+        };
+        self.tables.insert(key(name, judge.path), table);
+    }
+
+    fn get(&mut self, name: &RangeVar, path: &[String]) -> Option<&mut Table> {
+        let exact = key(name, path);
+        if self.tables.contains_key(&exact) {
+            return self.tables.get_mut(&exact);
+        }
+        // A dump names the schema, the migration before it did not; or the other way round.
+        let mut same = self.tables.iter_mut().filter(|((_, known), _)| *known == name.relname);
+        match (same.next(), same.next()) {
+            (Some((_, only)), None) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn alter(&mut self, alter: &AlterTableStmt, place: Place, path: &[String]) {
+        let Some(name) = &alter.relation else { return };
+        for command in alter.cmds.iter().filter_map(|command| command.node.as_ref()) {
+            let NodeEnum::AlterTableCmd(command) = command else { continue };
+            if command.subtype == AlterTableType::AtAttachPartition as i32 {
+                self.attach(command, name, path);
+            } else if let Some(table) = self.get(name, path) {
+                table.alter(command, place);
+            }
+        }
+    }
+
+    fn attach(&mut self, command: &AlterTableCmd, parent: &RangeVar, path: &[String]) {
+        if let Some(NodeEnum::PartitionCmd(partition)) = tree::inner(&command.def)
+            && let Some(table) = partition.name.as_ref().and_then(|name| self.get(name, path))
+        {
+            table.inherits = Some(key(parent, path));
+        }
+    }
+
+    fn index(&mut self, index: &IndexStmt, path: &[String]) {
+        let columns = index_columns(&index.index_params);
+        let whole = index.where_clause.is_none() && matches!(index.access_method.as_str(), "btree" | "hash" | "");
+        let Some(table) = index.relation.as_ref().and_then(|name| self.get(name, path)) else { return };
+        if whole && let Some(Some(first)) = columns.first() {
+            table.leads.insert(first.clone());
+        }
+        if index.unique {
+            table.keys.insert(index.idxname.clone(), columns.into_iter().flatten().collect());
+        }
+    }
+
+    fn rename(&mut self, rename: &RenameStmt, path: &[String]) {
+        let Some(name) = &rename.relation else { return };
+        if rename.rename_type == ObjectType::ObjectTable as i32 {
+            let old = key(name, path);
+            if let Some(mut table) = self.tables.remove(&old) {
+                table.shown.clone_from(&rename.newname);
+                self.tables.insert((old.0, rename.newname.clone()), table);
+            }
+        } else if rename.rename_type == ObjectType::ObjectColumn as i32
+            && let Some(table) = self.get(name, path)
+        {
+            for column in table.columns.iter_mut().flatten().filter(|column| column.name == rename.subname) {
+                column.name.clone_from(&rename.newname);
+            }
+            if table.leads.remove(&rename.subname) {
+                table.leads.insert(rename.newname.clone());
+            }
+        }
+    }
+
+    fn drop(&mut self, schema: Option<&str>, name: &str, path: &[String]) {
+        let exact = (schema.map(str::to_owned).or_else(|| home(path)), name.to_owned());
+        if self.tables.remove(&exact).is_none() && schema.is_none() {
+            self.tables.retain(|(_, known), _| known != name);
+        }
+    }
+
+    /// Tells the schema what the tables look like.
+    pub fn describe(&self, schema: &mut Schema) {
+        for ((namespace, name), table) in &self.tables {
+            let relation = schema.entry(namespace.as_deref(), name);
+            relation.columns =
+                table.columns.as_ref().map(|columns| columns.iter().map(|column| column.name.clone()).collect());
+            relation.keys.clone_from(&table.keys);
+            relation.inherits.clone_from(&table.inherits);
+            relation.temporary = table.temporary;
+        }
+    }
+
+    /// What is wrong with the tables as they are in the end.
+    pub fn judge(&self, schema: &Schema, options: &Options) -> Vec<(Place, Problem)> {
+        let Some(tenant) = schema.tenant_column() else { return Vec::new() };
+        let mut found = Vec::new();
+        for ((namespace, name), table) in self.tables.iter().filter(|(_, table)| table.stored && !table.temporary) {
+            match schema.class(namespace.as_deref(), name, &[]) {
+                Class::Plain if table.columns.is_some() => {
+                    let message = format!("`{}` has no column `{tenant}`", table.shown);
+                    found.push((table.place, Problem::new("TL201", 0, message)));
+                }
+                Class::Tenant if table.inherits.is_none() && table.columns.is_some() => {
+                    table.judge(tenant, options, &mut found);
+                }
+                _ => {}
+            }
+        }
+        for (place, problem) in &mut found {
+            problem.at = place.at;
+            problem.table = self.tables.values().find(|table| table.owns(*place)).map(|table| table.shown.clone());
+        }
+        found
+    }
+}
+
+impl Table {
+    fn owns(&self, place: Place) -> bool {
+        self.place == place || self.columns.iter().flatten().any(|column| column.place == place)
+    }
+
+    fn column(&mut self, column: &ColumnDef, place: Place) {
+        let constraints: Vec<&Constraint> = constraints(column).collect();
+        let of = |kind: ConstrType| constraints.iter().any(|constraint| constraint.contype == kind as i32);
+        let described = Column {
+            name: column.colname.clone(),
+            type_name: column.type_name.as_ref().map(type_word).unwrap_or_default(),
+            required: column.is_not_null || of(ConstrType::ConstrNotnull) || of(ConstrType::ConstrPrimary),
+            generated: of(ConstrType::ConstrGenerated) || of(ConstrType::ConstrIdentity),
+            place: Place { at: tree::at(column.location).unwrap_or(0), ..place },
+        };
+        if let Some(columns) = &mut self.columns {
+            columns.retain(|known| known.name != described.name);
+            columns.push(described);
+        }
+        for constraint in constraints {
+            self.constraint(constraint, Some(&column.colname));
+        }
+    }
+
+    fn constraint(&mut self, constraint: &Constraint, of_column: Option<&str>) {
+        let kind = ConstrType::try_from(constraint.contype);
+        if !matches!(kind, Ok(ConstrType::ConstrPrimary | ConstrType::ConstrUnique)) {
+            return;
+        }
+        let mut columns: Vec<String> = tree::texts(&constraint.keys).into_iter().map(str::to_owned).collect();
+        columns.extend(of_column.filter(|_| columns.is_empty()).map(str::to_owned));
+        if kind == Ok(ConstrType::ConstrPrimary) {
+            for column in self.columns.iter_mut().flatten().filter(|column| columns.contains(&column.name)) {
+                column.required = true;
+            }
+        }
+        if constraint.indexname.is_empty() {
+            self.leads.extend(columns.first().cloned());
+            self.keys.insert(constraint.conname.clone(), columns);
+        }
+    }
+
+    fn alter(&mut self, command: &AlterTableCmd, place: Place) {
+        let name = &command.name;
+        match (AlterTableType::try_from(command.subtype), tree::inner(&command.def)) {
+            (Ok(AlterTableType::AtAddColumn), Some(NodeEnum::ColumnDef(column))) => self.column(column, place),
+            (Ok(AlterTableType::AtDropColumn), _) => {
+                self.columns.iter_mut().for_each(|columns| columns.retain(|column| column.name != *name));
+                self.leads.remove(name);
+            }
+            (Ok(AlterTableType::AtSetNotNull), _) => self.require(name, true),
+            (Ok(AlterTableType::AtDropNotNull), _) => self.require(name, false),
+            (Ok(AlterTableType::AtAlterColumnType), Some(NodeEnum::ColumnDef(column))) => {
+                for known in self.columns.iter_mut().flatten().filter(|known| known.name == *name) {
+                    known.type_name = column.type_name.as_ref().map(type_word).unwrap_or_default();
+                }
+            }
+            (Ok(AlterTableType::AtAddConstraint), Some(NodeEnum::Constraint(constraint))) => {
+                self.constraint(constraint, None);
+            }
+            (Ok(AlterTableType::AtEnableRowSecurity), _) => self.enabled = true,
+            (Ok(AlterTableType::AtDisableRowSecurity), _) => self.enabled = false,
+            (Ok(AlterTableType::AtForceRowSecurity), _) => self.forced = true,
+            (Ok(AlterTableType::AtNoForceRowSecurity), _) => self.forced = false,
+            (Ok(AlterTableType::AtSetLogged), _) => self.unlogged = false,
+            (Ok(AlterTableType::AtSetUnLogged), _) => self.unlogged = true,
+            _ => {}
+        }
+    }
+
+    fn require(&mut self, name: &str, required: bool) {
+        for column in self.columns.iter_mut().flatten().filter(|column| column.name == name) {
+            column.required = required;
+        }
+    }
+
+    fn judge(&self, tenant: &str, options: &Options, found: &mut Vec<(Place, Problem)>) {
+        let shown = &self.shown;
+        let mut report = |rule, place, message: String| found.push((place, Problem::new(rule, 0, message)));
+        if let Some(column) = self.columns.iter().flatten().find(|column| column.name == tenant) {
+            if !column.required {
+                report("TL202", column.place, format!("`{shown}.{tenant}` may be NULL"));
+            }
+            match &options.tenant_type {
+                Some(wanted) if !column.type_name.is_empty() && column.type_name != *wanted => {
+                    let message = format!("`{shown}.{tenant}` is {}, not {wanted}", column.type_name);
+                    report("TL203", column.place, message);
+                }
+                _ if column.generated => report("TL203", column.place, format!("`{shown}.{tenant}` is generated")),
+                _ => {}
+            }
+        }
+        if !self.leads.contains(tenant) {
+            report("TL206", self.place, format!("no index of `{shown}` begins with `{tenant}`"));
+        }
+        if self.unlogged {
+            report("TL207", self.place, format!("`{shown}` is unlogged"));
+        }
+        let missing = [
+            (self.enabled, "ENABLE ROW LEVEL SECURITY"),
+            (self.forced, "FORCE ROW LEVEL SECURITY"),
+            (self.policy, "the canonical policy"),
+        ];
+        let missing: Vec<_> = missing.iter().filter(|(there, _)| !there).map(|(_, what)| *what).collect();
+        if options.require_guard && !missing.is_empty() {
+            report("TL208", self.place, format!("`{shown}` lacks {}", missing.join(", ")));
+        }
+    }
+}
+
+/// The constraints written behind a column.
+pub fn constraints(column: &ColumnDef) -> impl Iterator<Item = &Constraint> {
+    column.constraints.iter().filter_map(|constraint| match constraint.node.as_ref() {
+        Some(NodeEnum::Constraint(constraint)) => Some(&**constraint),
+        _ => None,
+    })
+}
+
+/// The columns of an index, in order; nothing where an expression stands.
+pub fn index_columns(parameters: &[Node]) -> Vec<Option<String>> {
+    parameters
+        .iter()
+        .filter_map(|parameter| match parameter.node.as_ref() {
+            Some(NodeEnum::IndexElem(element)) => Some(Some(element.name.clone()).filter(|name| !name.is_empty())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The name of a type without its schema.
+fn type_word(name: &TypeName) -> String {
+    tree::last(&name.names).to_owned()
+}
