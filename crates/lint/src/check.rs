@@ -262,7 +262,7 @@ impl<'a> SourceCheck<'a> {
         let mut fingerprint: Option<String> = None;
         for problem in problems {
             let Some(rule) = rule::find(problem.rule) else { continue };
-            if !rule.tiers.contains(&self.options.tier) {
+            if !rule.tiers.contains(&self.options.tier) || self.options.leaves(rule.id) {
                 continue;
             }
             let fingerprint = fingerprint.get_or_insert_with(|| fingerprint_of(&unit.piece.text)).clone();

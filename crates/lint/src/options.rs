@@ -48,6 +48,9 @@ pub struct Options {
     pub allow_default: bool,
     /// Whether a migration has to enable and force row-level security itself. Tenantry does that after a migration.
     pub require_guard: bool,
+    /// Whether the policies of the database are relied on to pick the tenant's rows. Then statements need no condition of
+    /// their own, and only what policies cannot hold is reported.
+    pub trust_policies: bool,
     /// The type the tenant column must have; absent when any will do.
     pub tenant_type: Option<String>,
     /// The day on which allowances are judged; absent when none expires.
@@ -78,6 +81,7 @@ impl Default for Options {
             context_settings: words(&["tenantry.", "app.", "request.jwt.", "backtrace_functions", "row_security"]),
             allow_default: true,
             require_guard: false,
+            trust_policies: false,
             tenant_type: Some("uuid".to_owned()),
             today: None,
             statement_max: STATEMENT_MAX,
@@ -87,7 +91,15 @@ impl Default for Options {
     }
 }
 
+/// What a forced policy turns into an empty result or a refusal.
+const HELD_BY_POLICIES: &[&str] = &["TL101", "TL102", "TL103", "TL104", "TL106"];
+
 impl Options {
+    /// Whether a rule is left to the policies of the database.
+    pub fn leaves(&self, rule: &str) -> bool {
+        self.trust_policies && HELD_BY_POLICIES.contains(&rule)
+    }
+
     /// Whether a function, named in lower case, gives the tenant of the transaction.
     pub fn is_context_function(&self, name: &str) -> bool {
         self.context_functions.iter().any(|known| known == name)

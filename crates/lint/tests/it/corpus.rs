@@ -74,6 +74,10 @@ fn what_could_cross_is_found() {
 fn what_is_bound_is_not_found() {
     let mut wrong = Vec::new();
     let mut number = 0;
+    let everything = GUARDED.iter().map(|(_, text)| *text).collect::<Vec<_>>().concat().repeat(5);
+    let begun = std::time::Instant::now();
+    let statements = world::check(&everything, Options::default()).statements;
+    let rate = statements as f64 / begun.elapsed().as_secs_f64();
     for (file, text) in GUARDED {
         for case in cases(text) {
             number += 1;
@@ -87,5 +91,6 @@ fn what_is_bound_is_not_found() {
     }
     assert!(wrong.is_empty(), "{} of {number} wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(number >= 200, "the corpus has {number} statements");
-    println!("{number} guarded statements, none found");
+    // A figure to look at, not a condition.
+    println!("{number} guarded statements, none found; {rate:.0} statements per second");
 }

@@ -1,6 +1,6 @@
 //! Broken input: whatever the bytes are, there is a report and no panic.
 //!
-//! `TENANTRY_LINT_FUZZ=100000 cargo nextest run -p tenantry-lint --run-ignored all long_fuzz` runs the long form.
+//! `TENANTRY_LINT_FUZZ=100000 cargo test -p tenantry-lint --test it mutated` is the long form.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

@@ -76,3 +76,14 @@ fn triggers_know_their_rows() {
     assert_eq!(body("EXECUTE 'DELETE FROM ' || TG_TABLE_NAME;"), ["TL003"]);
     assert_eq!(body("EXECUTE 'DELETE FROM jobs';"), ["TL103"]);
 }
+
+/// Under forced policies a statement needs no condition of its own; what policies do not bind is still found.
+#[test]
+fn policies_may_be_relied_on() {
+    let ids = |sql: &str| -> Vec<_> {
+        let report = world::check(sql, Options { trust_policies: true, ..Options::default() });
+        report.findings.iter().map(|finding| finding.rule.id).collect()
+    };
+    assert_eq!(ids("SELECT * FROM orders; UPDATE orders SET note = 'x'; DELETE FROM jobs"), [""; 0]);
+    assert_eq!(ids("TRUNCATE orders; UPDATE orders SET tenant_id = $1; SET ROLE x"), ["TL111", "TL105", "TL301"]);
+}

@@ -61,6 +61,9 @@ pub struct Args {
     /// Ask migrations to enable, force and write row-level security themselves
     #[arg(long)]
     require_guard: bool,
+    /// Rely on the policies of the database to pick the tenant's rows: report only what policies cannot hold
+    #[arg(long)]
+    trust_policies: bool,
     /// Type of the tenant column, or any
     #[arg(long, value_name = "TYPE", default_value = "uuid")]
     tenant_type: String,
@@ -185,7 +188,8 @@ impl App {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let folder = path.parent().unwrap_or(Path::new("."));
         let migrations = spec.pointer("/migrations/path").and_then(text_of).map(|relative| {
-            let places = [PathBuf::from("."), folder.to_owned(), folder.join("..")];
+            let relative = relative.strip_prefix("./").unwrap_or(relative);
+            let places = [PathBuf::new(), folder.to_owned(), folder.join("..")];
             let found = places.iter().map(|place| place.join(relative)).find(|place| place.is_dir());
             found.unwrap_or_else(|| PathBuf::from(relative))
         });
@@ -224,6 +228,7 @@ fn options(args: &Args) -> Options {
         context_functions,
         allow_default: !args.no_default,
         require_guard: args.require_guard,
+        trust_policies: args.trust_policies,
         tenant_type: Some(args.tenant_type.to_lowercase()).filter(|name| name != "any"),
         today: Some(jiff::Zoned::now().date()),
         ..defaults

@@ -12,6 +12,7 @@ mod demo;
 mod dev;
 mod django;
 mod guard;
+mod lint;
 mod offline;
 mod program;
 mod serve;

@@ -173,9 +173,15 @@ module Tenantry
         def reclaim
           known = Current.enclosing
           known = known.is_a?(RecordTransaction) ? known.adapter : nil
-          ours = defined?(ActiveSupport::IsolatedExecutionState) ? ActiveSupport::IsolatedExecutionState.context : Thread.current
-          strays = @login.pool.connections.select { |adapter| adapter.owner.equal?(ours) && !adapter.equal?(known) }
+          strays = @login.pool.connections.select { |adapter| adapter.owner.equal?(owner) && !adapter.equal?(known) }
           strays.each { |adapter| discard(adapter) }
+        end
+
+        # Whom Active Record lends connections to: a thread, or in newer ones a fiber where that is set.
+        def owner
+          return Thread.current unless defined?(::ActiveSupport::IsolatedExecutionState)
+
+          ::ActiveSupport::IsolatedExecutionState.context
         end
 
         # Back to the pool when it is sound, closed otherwise. The locks of Active Record let interrupts in, whatever
