@@ -12,6 +12,7 @@ mod catalog;
 mod compose;
 mod docs;
 mod input;
+mod judge;
 mod minors;
 mod policy;
 mod probe;

@@ -146,7 +146,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing was found that is not accepted, and every check could run that a right or a version decides about.
+    /// Whether nothing was found that is not accepted. Look at `skipped` too: what did not run found nothing.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.section.findings.is_empty()

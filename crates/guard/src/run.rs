@@ -11,10 +11,10 @@ use tenantry_pg::types::ToSql;
 use tenantry_pg::{PgError, Row, ServerVersion, Session};
 
 use crate::catalog::{Catalog, CatalogError, Check, Rule, Scope};
-use crate::compose::{APP_FACTS, FUNCTION_FACTS, POLICY_FACTS, Piece, SEAL_FACTS, TABLE_FACTS, compose, pieces};
+use crate::compose::{APP_FACTS, POLICY_FACTS, Piece, compose, pieces};
 use crate::input::{FINDINGS_MAX, Input};
-use crate::policy::{FunctionFact, Policies, verdicts};
-use crate::report::{AcceptedFinding, Finding, Report, SCHEMA_VERSION, Section, ServerFacts, Skipped, Truncated};
+use crate::judge::{accept, judge};
+use crate::report::{Report, SCHEMA_VERSION, Section, ServerFacts, Skipped};
 
 /// One snapshot, names shown qualified, no compilation of a statement that runs once. No nested loops: the planner knows
 /// nothing about the sizes of the common tables, takes them for small, and would be wrong by orders of magnitude.
@@ -108,9 +108,9 @@ async fn look_inside(session: &Session, input: &Input, scope: Scope) -> Result<R
 }
 
 /// What has to be known before the checks can be chosen.
-struct Facts {
-    server: ServerFacts,
-    database: String,
+pub(crate) struct Facts {
+    pub server: ServerFacts,
+    pub database: String,
     taken_at: Timestamp,
     /// Relations that this login may not read.
     closed: BTreeSet<String>,
@@ -181,11 +181,11 @@ fn choose(
 }
 
 /// One row of an answer.
-struct Answer {
-    name: String,
-    object: Option<String>,
-    detail: Option<String>,
-    fix_sql: Option<String>,
+pub(crate) struct Answer {
+    pub name: String,
+    pub object: Option<String>,
+    pub detail: Option<String>,
+    pub fix_sql: Option<String>,
 }
 
 /// Asks all checks at once; where that fails, one by one, so that only those that fail are missing.
@@ -275,129 +275,4 @@ async fn query(
         Ok(Answer { name: row.try_get(0)?, object: row.try_get(1)?, detail: row.try_get(2)?, fix_sql: row.try_get(3)? })
     };
     rows.iter().map(answer).collect()
-}
-
-fn judge(
-    checks: &[&'static Check],
-    answers: &[Answer],
-    input: &Input,
-    facts: &Facts,
-    catalog: &'static Catalog,
-    section: &mut Section,
-) -> Result<(), GuardError> {
-    let named = |name: &'static str| answers.iter().filter(move |answer| answer.name == name);
-    let policy_findings = judge_policies(answers, input)?;
-    for check in checks {
-        let mut found = Vec::new();
-        if check.sql.is_some() {
-            for answer in named(check.id.as_str()) {
-                let object = answer.object.clone().unwrap_or_default();
-                let detail = answer.detail.clone().unwrap_or_default();
-                found.push(Finding::of(check, object, detail, answer.fix_sql.clone()));
-            }
-        }
-        if let Some(flaw) = check.policy {
-            for verdict in policy_findings.iter().filter(|verdict| verdict.flaw == flaw) {
-                found.push(Finding::of(check, verdict.object.clone(), verdict.detail.clone(), verdict.fix_sql.clone()));
-            }
-        }
-        match check.rule {
-            Some(Rule::Minors) => {
-                let version = ServerVersion::from_num(facts.server.version_num);
-                if let Some(lacks) = catalog.minors.lacks(version) {
-                    found.push(Finding::of(check, format!("server {version}"), lacks.detail, None));
-                }
-            }
-            Some(Rule::Roles) => found.extend(roles(check, answers, input, &facts.database)),
-            Some(Rule::Tables) => {
-                let none = named(TABLE_FACTS).any(|answer| answer.object.as_deref() == Some("0"));
-                if none {
-                    let column = input.tenant_column.as_deref().unwrap_or("(no tenant column was named)");
-                    found.push(Finding::of(
-                        check,
-                        format!("database {}", facts.database),
-                        format!("no table has the column {column}"),
-                        None,
-                    ));
-                }
-            }
-            Some(Rule::Accepted | Rule::Residue) | None => {}
-        }
-        let most = usize::try_from(FINDINGS_MAX).unwrap_or(usize::MAX);
-        if found.len() > most {
-            found.truncate(most);
-            section.truncated.push(Truncated { check: check.id.clone(), shown: most });
-        }
-        section.findings.extend(found);
-    }
-    Ok(())
-}
-
-fn judge_policies(answers: &[Answer], input: &Input) -> Result<Vec<crate::policy::Verdict>, GuardError> {
-    fn parse<T: serde::de::DeserializeOwned>(answer: &Answer, check: &'static str) -> Result<T, GuardError> {
-        let text = answer.detail.as_deref().unwrap_or_default();
-        serde_json::from_str(text).map_err(|_| GuardError::Answer { check })
-    }
-    let mut policies: Vec<Policies> = Vec::new();
-    let mut functions: Vec<(String, FunctionFact)> = Vec::new();
-    let mut sealed = false;
-    for answer in answers {
-        match answer.name.as_str() {
-            POLICY_FACTS => policies.push(parse(answer, POLICY_FACTS)?),
-            FUNCTION_FACTS => {
-                functions.push((answer.object.clone().unwrap_or_default(), parse(answer, FUNCTION_FACTS)?));
-            }
-            SEAL_FACTS => sealed = answer.object.as_deref() == Some("true"),
-            _ => {}
-        }
-    }
-    Ok(verdicts(&policies, functions, sealed, &input.trusted_contexts))
-}
-
-/// Roles that were named and are not there; or nobody at all.
-fn roles(check: &Check, answers: &[Answer], input: &Input, database: &str) -> Vec<Finding> {
-    let there: BTreeSet<&str> = answers
-        .iter()
-        .filter(|answer| answer.name == APP_FACTS)
-        .filter_map(|answer| answer.object.as_deref())
-        .collect();
-    let missing = input.roles.iter().flatten().filter(|role| !there.contains(role.as_str()));
-    let mut found: Vec<Finding> = missing
-        .map(|role| Finding::of(check, format!("role {role}"), "there is no role of this name".to_owned(), None))
-        .collect();
-    if there.is_empty() && found.is_empty() {
-        let detail = "no login was named, and none that is no superuser has rights here".to_owned();
-        found.push(Finding::of(check, format!("database {database}"), detail, None));
-    }
-    found
-}
-
-/// Sorts out what was accepted; an entry of a check that ran and that covers nothing is a finding itself.
-fn accept(
-    findings: Vec<Finding>,
-    run: &[String],
-    input: &Input,
-    stale: Option<&Check>,
-    accepted: &mut Vec<AcceptedFinding>,
-) -> Vec<Finding> {
-    let mut used = vec![false; input.accepted.len()];
-    let mut left = Vec::new();
-    for finding in findings {
-        match input.accepted.iter().position(|entry| entry.covers(&finding.check, &finding.object)) {
-            Some(index) => {
-                if let Some(flag) = used.get_mut(index) {
-                    *flag = true;
-                }
-                let reason = input.accepted.get(index).map(|entry| entry.reason.clone()).unwrap_or_default();
-                accepted.push(AcceptedFinding { finding, reason });
-            }
-            None => left.push(finding),
-        }
-    }
-    let Some(check) = stale else { return left };
-    for (entry, _) in input.accepted.iter().zip(used).filter(|(entry, used)| !used && run.contains(&entry.check)) {
-        let detail = format!("accepted because: {}", entry.reason);
-        left.push(Finding::of(check, format!("{} {}", entry.check, entry.object), detail, None));
-    }
-    left
 }

@@ -28,6 +28,7 @@ and the fields at fault.";
         (name = "tenants", description = "Tenants, their lifecycle, their place, what they are entitled to."),
         (name = "history", description = "Versions of everything that is declared."),
         (name = "catalog", description = "Plans, regions, cells and apps."),
+        (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
         (name = "events", description = "Facts of the outbox."),
