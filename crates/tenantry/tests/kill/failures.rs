@@ -121,7 +121,7 @@ impl Bench {
                     Instant::now() < until,
                     "{} is not {statuses:?}\n{}",
                     case.slug,
-                    self.world.dump(&[case.slug.clone()]).await
+                    self.world.dump(std::slice::from_ref(&case.slug)).await
                 );
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -136,7 +136,7 @@ impl Bench {
             let allowed = Allowed { before: before.clone(), after: known.2.after.clone() };
             let found = judge(&self.world, &case.slug, case.level, case.kind, end(case), &allowed).await;
             if !found.is_empty() {
-                let dump = self.world.dump(&[case.slug.clone()]).await;
+                let dump = self.world.dump(std::slice::from_ref(&case.slug)).await;
                 wrong.push(format!("{} {}/{}: {}\n{dump}", case.slug, case.step, case.direction, found.join("\n")));
             }
         }
@@ -231,7 +231,7 @@ async fn passing_failures_are_tried_again() {
                 Instant::now() < until,
                 "{} does not fail\n{}",
                 case.slug,
-                bench.world.dump(&[case.slug.clone()]).await
+                bench.world.dump(std::slice::from_ref(&case.slug)).await
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -154,7 +154,7 @@ impl Lane {
                         "{} {}: {death} was not hit: {what}\n{}",
                         case.point,
                         case.level,
-                        self.world.dump(&[case.slug.clone()]).await
+                        self.world.dump(std::slice::from_ref(&case.slug)).await
                     ));
                     return;
                 }
@@ -164,13 +164,13 @@ impl Lane {
 
     async fn judge(&self, case: &Case, wrong: &mut Vec<String>) {
         let label = format!("{} {}", case.point, case.level);
-        if let Err(what) = self.world.quiet(&[case.slug.clone()]).await {
+        if let Err(what) = self.world.quiet(std::slice::from_ref(&case.slug)).await {
             wrong.push(format!("{label}: {what}"));
             return;
         }
         let found = judge(&self.world, &case.slug, case.level, self.kind, case.end(), self.allowed(case.level)).await;
         if !found.is_empty() {
-            let dump = self.world.dump(&[case.slug.clone()]).await;
+            let dump = self.world.dump(std::slice::from_ref(&case.slug)).await;
             wrong.push(format!("{label}: {}\n{dump}", found.join("\n")));
         }
     }
