@@ -3,8 +3,11 @@
 //! Changes are found by asking for the subjects of recent audit entries: every change leaves one, in the same
 //! transaction. A notification would be one more thing to lose, and PostgreSQL makes transactions that notify commit
 //! one after the other. Entries become visible in another order than their times, so each look goes back by
-//! [`OVERLAP`]; that is longer than any of our transactions may stand still. What a wrong clock hides from a look is
-//! read again after [`REFRESH`].
+//! [`OVERLAP`] before the last one that succeeded; that is longer than any of our transactions may stand still. What a
+//! wrong clock hides from a look is read again after [`REFRESH`].
+//!
+//! INVARIANT: an answer counts as read when its reading began. A reading that began before a change was seen may hold
+//! what was before, also if it is kept only afterwards; so looks go on forgetting such answers.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -34,15 +37,24 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The most answers of one kind.
 const MOST: u64 = 100_000;
 /// More changes than this at once, and everything is forgotten.
-const MANY: u32 = 2_000;
+const MANY: u32 = 20_000;
 
 type Key<T> = (EnvironmentName, T);
 
-/// An answer, and when it was read.
+/// An answer, and when its reading began.
 #[derive(Clone)]
 struct Kept<T> {
     value: T,
     read: Instant,
+}
+
+/// What the looks at one environment saw.
+#[derive(Default)]
+struct Seen {
+    /// When the last one that succeeded began, by the clock that entries are stamped with.
+    looked: Option<Timestamp>,
+    /// Newest entry of each subject that changed lately, and when we first saw it.
+    subjects: BTreeMap<Subject, (i64, Instant)>,
 }
 
 /// The memory of one process.
@@ -50,13 +62,21 @@ pub struct Routes {
     slugs: Cache<Key<Slug>, TenantId>,
     tenants: Cache<Key<TenantId>, Kept<Arc<Resolution>>>,
     routes: Cache<Key<TenantId>, Kept<Arc<Route>>>,
-    /// Environments of which something is known, each with what the last look for changes saw.
-    seen: Mutex<BTreeMap<EnvironmentName, BTreeMap<Subject, i64>>>,
+    /// Environments of which something is known.
+    seen: Mutex<BTreeMap<EnvironmentName, Seen>>,
+    /// Answers whose reading began before this are no answers any more.
+    cleared: Mutex<Option<Instant>>,
 }
 
 impl Default for Routes {
     fn default() -> Self {
-        Self { slugs: bounded(), tenants: bounded(), routes: bounded(), seen: Mutex::default() }
+        Self {
+            slugs: bounded(),
+            tenants: bounded(),
+            routes: bounded(),
+            seen: Mutex::default(),
+            cleared: Mutex::default(),
+        }
     }
 }
 
@@ -81,15 +101,16 @@ impl Routes {
         self.slugs.insert((environment.clone(), slug.clone()), tenant).await;
     }
 
-    /// A tenant, out of memory or by `read`; many who ask at once cause one reading.
+    /// A tenant, out of memory or by `read`, which began at `began`; many who ask at once cause one reading.
     pub(crate) async fn tenant(
         &self,
         environment: &EnvironmentName,
         id: TenantId,
+        began: Instant,
         read: impl Future<Output = Result<Arc<Resolution>, Refusal>>,
     ) -> Result<Arc<Resolution>, Refusal> {
         self.watch(environment);
-        get(&self.tenants, (environment.clone(), id), read).await
+        self.get(&self.tenants, (environment.clone(), id), began, read).await
     }
 
     /// A tenant's route, likewise.
@@ -100,7 +121,7 @@ impl Routes {
         read: impl Future<Output = Result<Arc<Route>, Refusal>>,
     ) -> Result<Arc<Route>, Refusal> {
         self.watch(environment);
-        get(&self.routes, (environment.clone(), id), read).await
+        self.get(&self.routes, (environment.clone(), id), Instant::now(), read).await
     }
 
     /// How many tenants are remembered, about.
@@ -114,71 +135,156 @@ impl Routes {
     /// # Errors
     /// Our database does not answer; what is known stays.
     pub async fn forget_changed(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
-        let environments: Vec<EnvironmentName> = self.lock().keys().cloned().collect();
-        for environment in environments {
-            let changed = store.read(&environment).changed_since(now - OVERLAP, MANY).await?;
-            let news = self.news(&environment, &changed);
-            if changed.is_cut || news.contains(&Subject::Environment) {
-                // Also of other environments: predicates would be kept and asked at every look.
-                self.tenants.invalidate_all();
-                self.routes.invalidate_all();
-                continue;
-            }
-            for id in news.into_iter().filter_map(Subject::tenant) {
-                let key = (environment.clone(), id);
-                self.tenants.invalidate(&key).await;
-                self.routes.invalidate(&key).await;
-            }
+        let environments: Vec<_> = self.lock().iter().map(|(name, seen)| (name.clone(), seen.looked)).collect();
+        for (environment, looked) in environments {
+            let since = looked.unwrap_or(now).min(now) - OVERLAP;
+            let changed = store.read(&environment).changed_since(since, MANY).await?;
+            self.look(&environment, now, &changed).await;
         }
         Ok(())
     }
 
-    /// Subjects with entries that no look has seen before.
-    fn news(&self, environment: &EnvironmentName, changed: &Changed) -> Vec<Subject> {
-        let mut seen = self.lock();
-        let before = seen.insert(environment.clone(), changed.subjects.clone()).unwrap_or_default();
-        let is_new = |(subject, seq): (&Subject, &i64)| (before.get(subject) != Some(seq)).then_some(*subject);
-        changed.subjects.iter().filter_map(is_new).collect()
+    /// Forgets what a look found changed.
+    async fn look(&self, environment: &EnvironmentName, now: Timestamp, changed: &Changed) {
+        let lately = self.note(environment, now, changed);
+        if changed.is_cut {
+            return self.clear(Instant::now());
+        }
+        for (subject, first_seen) in lately {
+            match subject.tenant() {
+                // Also of other environments, which costs them one reading.
+                None => self.clear(first_seen),
+                Some(id) => {
+                    let key = (environment.clone(), id);
+                    forget(&self.tenants, &key, first_seen).await;
+                    forget(&self.routes, &key, first_seen).await;
+                }
+            }
+        }
+    }
+
+    /// Remembers what a look saw; gives every subject of it with the moment when its newest entry was first seen.
+    fn note(&self, environment: &EnvironmentName, now: Timestamp, changed: &Changed) -> Vec<(Subject, Instant)> {
+        let mut all = self.lock();
+        let seen = all.entry(environment.clone()).or_default();
+        seen.looked = Some(now);
+        let before = std::mem::take(&mut seen.subjects);
+        let first = Instant::now();
+        for (subject, seq) in &changed.subjects {
+            let known = before.get(subject).filter(|(known, _)| known == seq).map(|(_, since)| *since);
+            seen.subjects.insert(*subject, (*seq, known.unwrap_or(first)));
+        }
+        seen.subjects.iter().map(|(subject, (_, since))| (*subject, *since)).collect()
+    }
+
+    fn clear(&self, since: Instant) {
+        let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+        *cleared = Some(cleared.map_or(since, |before| before.max(since)));
+    }
+
+    fn is_cleared(&self, began: Instant) -> bool {
+        self.cleared.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|cleared| began < cleared)
     }
 
     fn watch(&self, environment: &EnvironmentName) {
         let mut seen = self.lock();
         if !seen.contains_key(environment) {
-            seen.insert(environment.clone(), BTreeMap::new());
+            seen.insert(environment.clone(), Seen::default());
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EnvironmentName, BTreeMap<Subject, i64>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EnvironmentName, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn get<K, T>(
+        &self,
+        cache: &Cache<K, Kept<Arc<T>>>,
+        key: K,
+        began: Instant,
+        read: impl Future<Output = Result<Arc<T>, Refusal>>,
+    ) -> Result<Arc<T>, Refusal>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        if let Some(kept) = cache.get(&key).await {
+            if kept.read.elapsed() < REFRESH && !self.is_cleared(kept.read) {
+                return Ok(kept.value);
+            }
+            return match tokio::time::timeout(IMPATIENCE, read).await {
+                Ok(Ok(value)) => {
+                    cache.insert(key, Kept { value: Arc::clone(&value), read: began }).await;
+                    Ok(value)
+                }
+                // Our database is away: the old answer is better than none.
+                Err(_) | Ok(Err(Refusal::Unavailable(_))) => Ok(kept.value),
+                Ok(Err(refusal)) => {
+                    cache.invalidate(&key).await;
+                    Err(refusal)
+                }
+            };
+        }
+        let read = async { Ok(Kept { value: read.await?, read: began }) };
+        cache.try_get_with(key, read).await.map(|kept| kept.value).map_err(Refusal::Shared)
     }
 }
 
-async fn get<K, T>(
-    cache: &Cache<K, Kept<Arc<T>>>,
-    key: K,
-    read: impl Future<Output = Result<Arc<T>, Refusal>>,
-) -> Result<Arc<T>, Refusal>
+/// Forgets an answer whose reading began before a moment.
+async fn forget<K, T>(cache: &Cache<K, Kept<T>>, key: &K, since: Instant)
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    T: Send + Sync + 'static,
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
 {
-    if let Some(kept) = cache.get(&key).await {
-        if kept.read.elapsed() < REFRESH {
-            return Ok(kept.value);
-        }
-        return match tokio::time::timeout(IMPATIENCE, read).await {
-            Ok(Ok(value)) => {
-                cache.insert(key, Kept { value: Arc::clone(&value), read: Instant::now() }).await;
-                Ok(value)
-            }
-            // Our database is away: the old answer is better than none.
-            Err(_) | Ok(Err(Refusal::Unavailable(_))) => Ok(kept.value),
-            Ok(Err(refusal)) => {
-                cache.invalidate(&key).await;
-                Err(refusal)
-            }
-        };
+    if cache.get(key).await.is_some_and(|kept| kept.read < since) {
+        cache.invalidate(key).await;
     }
-    let read = async { Ok(Kept { value: read.await?, read: Instant::now() }) };
-    cache.try_get_with(key, read).await.map(|kept| kept.value).map_err(Refusal::Shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_domain::name::PlanCode;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::routes::resolve::Openness;
+
+    fn acme(state: Openness) -> Arc<Resolution> {
+        let (id, slug) = (TenantId::from_uuid(Uuid::from_u128(7)), Slug::parse("acme").unwrap());
+        let plan = PlanCode::parse("starter").unwrap();
+        Arc::new(Resolution { id, slug, state, generation: 1, isolation: None, cell: None, plan })
+    }
+
+    async fn ask(routes: &Routes, prod: &EnvironmentName, began: Instant, found: Openness) -> Openness {
+        let found = acme(found);
+        routes.tenant(prod, found.id, began, async { Ok(found) }).await.unwrap().state
+    }
+
+    /// The row was read, then the tenant was suspended and a look saw that, and only then was the answer kept.
+    #[tokio::test]
+    async fn a_reading_that_a_change_overtook_is_forgotten() {
+        for subject in [Subject::Tenant(acme(Openness::Open).id), Subject::Environment] {
+            let (routes, prod, now) = (Routes::default(), EnvironmentName::parse("prod").unwrap(), Timestamp::now());
+            let changed = Changed { subjects: BTreeMap::from([(subject, 3)]), is_cut: false };
+            let began = Instant::now();
+            routes.look(&prod, now, &changed).await;
+            ask(&routes, &prod, began, Openness::Open).await;
+            routes.look(&prod, now, &changed).await;
+            assert_eq!(ask(&routes, &prod, Instant::now(), Openness::Suspended).await, Openness::Suspended);
+            // What was read afterwards stays, however often the same entry is seen.
+            routes.look(&prod, now, &changed).await;
+            assert_eq!(ask(&routes, &prod, Instant::now(), Openness::Archived).await, Openness::Suspended);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_answered_while_our_database_is_away() {
+        let (routes, prod) = (Routes::default(), EnvironmentName::parse("prod").unwrap());
+        let began = Instant::now();
+        ask(&routes, &prod, began, Openness::Open).await;
+        routes.clear(Instant::now());
+        let never = std::future::pending::<Result<Arc<Resolution>, Refusal>>();
+        let id = acme(Openness::Open).id;
+        assert_eq!(routes.tenant(&prod, id, Instant::now(), never).await.unwrap().state, Openness::Open);
+    }
 }

@@ -101,8 +101,7 @@ pub async fn issue(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Crede
         Whose::App(_) => cx.permit_environment("credential.issue")?,
         Whose::Tenant(tenant) => cx.permit("credential.issue", *tenant)?,
     };
-    let away = |_| Refusal::Cell(reference.cell.to_string());
-    let cell = site::cell(deps, &cx.environment, &reference.cell).await.map_err(away)?;
+    let cell = site::cell(deps, &cx.environment, &reference.cell).await.map_err(|cause| lost(reference, &cause))?;
     let found = cell.credential(&space).map_err(|_| Refusal::SecretRef(reference.to_string()))?;
     let mut draft = cx.audit(&permit, Category::Access, reference.to_string());
     draft.changes = json!({ "role": found.role });
@@ -118,8 +117,7 @@ pub async fn issue(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Crede
 /// The place whose login it is, as far as login and key depend on it.
 async fn space(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Space, Refusal> {
     let nowhere = || Refusal::SecretRef(reference.to_string());
-    // What could not be read may still be there.
-    let lost = |cause: Cause| if cause.retryable { Refusal::Cell(reference.cell.to_string()) } else { nowhere() };
+    let lost = |cause: Cause| lost(reference, &cause);
     match &reference.whose {
         Whose::App(app) => {
             let app = site::app(deps.store(), &cx.environment, app).await.map_err(lost)?;
@@ -135,6 +133,14 @@ async fn space(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Space, Re
             }
             site::space(deps.store(), &row, place, cx.now).await.map_err(lost)
         }
+    }
+}
+
+/// What could not be read may still be there.
+fn lost(reference: &SecretRef, cause: &Cause) -> Refusal {
+    match cause.retryable {
+        true => Refusal::Cell(reference.cell.to_string()),
+        false => Refusal::SecretRef(reference.to_string()),
     }
 }
 

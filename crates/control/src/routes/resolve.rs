@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tenantry_domain::access::{self, Claims, Named, Source};
@@ -122,16 +123,17 @@ pub(crate) async fn tenant(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Re
             {
                 return Ok(tenant);
             }
+            let began = Instant::now();
             let tenant = read(cx, deps, TenantKey::Slug(slug.clone()), slug).await?;
             deps.routes().keep_slug(&cx.environment, slug, tenant.id).await;
             let id = tenant.id;
-            deps.routes().tenant(&cx.environment, id, async { Ok(tenant) }).await
+            deps.routes().tenant(&cx.environment, id, began, async { Ok(tenant) }).await
         }
     }
 }
 
 async fn by_id(cx: &Ctx, deps: &Deps, id: TenantId) -> Result<Arc<Resolution>, Refusal> {
-    deps.routes().tenant(&cx.environment, id, read(cx, deps, TenantKey::Id(id), &id)).await
+    deps.routes().tenant(&cx.environment, id, Instant::now(), read(cx, deps, TenantKey::Id(id), &id)).await
 }
 
 async fn read(

@@ -180,6 +180,7 @@ fn store(path: &Path, looked: &Looked, key: Option<&Path>, output: Output) -> Re
                 let mut section = server.section.clone();
                 section.skipped.retain(|skipped| !report.section.run.contains(&skipped.check));
                 report.add(section, &Input::new(report.level));
+                report.accepted.extend(server.accepted.iter().cloned());
             }
             let signed = report.sign(&key).map_err(|error| broken(&error))?;
             let public = key.public_key().map_err(|error| broken(&error))?;
