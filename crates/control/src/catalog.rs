@@ -67,6 +67,24 @@ pub(crate) async fn spec<T: DeserializeOwned>(
     Ok((row.version, spec))
 }
 
+/// Reads one version of an object's spec.
+///
+/// # Errors
+/// It is missing or unreadable, or our database does not answer.
+pub(crate) async fn spec_at<T: DeserializeOwned>(
+    store: &Store,
+    environment: &EnvironmentName,
+    kind: CatalogKind,
+    name: &str,
+    version: i64,
+) -> Result<T, CatalogError> {
+    let row = store.read(environment).catalog_version(kind, name, version).await?;
+    let spec = row.and_then(|row| row.spec);
+    let spec = spec.ok_or_else(|| CatalogError::Missing { kind: kind.as_str(), name: name.to_owned() })?;
+    let unreadable = |_| CatalogError::Unreadable { kind: kind.as_str(), name: name.to_owned() };
+    serde_json::from_value(spec).map_err(unreadable)
+}
+
 pub(crate) fn view(row: CatalogRow) -> Object {
     Object {
         kind: manifest_word(row.kind).to_owned(),
@@ -157,6 +175,9 @@ pub async fn delete(cx: &Ctx, deps: &Deps, kind: CatalogKind, name: &str, expect
         return Err(Refusal::InUse { kind: kind.as_str().to_owned(), name: name.to_owned(), by });
     }
     tx.catalog().delete(kind, name, row.version).await.map_err(refuse_store)?;
+    if kind == CatalogKind::App {
+        tx.rollouts().close_of(name).await.map_err(refuse_store)?;
+    }
     remember(cx, &mut tx, &(), None);
     let mut audit = cx.audit(&permit, Category::Mutation, format!("{}/{name}", kind.as_str()));
     audit.version = Some(row.version + 1);

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use secrecy::SecretString;
+use tenantry_dataplane::guard::SigningKey;
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
 use tenantry_domain::access::BaseDomain;
 use tenantry_domain::cell::SecretRef;
-use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, TenantId, TokenId, WorkflowId};
+use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId};
 use tenantry_domain::workflow::Retry;
 use tenantry_store::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use crate::guard::GuardOptions;
 use crate::routes::Routes;
 use crate::routes::context::Signer;
 
@@ -91,6 +93,8 @@ pub struct Options {
     pub tick: Duration,
     /// Time between two drift sweeps.
     pub sweep: Duration,
+    /// How cells are looked at for ways from one tenant to another.
+    pub guard: GuardOptions,
     /// Domains below which every tenant has a subdomain.
     pub base_domains: Vec<BaseDomain>,
 }
@@ -115,6 +119,7 @@ impl Default for Options {
             pool: PoolWants { schema: 2, database: 1 },
             tick: Duration::from_secs(1),
             sweep: Duration::from_secs(30),
+            guard: GuardOptions::default(),
             base_domains: Vec::new(),
         }
     }
@@ -130,6 +135,7 @@ struct Inner {
     token_key: Zeroizing<[u8; 32]>,
     routes: Routes,
     signer: Option<Signer>,
+    guard_key: Option<SigningKey>,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -160,6 +166,7 @@ impl Deps {
         let (nudge, _) = watch::channel(0);
         let token_key = root.derive("api-token", &[]);
         let (routes, signer) = (Routes::default(), Signer::new(&root.derive("context-token", &[])));
+        let guard_key = SigningKey::from_seed(&root.derive("guard", &[])).ok();
         Self(Arc::new(Inner {
             store,
             dataplane,
@@ -170,6 +177,7 @@ impl Deps {
             token_key,
             routes,
             signer,
+            guard_key,
             nudge,
             changes,
         }))
@@ -195,6 +203,11 @@ impl Deps {
 
     pub(crate) fn signer(&self) -> Option<&Signer> {
         self.0.signer.as_ref()
+    }
+
+    /// The key that reports of the guard are signed with.
+    pub(crate) fn guard_key(&self) -> Option<&SigningKey> {
+        self.0.guard_key.as_ref()
     }
 
     /// The settings.
@@ -267,4 +280,4 @@ macro_rules! mint {
     };
 }
 
-mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, event -> EventId, request -> RequestId, token -> TokenId);
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId);

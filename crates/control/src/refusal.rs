@@ -8,6 +8,7 @@ use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::id::OperationId;
 use tenantry_domain::placement::PlacementError;
 use tenantry_domain::policy::Denial;
+use tenantry_domain::rollout::Status;
 use tenantry_domain::tenant::lifecycle::TransitionError;
 use tenantry_domain::workflow::Kind;
 use tenantry_store::StoreError;
@@ -77,6 +78,20 @@ pub enum Refusal {
     /// No such operation.
     #[error("operation `{0}` does not exist")]
     NoOperation(String),
+    /// No such rollout.
+    #[error("rollout `{0}` does not exist")]
+    NoRollout(String),
+    /// A rollout of the app is under way.
+    #[error("rollout `{0}` of this app is under way")]
+    RolloutOpen(String),
+    /// The rollout stands somewhere else.
+    #[error("rollout `{id}` is {status}")]
+    RolloutStanding {
+        /// Which.
+        id: String,
+        /// How it stands.
+        status: Status,
+    },
     /// No such version.
     #[error("version {0} does not exist")]
     NoVersion(i64),
@@ -206,6 +221,9 @@ impl Refusal {
             Self::NoObject { .. } => Code::ObjectNotFound,
             Self::NoEnvironment => Code::EnvironmentNotFound,
             Self::NoOperation(_) => Code::OperationNotFound,
+            Self::NoRollout(_) => Code::RolloutNotFound,
+            Self::RolloutOpen(_) => Code::RolloutUnderWay,
+            Self::RolloutStanding { .. } => Code::RolloutStanding,
             Self::NoVersion(_) => Code::VersionNotFound,
             Self::Stale { .. } => Code::StaleVersion,
             Self::VersionRequired => Code::VersionRequired,

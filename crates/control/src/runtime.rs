@@ -7,9 +7,10 @@ use tenantry_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controllers::{activation::Activation, drift::Drift, driver, freshness::Freshness, stock::Stock};
+use crate::controllers::{activation::Activation, drift::Drift, driver, freshness::Freshness, guard::Watch, rollout::Rollouts, stock::Stock};
 use crate::deps::Deps;
 use crate::engine::executor;
+use crate::guard::Guard;
 use crate::workflows::TenantSteps;
 
 /// The brain of one process at work.
@@ -33,6 +34,8 @@ impl Runtime {
         tasks.spawn(driver::run(Activation, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Drift, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Stock::default(), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Watch::<Guard>::default(), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));
         tasks.spawn(beat(deps.clone(), stop.clone()));

@@ -81,6 +81,16 @@ pub enum DataError {
         /// What.
         what: &'static str,
     },
+    /// A file could not get a lock, however often it was tried. It was rolled back each time.
+    #[error("migration `{file}` did not get its locks in {tries} tries{}", held_by(.by.as_deref()))]
+    Blocked {
+        /// The file's name.
+        file: String,
+        /// How often it was tried.
+        tries: u32,
+        /// The sessions that were seen in its way.
+        by: Option<String>,
+    },
     /// The server has no room: connections, locks or disk.
     #[error("the server has no room left: {0}")]
     Capacity(PgError),
@@ -114,6 +124,10 @@ pub struct Position {
     pub line: u32,
     /// The character in the line.
     pub column: u32,
+}
+
+fn held_by(by: Option<&str>) -> String {
+    by.map(|by| format!("; in its way: {by}")).unwrap_or_default()
 }
 
 impl Position {
@@ -268,7 +282,11 @@ impl DataError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Busy { .. } | Self::Uncut { .. } | Self::Capacity(_) => true,
+            Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::Blocked { .. }
+            | Self::Uncut { .. }
+            | Self::Capacity(_) => true,
             Self::Pg(error) => {
                 // Two writers of one catalog row: the server has no code of its own for it.
                 let collided = error.sqlstate() == Some("XX000")
@@ -280,6 +298,13 @@ impl DataError {
             Self::Migration(failure) => matches!(failure.sqlstate.as_deref(), Some("55P03" | "40P01" | "40001")),
             _ => false,
         }
+    }
+}
+
+impl DataError {
+    /// Whether somebody else's lock was in the way.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self, Self::Pg(error) if matches!(error.kind(), PgKind::LockNotAvailable | PgKind::Serialization))
     }
 }
 

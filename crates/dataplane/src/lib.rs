@@ -9,6 +9,7 @@
 //! that does not bear our mark; no table that tenants reach is ever committed without its guard; our own database is
 //! unknown here.
 
+mod blockers;
 mod catalog;
 mod cell;
 mod claim;
@@ -16,7 +17,9 @@ mod erase;
 mod error;
 mod exec;
 mod finding;
+mod fleet;
 mod gate;
+pub mod guard;
 mod isolation;
 mod ledger;
 mod migrate;
@@ -41,6 +44,7 @@ pub mod tx;
 pub use cell::{Cell, Dataplane, Options};
 pub use error::{DataError, MigrationFailure, Position, Reason, Refusal, Unguarded};
 pub use finding::{Finding, FindingKind};
+pub use fleet::{Fleet, Load, Standing};
 pub use gate::Gated;
 pub use isolation::Created;
 pub use migrate::Migrated;

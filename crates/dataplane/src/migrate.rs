@@ -5,6 +5,10 @@
 //! put up once, with the last file. Two runners of one place take turns file by file, and the ledger says which files
 //! ran; a runner whose claim is outdated is thrown out at its next file.
 
+mod check;
+
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use tenantry_domain::app::{MigrationFile, Migrations};
 use tenantry_domain::id::TenantId;
@@ -20,7 +24,12 @@ use crate::prepare::mode_of;
 use crate::protect::protect;
 use crate::seal::SealMode;
 use crate::space::{AppTarget, Claim, Space};
-use crate::{claim, exec, ledger, nonce, script};
+use crate::{blockers, claim, exec, ledger, nonce, script};
+
+/// How often a file is tried that does not get its locks, before its runner is told.
+const TRIES: u32 = 6;
+/// The pause behind the first try; doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What migrating did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,18 +157,55 @@ fn checksum_of(file: &MigrationFile) -> impl AsRef<[u8]> + use<> {
     digest(&SHA256, file.sql.as_bytes())
 }
 
-/// Runs one file in a transaction of its own. False when somebody else ran it in the meantime.
+/// Runs one file in a transaction of its own, again when it does not get its locks. False when somebody else ran it in
+/// the meantime.
 async fn run_file(run: &Run<'_>, file: &MigrationFile, last: bool) -> Result<bool, DataError> {
     if let Some(found) = script::forbidden(&file.sql) {
         let position = Position::at(&file.sql, found.offset);
         return Err(failure(&file.name, Some(position), None, found.message.to_owned(), None));
     }
+    let (mut tries, mut by) = (1, None);
+    loop {
+        match try_file(run, file, last, &mut by).await {
+            Err(error) if error.is_blocked() => {
+                if tries == TRIES {
+                    return Err(DataError::Blocked { file: file.name.clone(), tries, by });
+                }
+                tracing::debug!(file = file.name, tries, by, "a migration did not get its locks");
+            }
+            other => return other,
+        }
+        // Whoever queued behind us gets through meanwhile.
+        tokio::time::sleep(jittered(FIRST_PAUSE * 2_u32.pow(tries - 1))).await;
+        tries += 1;
+    }
+}
+
+/// Half to all of a pause, so that two runners do not meet again and again.
+fn jittered(pause: Duration) -> Duration {
+    let share = u32::try_from(nonce().unwrap_or(0) % 512).unwrap_or(0);
+    pause / 2 + pause * share / 1024
+}
+
+/// One try of one file. Who was seen in its way goes to `by`.
+async fn try_file(
+    run: &Run<'_>,
+    file: &MigrationFile,
+    last: bool,
+    by: &mut Option<String>,
+) -> Result<bool, DataError> {
     let tx = begin(run).await?;
     let progress = ledger::progress(&tx, run.place).await?;
     let fresh = progress.version.is_none();
     let runs = !progress.applied.contains_key(&file.name);
     if runs {
-        if let Err(error) = play(run, &tx, file, fresh).await {
+        let pid: i32 = get(&tx.query_one("SELECT pg_backend_pid()", &[]).await?, 0)?;
+        let played = tokio::select! {
+            biased;
+            played = play(run, &tx, file, fresh) => played,
+            () = blockers::watch(run.pool, pid, lock_wait(run) / 2, by) => Ok(()),
+        };
+        if let Err(error) = played {
             tx.rollback().await?;
             return Err(error);
         }
@@ -168,7 +214,11 @@ async fn run_file(run: &Run<'_>, file: &MigrationFile, last: bool) -> Result<boo
     if last || !fresh {
         match protect(&tx, run.place, &run.app.spec).await {
             Ok(protected) => {
-                ledger::left_as(&tx, run.place, last.then_some(run.app.version), &protected.catalog).await?
+                ledger::left_as(&tx, run.place, last.then_some(run.app.version), &protected.catalog).await?;
+                if last && let Err(error) = check::check(run, &tx).await {
+                    tx.rollback().await?;
+                    return Err(error);
+                }
             }
             Err(error) => {
                 tx.rollback().await?;
@@ -185,7 +235,13 @@ pub(crate) async fn finish(run: &Run<'_>) -> Result<(), DataError> {
     let tx = begin(run).await?;
     let protected = protect(&tx, run.place, &run.app.spec).await?;
     ledger::left_as(&tx, run.place, Some(run.app.version), &protected.catalog).await?;
+    check::check(run, &tx).await?;
     Ok(tx.commit().await?)
+}
+
+/// How long one try waits for a lock.
+fn lock_wait(run: &Run<'_>) -> Duration {
+    Duration::from_millis(u64::from(run.app.spec.rollout.lock_timeout_ms)).min(run.cell.options.lock_wait)
 }
 
 /// A transaction that has its turn on the place and, where there is one, the newest claim on the tenant.
@@ -200,7 +256,7 @@ pub(crate) async fn begin(run: &Run<'_>) -> Result<Tx, DataError> {
         Err(error) if error.kind() == PgKind::LockNotAvailable => return Err(DataError::Busy { what: "the place" }),
         other => other?,
     };
-    tx.execute("SELECT set_config('lock_timeout', $1, true)", &[&ms(options.lock_wait)]).await?;
+    tx.execute("SELECT set_config('lock_timeout', $1, true)", &[&ms(lock_wait(run))]).await?;
     if let Some((tenant, claim)) = run.claim {
         claim::hold_existing(run.cell, &tx, tenant, claim).await?;
     }
@@ -291,6 +347,10 @@ pub(crate) async fn assume(session: &Session, tenant: TenantId) -> Result<(), Da
 fn server_failure(file: &MigrationFile, error: PgError) -> DataError {
     use tokio_postgres::error::ErrorPosition;
     let Some(db) = error.db() else { return error.into() };
+    if matches!(error.kind(), PgKind::LockNotAvailable | PgKind::Serialization) {
+        // No fault of the file: it is tried again.
+        return DataError::Pg(error);
+    }
     if matches!(error.kind(), PgKind::Unavailable | PgKind::DiskFull | PgKind::TooManyConnections) {
         return error.into();
     }

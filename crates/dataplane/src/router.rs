@@ -1,27 +1,28 @@
 //! Connections to tenants' places, and the way into a tenant's transaction.
 //!
-//! One pool per server, database and login, opened when first used and closed when idle. Where tenants share a
-//! login, a connection remembers whom it served last: the same tenant gets it back with its prepared statements,
-//! any other tenant only after a reset ([`CLEAN`]), because PostgreSQL keeps prepared statements, temporary tables,
-//! cursors, channels and settings of a session, and each of them can carry data or commands across.
-//!
-//! INVARIANT: every statement that lets a tenant in is unnamed and parsed on the spot; a name could have been given
-//! to another statement by the tenant before. Everything up to the first statement of the user is one round trip.
+//! One pool per server, database and login, opened when first used and closed when idle. Who gets the next place in it
+//! is decided by a [`turnstile`]; what is said to the connection then is in [`knock`]. Where tenants share a login, a
+//! connection remembers whom it served last, and goes back to that tenant if it can.
+
+mod knock;
+mod turnstile;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join4;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
-use tenantry_pg::{Conn, PgError, PgKind, Pool, PoolOptions, Session, Target, Tx, TxMode, Type};
-use tokio::sync::Semaphore;
+use tenantry_pg::{PgError, PgKind, Pool, PoolOptions, Session, Target, TxMode};
 
 use crate::cell::Cell;
-use crate::seal::{Backend, Capability, SealKey};
+use crate::seal::SealKey;
 use crate::space::Space;
 use crate::tx::{TenantTx, TenantTxError};
+use knock::{Note, knock};
+use turnstile::{Jam, Turnstile};
+
+pub(crate) use turnstile::Place;
 
 /// `ALTER ROLE … SET` is open to every login for itself, so with a shared login one tenant could change what
 /// another tenant's SQL means. What a connection is started with wins over it.
@@ -46,12 +47,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("escape_string_warning", "on"),
     ("jit", "off"),
 ];
-
-/// What `DISCARD ALL` does, except that it keeps the plans of functions: nothing of a tenant is in those, and making
-/// the seal's anew would cost more than all the rest. The last word leaves the backend unarmed. The settings come
-/// first: each of these statements runs under the time limit that the tenant before has left.
-const CLEAN: &str = "RESET ALL; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// All that is needed to enter a tenant's place.
 #[derive(Debug, Clone)]
@@ -96,9 +91,13 @@ impl Default for RouterOptions {
     }
 }
 
+/// How many callers of one tenant wait for a connection before the next one is refused, unless a router says otherwise.
+const WAITING: usize = 1_000;
+
 /// Gives out tenants' transactions. Share one by `Arc`.
 pub struct Router {
     options: RouterOptions,
+    waiting: usize,
     pools: Mutex<HashMap<Key, Entry>>,
 }
 
@@ -113,24 +112,22 @@ struct Key {
 struct Entry {
     pool: Pool,
     used: Instant,
-    /// Of a shared login: who has how many connections.
-    shares: HashMap<TenantId, Arc<Semaphore>>,
-}
-
-/// What we remember beside a connection.
-#[derive(Clone)]
-struct Armed {
-    backend: Backend,
-    capability: Capability,
-    kid: i32,
-    tenant: TenantId,
+    turnstile: Arc<Turnstile>,
 }
 
 impl Router {
     /// Makes a router; nothing is opened yet.
     #[must_use]
     pub fn new(options: RouterOptions) -> Self {
-        Self { options, pools: Mutex::default() }
+        Self { options, waiting: WAITING, pools: Mutex::default() }
+    }
+
+    /// Sets how many callers of one tenant may wait for a connection at a time; further ones get
+    /// [`TenantTxError::Overloaded`] at once. For those who have no queue of their own in front; 1,000 unless it is set.
+    #[must_use]
+    pub const fn with_waiting(mut self, most: usize) -> Self {
+        self.waiting = most;
+        self
     }
 
     /// Begins a transaction in a tenant's space.
@@ -154,14 +151,12 @@ impl Router {
     /// # Errors
     /// See [`TenantTxError`]. Nothing was run.
     pub async fn enter_with(&self, door: &Door, mode: TxMode) -> Result<TenantTx, TenantTxError> {
-        let (pool, share) = self.pool(door);
-        let share = match share {
-            Some(share) => match tokio::time::timeout(self.options.pool.wait, share.acquire_owned()).await {
-                Ok(permit) => permit.ok(),
-                Err(_) => return Err(TenantTxError::Busy),
-            },
-            None => None,
-        };
+        let (pool, turnstile, most) = self.pool(door);
+        let place = turnstile.pass(door.tenant, most, self.waiting, self.options.pool.wait).await;
+        let place = place.map_err(|jam| match jam {
+            Jam::Full => TenantTxError::Overloaded,
+            Jam::Waited => TenantTxError::Busy,
+        })?;
         // A connection that died while it was unused shows that only now, and one whose last tenant set a limit of a
         // millisecond may fail while it is cleaned. Nothing of the user's was run; it is closed and the next one tried.
         for _ in 0..=pool.status().idle {
@@ -169,15 +164,15 @@ impl Router {
                 .get_preferring(|session| serves(session, door.tenant))
                 .await
                 .map_err(|error| self.lost(door, error))?;
-            let pooled = conn.attached(|_: &mut Armed| ()).is_some();
+            let pooled = conn.attached(|_: &mut Note| ()).is_some();
             match knock(conn, door, mode).await {
-                Ok(tx) => return Ok(TenantTx::new(tx, door.tenant, share)),
-                Err(error) if pooled && is_leftover(error.kind()) => {}
+                Ok(tx) => return Ok(TenantTx::new(tx, door.tenant, place)),
+                Err(error) if pooled && is_leftover(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let conn = pool.get_new().await.map_err(|error| self.lost(door, error))?;
-        Ok(TenantTx::new(knock(conn, door, mode).await?, door.tenant, share))
+        Ok(TenantTx::new(knock(conn, door, mode).await?, door.tenant, place))
     }
 
     /// Closes what is open to this place: before it is dropped, or when its password changed.
@@ -200,7 +195,8 @@ impl Router {
         }
     }
 
-    fn pool(&self, door: &Door) -> (Pool, Option<Arc<Semaphore>>) {
+    /// The pool, who gets a place in it, and how many places of it the tenant may have.
+    fn pool(&self, door: &Door) -> (Pool, Arc<Turnstile>, usize) {
         let shared = !door.isolation.has_own_role();
         let asked = door.connections.map_or(usize::MAX, |count| count as usize).max(1);
         let mut pools = self.lock();
@@ -208,19 +204,14 @@ impl Router {
             evict(&mut pools);
         }
         let entry = pools.entry(key(&door.target)).or_insert_with(|| {
-            let max = if shared { self.options.shared } else { self.options.own.min(asked) };
+            let max = if shared { self.options.shared } else { self.options.own.min(asked) }.max(1);
             let options = PoolOptions { max, settings: SETTINGS, ..self.options.pool.clone() };
-            Entry { pool: Pool::new(door.target.clone(), options), used: Instant::now(), shares: HashMap::new() }
+            let pool = Pool::new(door.target.clone(), options);
+            Entry { pool, used: Instant::now(), turnstile: Arc::new(Turnstile::new(max)) }
         });
         entry.used = Instant::now();
-        let share = shared.then(|| {
-            if entry.shares.len() > 64 {
-                entry.shares.retain(|_, share| Arc::strong_count(share) > 1);
-            }
-            let most = self.options.per_tenant.min(asked).max(1);
-            Arc::clone(entry.shares.entry(door.tenant).or_insert_with(|| Arc::new(Semaphore::new(most))))
-        });
-        (entry.pool.clone(), share)
+        let most = if shared { self.options.per_tenant.min(asked) } else { self.options.own };
+        (entry.pool.clone(), Arc::clone(&entry.turnstile), most.max(1))
     }
 
     /// A login that is refused may have a new password: the next door brings it.
@@ -240,74 +231,15 @@ impl Router {
     }
 }
 
-/// Sends everything that lets the tenant in, and waits for the answers.
-async fn knock(conn: Conn, door: &Door, mode: TxMode) -> Result<Tx, PgError> {
-    let known = conn.attached(|armed: &mut Armed| armed.clone());
-    let kid = door.seal.kid();
-    let warm =
-        !conn.is_unclean() && known.as_ref().is_some_and(|known| known.tenant == door.tenant && known.kid == kid);
-    let armed = match known {
-        Some(known) if known.kid == kid => Armed { tenant: door.tenant, ..known },
-        _ => {
-            let backend = hello(&conn).await?;
-            Armed { backend, capability: door.seal.capability(backend), kid, tenant: door.tenant }
-        }
-    };
-    if !warm {
-        conn.forget();
-    }
-    let (tenant, proof) = (door.tenant.uuid(), door.seal.arm(armed.backend));
-    let token = armed.capability.token(tenant, door.epoch);
-    let client = conn.client();
-    // The requests leave in this order when they are first polled, and the server runs them in this order.
-    let clean = async { if warm { Ok(()) } else { client.batch_execute(CLEAN).await } };
-    let arm = async {
-        if warm {
-            return Ok(());
-        }
-        let params = [(&kid as Param<'_>, Type::INT4), (&proof.as_slice(), Type::BYTEA)];
-        client.query_typed("SELECT seal.arm($1, $2)", &params).await.map(drop)
-    };
-    let begin = client.batch_execute(mode.begin());
-    let token = token.as_slice();
-    let params = [(&tenant as Param<'_>, Type::UUID), (&door.epoch, Type::INT8), (&token, Type::BYTEA)];
-    let enter = client.query_typed("SELECT seal.enter($1, $2, $3)", &params);
-    let (cleaned, proven, begun, entered) = conn.pipelined(async { Ok(join4(clean, arm, begin, enter).await) }).await?;
-    cleaned?;
-    proven?;
-    begun?;
-    if !warm {
-        conn.mark_clean();
-        conn.attach(armed);
-    }
-    if let Err(error) = entered {
-        let error = PgError::from(error);
-        if error.kind() == PgKind::Tenantry {
-            // The tenant's gate is shut, but the connection is sound and goes back.
-            let _ = Tx::begun(conn).rollback().await;
-        }
-        return Err(error);
-    }
-    Ok(Tx::begun(conn))
-}
-
-type Param<'a> = &'a (dyn tenantry_pg::ToSql + Sync);
-
-/// Asks a connection that is new, or whose note was lost, which backend it has.
-async fn hello(session: &Session) -> Result<Backend, PgError> {
-    let client = session.client();
-    let rows = session.pipelined(client.query_typed("SELECT pid, started FROM seal.hello()", &[])).await?;
-    let row = rows.first().ok_or_else(PgError::no_row)?;
-    Ok(Backend { pid: row.try_get(0)?, started: row.try_get(1)? })
-}
-
-/// Whether a failure may come from what happened to the connection before.
-const fn is_leftover(kind: PgKind) -> bool {
-    matches!(kind, PgKind::Unavailable | PgKind::QueryCanceled | PgKind::LockNotAvailable)
+/// Whether a failure may come from what happened to the connection before. 55000: the session's binding is gone, which a
+/// `DISCARD` inside of a function does.
+fn is_leftover(error: &PgError) -> bool {
+    matches!(error.kind(), PgKind::Unavailable | PgKind::QueryCanceled | PgKind::LockNotAvailable)
+        || error.sqlstate() == Some("55000")
 }
 
 fn serves(session: &Session, tenant: TenantId) -> bool {
-    session.attached(|armed: &mut Armed| armed.tenant == tenant).unwrap_or(false)
+    session.attached(|note: &mut Note| note.tenant == tenant).unwrap_or(false)
 }
 
 /// Makes room for one more: the longest unused pool that lends nothing at the moment.

@@ -10,6 +10,7 @@ use tenantry_domain::id::TenantId;
 use tenantry_pg::{CommitError, PgError, PgKind, Session, Tx};
 
 use crate::error::DataError;
+use crate::router::Place;
 
 /// Why no transaction of the tenant could be begun. Nothing was run.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum TenantTxError {
     /// All connections that this tenant may use are taken, and none became free in time.
     #[error("all connections of the tenant are in use")]
     Busy,
+    /// So many callers of the tenant wait already that this one was not let into the line. Try again later.
+    #[error("too many callers of the tenant wait for a connection")]
+    Overloaded,
     /// The server cannot be reached, or has no connection left.
     #[error("the database is not available: {0}")]
     Unavailable(PgError),
@@ -61,13 +65,13 @@ impl From<PgError> for TenantTxError {
 pub struct TenantTx {
     tx: Tx,
     tenant: TenantId,
-    /// The tenant's share of a common pool; free again when the transaction is over.
-    _share: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// Free again when the transaction is over.
+    _place: Place,
 }
 
 impl TenantTx {
-    pub(crate) fn new(tx: Tx, tenant: TenantId, share: Option<tokio::sync::OwnedSemaphorePermit>) -> Self {
-        Self { tx, tenant, _share: share }
+    pub(crate) fn new(tx: Tx, tenant: TenantId, place: Place) -> Self {
+        Self { tx, tenant, _place: place }
     }
 
     /// Whose transaction this is.

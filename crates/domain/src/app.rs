@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::isolation::Isolation;
+use crate::rollout::Strategy;
 
 /// How an app's structure is brought to its newest version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +46,22 @@ pub struct Spec {
     pub tenant_key: Option<String>,
     /// Tables without a tenant column that all tenants read and none writes.
     pub reference_tables: Vec<String>,
+    /// How a new version reaches its targets.
+    #[serde(default, skip_serializing_if = "Strategy::is_default")]
+    pub rollout: Strategy,
 }
 
 impl Spec {
+    /// Whether a place that has the structure of `other` has that of `self` too, with nothing to run: only what a
+    /// migration changes is compared. A command may do anything, so two of them are never the same.
+    #[must_use]
+    pub fn leads_to_the_same_as(&self, other: &Self) -> bool {
+        matches!(self.migrations, Migrations::Files { .. })
+            && self.migrations == other.migrations
+            && self.tenant_key == other.tenant_key
+            && self.reference_tables == other.reference_tables
+    }
+
     /// Whether a tenant of this app may live at `level`, else the reason why not.
     ///
     /// # Errors

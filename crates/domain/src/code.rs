@@ -169,6 +169,9 @@ codes! {
     TenantSuspended = 45, Forbidden, "The tenant is suspended", "Its operator says when it is resumed.";
     TenantPreparing = 46, Unavailable, "The tenant is being prepared", "Try again in a moment.";
     TenantArchived = 47, Gone, "The tenant is archived", "Its data is kept; its operator can restore it.";
+    RolloutNotFound = 48, NotFound, "No such rollout", "List the rollouts of the environment.";
+    RolloutUnderWay = 49, Conflict, "A rollout of the app is under way", "Follow it, let it go on, or cancel it; the detail names it.";
+    RolloutStanding = 50, Conflict, "The rollout's status does not allow this", "Read the rollout; one that is over is followed by a new one.";
 }
 
 impl fmt::Display for Code {

@@ -58,6 +58,20 @@ events! {
     DriftDetected = "drift.detected";
     /// The deviation was put right.
     DriftRepaired = "drift.repaired";
+    /// A new version of an app is on its way to its targets.
+    RolloutStarted = "rollout.started";
+    /// All targets of one wave have ended.
+    RolloutWaveCompleted = "rollout.wave_completed";
+    /// It stands still: a target failed, or somebody stopped it.
+    RolloutHalted = "rollout.halted";
+    /// It goes on.
+    RolloutContinued = "rollout.continued";
+    /// All targets have ended, or it was given up.
+    RolloutCompleted = "rollout.completed";
+    /// The guard found a way from one tenant to another: at least one new critical or high finding at a place.
+    IsolationFindingOpened = "isolation.finding.opened";
+    /// Critical or high findings of a place are not found any more.
+    IsolationFindingClosed = "isolation.finding.closed";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

@@ -125,6 +125,8 @@ ids! {
     OperationId = "op";
     /// One run of a workflow definition.
     WorkflowId = "wf";
+    /// One version of an app on its way to its targets.
+    RolloutId = "rol";
     /// A fact in the outbox.
     EventId = "evt";
     /// A bearer token (its public part).

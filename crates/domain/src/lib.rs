@@ -23,6 +23,7 @@ pub mod plan;
 pub mod policy;
 pub mod quantity;
 pub mod reconcile;
+pub mod rollout;
 pub mod tenant;
 pub mod workflow;
 

@@ -27,8 +27,10 @@ and the fields at fault.";
         (name = "manifests", description = "Declarative change of many objects at once."),
         (name = "tenants", description = "Tenants, their lifecycle, their place, what they are entitled to."),
         (name = "history", description = "Versions of everything that is declared."),
+        (name = "isolation", description = "Ways from one tenant to another that the guard found."),
         (name = "catalog", description = "Plans, regions, cells and apps."),
         (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),
+        (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
         (name = "events", description = "Facts of the outbox."),
@@ -252,6 +254,7 @@ fn answer_headers(path: &str, method: &str, status: &str) -> Vec<(String, Value)
     let is_change = method != "get"
         && !path.ends_with("@plan")
         && !path.ends_with("@verify")
+        && !path.ends_with("/isolation/@run")
         && !path.starts_with("/v1/operations");
     let is_one = path.ends_with("/{tenant}") || path.ends_with("/{name}") || (is_change && path.contains("/tenants"));
     let mut names = Vec::new();

@@ -34,6 +34,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "evidence", sql: include_str!("../migrations/0002_evidence.sql") },
     Migration { version: 3, name: "work", sql: include_str!("../migrations/0003_work.sql") },
     Migration { version: 4, name: "rights", sql: include_str!("../migrations/0004_rights.sql") },
+    Migration { version: 5, name: "rollouts", sql: include_str!("../migrations/0005_rollouts.sql") },
+    Migration { version: 6, name: "guard", sql: include_str!("../migrations/0006_guard.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -354,25 +354,43 @@ impl Store {
     }
 }
 
-/// Two sieves with an index each: what the row itself says, and apps that have moved on.
+/// Three sieves with an index each: what the row itself says, apps that have moved on, and targets of rollouts that are
+/// at work. While a rollout is under way, only its targets at work are due for the new version.
 const DUE: &str = "
-    WITH behind AS (
+    WITH under_way AS (
+        SELECT env, id, app, version FROM tenantry.rollout
+        WHERE status IN ('planning', 'running', 'waiting', 'paused', 'halted', 'cancelled')
+    ), behind AS (
         SELECT t.env, t.id FROM tenantry.tenant AS t WHERE t.is_unsettled
         UNION
         SELECT t.env, t.id FROM tenantry.catalog AS a
         JOIN tenantry.tenant AS t ON t.env = a.env AND t.app = a.name AND t.app_version < a.version
             AND t.phase IN ('active', 'suspended') AND t.requested = t.phase AND coalesce(t.failed_version, 0) < t.version
-        WHERE a.kind = 'app'
+        WHERE a.kind = 'app' AND NOT EXISTS (SELECT FROM under_way AS r WHERE r.env = a.env AND r.app = a.name)
+        UNION
+        SELECT g.env, g.tenant FROM under_way AS r
+        JOIN tenantry.rollout_target AS g ON g.env = r.env AND g.rollout = r.id AND g.status = 'running'
+    ), wanted AS (
+        SELECT t.env, t.id, CASE
+            WHEN r.id IS NULL THEN coalesce(a.version, 0)
+            WHEN g.status = 'running' THEN r.version
+            ELSE t.app_version
+        END AS desired_app_version
+        FROM behind AS b
+        JOIN tenantry.tenant AS t ON t.env = b.env AND t.id = b.id
+        LEFT JOIN tenantry.catalog AS a ON a.env = t.env AND a.kind = 'app' AND a.name = t.app
+        LEFT JOIN under_way AS r ON r.env = t.env AND r.app = t.app
+        LEFT JOIN tenantry.rollout_target AS g ON g.env = r.env AND g.rollout = r.id AND g.cell = t.cell AND g.tenant = t.id
     )
-    SELECT t.env, t.id, coalesce(a.version, 0) AS desired_app_version
-    FROM behind AS b
-    JOIN tenantry.tenant AS t ON t.env = b.env AND t.id = b.id
-    LEFT JOIN tenantry.catalog AS a ON a.env = t.env AND a.kind = 'app' AND a.name = t.app
-    WHERE ($1::text IS NULL OR b.env = $1)
+    SELECT n.env, n.id, n.desired_app_version
+    FROM wanted AS n
+    JOIN tenantry.tenant AS t ON t.env = n.env AND t.id = n.id
+    WHERE ($1::text IS NULL OR n.env = $1)
+        AND (t.is_unsettled OR t.app_version < n.desired_app_version)
         AND (t.requested <> 'deleted' OR t.delete_not_before IS NULL OR t.delete_not_before <= $2)
-        AND (coalesce(t.failed_version, 0) < t.version OR t.app_version >= coalesce(a.version, 0))
+        AND (coalesce(t.failed_version, 0) < t.version OR t.app_version >= n.desired_app_version)
         AND NOT EXISTS (
             SELECT FROM tenantry.workflow AS w
             WHERE w.env = t.env AND w.tenant = t.id AND w.status IN ('running', 'stuck')
         )
-    ORDER BY b.env, b.id LIMIT $3";
+    ORDER BY n.env, n.id LIMIT $3";

@@ -21,9 +21,11 @@ use crate::chain::{self, Head};
 use crate::columns::get;
 use crate::entry::{Entry, Receipt};
 use crate::error::state;
+use crate::guard::Isolation;
 use crate::idempotency::Idempotency;
 use crate::line::{self, Failure, Statement};
 use crate::operations::Operations;
+use crate::rollouts::Rollouts;
 use crate::row;
 use crate::scope::Subject;
 use crate::settle;
@@ -131,6 +133,16 @@ impl WriteTx {
     /// Operations that callers follow.
     pub fn operations(&mut self) -> Operations<'_> {
         Operations { tx: self }
+    }
+
+    /// Rollouts of apps.
+    pub fn rollouts(&mut self) -> Rollouts<'_> {
+        Rollouts { tx: self }
+    }
+
+    /// What was found at the cells.
+    pub fn isolation(&mut self) -> Isolation<'_> {
+        Isolation { tx: self }
     }
 
     /// Answers kept for repeated requests.

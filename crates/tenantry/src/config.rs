@@ -53,6 +53,8 @@ settings! {
     "TENANTRY_BOOTSTRAP_TOKEN_FILE", "--bootstrap-token-file", "bootstrap_token_file", "", "File with the first administrator's token; registered by `serve` when it starts.";
     "TENANTRY_LEASE", "--lease", "", "`2s`", "How long a replica of `serve` that died keeps a workflow from the others; at least 100 ms.";
     "TENANTRY_SWEEP", "--sweep", "", "`30s`", "Time between two looks for drift.";
+    "TENANTRY_GUARD_EVERY", "--guard-every", "", "`10m`", "Time between two looks of the guard at a cell, a tenth of it more or less; `off` looks on request only.";
+    "TENANTRY_GUARD_TERMS", "--guard-terms", "", "", "File with findings that the guard accepts, logins of backups and trusted contexts, see [the guard](guard.md#in-the-control-plane).";
     "TENANTRY_READY_SCHEMAS", "--ready-schemas", "", "`2`", "Schemas kept ready for new tenants, per cell and app.";
     "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
     "TENANTRY_BASE_DOMAINS", "--base-domain", "", "", "Domains below which every tenant has a subdomain, separated by commas.";

@@ -50,7 +50,10 @@ enum Command {
     Resolve(commands::resolve::Args),
     Route(commands::route::Args),
     Audit(commands::audit::Args),
+    Isolation(commands::isolation::Args),
     Context(commands::context::Args),
+    #[command(alias = "rollouts")]
+    Migrations(commands::migrations::Args),
     #[command(alias = "operation")]
     Operations(commands::operations::Args),
     Guard(roles::guard::Args),

@@ -7,8 +7,10 @@
 mod audit;
 mod catalog;
 mod error;
+mod guard;
 mod manifests;
 mod operations;
+mod rollouts;
 mod routes;
 mod send;
 mod tenants;
@@ -24,6 +26,7 @@ pub use audit::{AuditQuery, EventQuery};
 pub use catalog::Kind;
 pub use error::ClientError;
 pub use operations::OperationQuery;
+pub use rollouts::{RolloutQuery, TargetQuery};
 pub use routes::SourceQuery;
 pub use send::{Answer, Retry};
 pub use tenants::{Deleted, Deletion, TenantQuery};

@@ -185,6 +185,12 @@ impl Transport {
         })
     }
 
+    /// Sends a call and gives the answer's text to the byte.
+    pub(super) async fn text(&self, call: Call) -> Result<String, ClientError> {
+        let response = self.repeat(&call).await?;
+        response.text().await.map_err(|source| self.lost(source))
+    }
+
     /// Opens an endless answer; it is not bounded in time.
     pub(super) async fn open(&self, call: &Call, last_event_id: Option<&str>) -> Result<Response, ClientError> {
         let mut request = self.request(call)?.header(ACCEPT, "text/event-stream");

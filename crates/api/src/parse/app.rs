@@ -4,9 +4,11 @@
 //! command are accepted, since the control plane must not read paths that a request names.
 
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
+use tenantry_domain::rollout::Strategy;
 
 use super::bounds::{identifier, unique};
 use super::read::{Node, Report, shorten};
+use super::rollout;
 
 /// Most files of a migration stream.
 pub(crate) const MAX_FILES: usize = 10_000;
@@ -30,8 +32,14 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<Spec> {
         let tables = list.list(report, 500, |node| node.check(report, identifier))?;
         unique(&tables, list.path(), report).then_some(tables)
     });
+    let rollout = object.or("rollout", Strategy::default(), |node| rollout::strategy(node, report));
     object.finish();
-    Some(Spec { migrations: migrations?, tenant_key: tenant_key?, reference_tables: reference_tables? })
+    Some(Spec {
+        migrations: migrations?,
+        tenant_key: tenant_key?,
+        reference_tables: reference_tables?,
+        rollout: rollout?,
+    })
 }
 
 fn migrations(node: &Node<'_>, report: &Report) -> Option<Migrations> {

@@ -10,6 +10,7 @@ mod document;
 mod plan;
 pub mod read;
 mod request;
+mod rollout;
 pub mod strict;
 mod tenant;
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_domain::cell::SecretRef;
-use tenantry_domain::{app, cell, plan};
+use tenantry_domain::{app, cell, plan, rollout};
 use utoipa::ToSchema;
 
 use super::tenant::{amount, text};
@@ -184,6 +184,69 @@ pub struct AppSpec {
     /// Tables that all tenants read and none writes.
     #[serde(default)]
     pub reference_tables: Vec<String>,
+    /// How a new version reaches its targets.
+    #[serde(default, skip_serializing_if = "RolloutStrategy::is_default")]
+    pub rollout: RolloutStrategy,
+}
+
+/// How new versions of an app reach their targets: first a few canaries, then waves. Without it: one canary, then the
+/// rest; a failure stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutStrategy {
+    /// Who goes first.
+    pub canary: Canary,
+    /// The waves behind the canaries, as rising shares of the rest in percent; the last one is 100.
+    #[schema(max_items = 20, example = json!([10, 100]))]
+    pub waves: Vec<u8>,
+    /// The time between the end of a wave and the beginning of the next, at most `7d`.
+    #[schema(example = "10m", pattern = "^[0-9]+(ms|s|m|h|d)$")]
+    pub pause: String,
+    /// Whether a person has to let each wave behind the first begin.
+    pub approval: bool,
+    /// `stop`: behind a failed target nobody else begins. `continue`: the others go on.
+    #[schema(example = "stop")]
+    pub on_failure: String,
+    /// Most targets of one cell at work at a time, 1 to 64; how many are is found out by looking at the server.
+    #[schema(minimum = 1, maximum = 64)]
+    pub parallel: u32,
+    /// How long one try waits for a lock, `10ms` to `60s`; there are several tries.
+    #[schema(example = "2s", pattern = "^[0-9]+(ms|s|m|h|d)$")]
+    pub lock_timeout: String,
+    /// A query that has to give `true` in each migrated target, in the transaction of its last file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "SELECT count(*) > 0 FROM countries")]
+    pub check: Option<String>,
+}
+
+impl RolloutStrategy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for RolloutStrategy {
+    fn default() -> Self {
+        Self::from(&rollout::Strategy::default())
+    }
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Canary {
+    /// At least so many targets; 0 for no first wave of its own.
+    #[schema(maximum = 1000)]
+    pub count: u32,
+    /// Tenants with all of these labels; else synthetic tenants, else the first ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self { count: 1, labels: BTreeMap::new() }
+    }
 }
 
 /// Either files or a command. The command line also takes `path`, and sends the folder's files.
@@ -270,6 +333,26 @@ impl From<&app::Spec> for AppSpec {
                 Migrations { files: None, exec: Some(command.clone()), directory: directory.clone() }
             }
         };
-        Self { migrations, tenant_key: spec.tenant_key.clone(), reference_tables: spec.reference_tables.clone() }
+        Self {
+            migrations,
+            tenant_key: spec.tenant_key.clone(),
+            reference_tables: spec.reference_tables.clone(),
+            rollout: RolloutStrategy::from(&spec.rollout),
+        }
+    }
+}
+
+impl From<&rollout::Strategy> for RolloutStrategy {
+    fn from(strategy: &rollout::Strategy) -> Self {
+        Self {
+            canary: Canary { count: strategy.canary.count, labels: strategy.canary.labels.clone() },
+            waves: strategy.waves.clone(),
+            pause: format!("{}s", strategy.pause_seconds),
+            approval: strategy.approval,
+            on_failure: text(&strategy.on_failure),
+            parallel: strategy.parallel,
+            lock_timeout: format!("{}ms", strategy.lock_timeout_ms),
+            check: strategy.check.clone(),
+        }
     }
 }

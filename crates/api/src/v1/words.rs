@@ -2,6 +2,7 @@
 
 use tenantry_domain::event;
 use tenantry_domain::isolation::Isolation;
+use tenantry_domain::rollout;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::workflow::{Kind, StepName};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -68,6 +69,16 @@ pub fn step() -> Object {
     words("A step of a workflow.", StepName::ALL.iter().map(|step| step.as_str()))
 }
 
+/// Where rollouts are.
+pub fn rollout() -> Object {
+    words("Where a rollout is.", rollout::Status::ALL.map(rollout::Status::as_str))
+}
+
+/// How targets of rollouts stand.
+pub fn rollout_target() -> Object {
+    words("How a target stands.", rollout::TargetStatus::ALL.map(rollout::TargetStatus::as_str))
+}
+
 /// What applying would do to an object.
 pub fn prospect() -> Object {
     words("What applying would do to the object.", ["create", "change", "unchanged"])
@@ -97,6 +108,11 @@ pub fn run() -> Object {
 /// Where a step is.
 pub fn step_status() -> Object {
     words("Where a step is.", ["pending", "running", "done", "failed", "undone"])
+}
+
+/// Severities of findings.
+pub fn severity() -> Object {
+    words("How much harm a finding can do.", ["critical", "high", "medium", "low"])
 }
 
 /// Types of events.

@@ -4,12 +4,10 @@
 //! stays. A cell that does not answer says nothing about its tenants: no finding is added or cleared then.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tenantry_dataplane::{AppTarget, Expected};
-use tenantry_domain::app;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
 use tenantry_domain::id::TenantId;
@@ -53,13 +51,7 @@ pub async fn sweep(deps: &Deps) -> Result<usize, StoreError> {
         for cell in reader.catalog_list(CatalogKind::Cell).await? {
             for app in &apps {
                 let (Ok(cell), Ok(name)) = (CellName::parse(&cell.name), AppName::parse(&app.name)) else { continue };
-                let Ok(spec) = serde_json::from_value::<app::Spec>(app.spec.clone()) else { continue };
-                let target = AppTarget {
-                    environment: environment.name.clone(),
-                    app: name,
-                    version: app.version,
-                    spec: Arc::new(spec),
-                };
+                let Ok(target) = site::app(deps.store(), &environment.name, &name, &cell, None).await else { continue };
                 changed += sweep_cell(deps, &environment.name, &cell, &target).await?;
             }
         }

@@ -5,4 +5,6 @@ pub mod activation;
 pub mod drift;
 pub mod driver;
 pub mod freshness;
+pub mod guard;
+pub mod rollout;
 pub mod stock;

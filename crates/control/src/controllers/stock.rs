@@ -3,7 +3,6 @@
 //! One replica at a time works on a cell, by an advisory lock that the data plane takes; the others see it and pass.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,7 +10,7 @@ use tenantry_dataplane::{AppTarget, DataError};
 use tenantry_domain::cell::CellSpec;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName};
-use tenantry_domain::{Timestamp, app};
+use tenantry_domain::Timestamp;
 use tenantry_store::{CatalogKind, StoreError};
 
 use crate::controllers::driver::{Controller, Look};
@@ -50,16 +49,14 @@ impl Controller for Stock {
                 let Ok(name) = CellName::parse(&row.name) else { continue };
                 let Ok(spec) = serde_json::from_value::<CellSpec>(row.spec) else { continue };
                 for app in &apps {
-                    let (Ok(app_name), Ok(app_spec)) =
-                        (AppName::parse(&app.name), serde_json::from_value::<app::Spec>(app.spec.clone()))
-                    else {
-                        continue;
-                    };
-                    let target = AppTarget {
-                        environment: environment.name.clone(),
-                        app: app_name,
-                        version: app.version,
-                        spec: Arc::new(app_spec),
+                    let Ok(app_name) = AppName::parse(&app.name) else { continue };
+                    // While a rollout is under way, the cell stays at what it has until its turn comes.
+                    let target = match site::app(deps.store(), &environment.name, &app_name, &name, None).await {
+                        Ok(target) => target,
+                        Err(cause) => {
+                            tracing::warn!(app = %app_name, code = cause.code, "app cannot be read");
+                            continue;
+                        }
                     };
                     if self.is_waiting(deps, &name, &target) {
                         continue;

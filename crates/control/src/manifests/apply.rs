@@ -22,6 +22,7 @@ use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
+use crate::rollouts;
 use crate::tenants::create::{check_first_state, new_tenant};
 use crate::tenants::edit::{self, Opened, created_audit, judged, keep_deletion, refuse_store, settle_record};
 use crate::tenants::refer;
@@ -143,6 +144,12 @@ async fn put(
         check_cell(tx, spec).await?;
     }
     let old = row.as_ref().map(|row| row.spec.clone()).unwrap_or_default();
+    if kind == CatalogKind::App && row.is_some() {
+        let complaints = rollouts::safety::complaints(&old, &spec).await;
+        if !complaints.is_empty() {
+            return Err(Refusal::Fields(complaints));
+        }
+    }
     let put = CatalogPut {
         kind,
         name: name.to_owned(),
@@ -157,6 +164,10 @@ async fn put(
     audit.changes = if row.is_some() { change::audited(&old, &spec) } else { json!({ "created": true }) };
     let data = json!({ "kind": manifest_word(kind), "name": name, "version": new.version });
     entries.push(Entry::environment(audit, vec![event::Draft::new(event::Type::CatalogUpdated, data)]));
+    if let (Manifest::App { name: app, spec }, Some(row)) = (manifest, &row) {
+        let (_, entry) = rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?;
+        entries.push(entry);
+    }
     Ok(object(if row.is_some() { Outcome::Changed } else { Outcome::Created }, new.version))
 }
 

@@ -120,7 +120,7 @@ async fn space(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Space, Re
     let lost = |cause: Cause| lost(reference, &cause);
     match &reference.whose {
         Whose::App(app) => {
-            let app = site::app(deps.store(), &cx.environment, app).await.map_err(lost)?;
+            let app = site::app(deps.store(), &cx.environment, app, &reference.cell, None).await.map_err(lost)?;
             let tenant = TenantId::from_uuid(Uuid::nil());
             Ok(Space { tenant, app: Arc::clone(&app), isolation: Isolation::Shared, epoch: 1, connections: None })
         }

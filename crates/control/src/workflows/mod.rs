@@ -123,6 +123,7 @@ fn word(error: &DataError) -> &'static str {
         DataError::Exec { .. } => "command_failed",
         DataError::Uncut { .. } => "sessions_remain",
         DataError::Busy { .. } => "busy",
+        DataError::Blocked { .. } => "migration_blocked",
         DataError::Capacity(_) => "server_full",
         DataError::Name(_) => "name",
         DataError::Pg(_) => "cell_database",

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tenantry_dataplane::{AppTarget, Cell, CellTarget, Claim, Gate, Space};
 use tenantry_domain::cell::CellSpec;
 use tenantry_domain::code::Code;
+use tenantry_domain::id::TenantId;
+use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 use tenantry_domain::placement::Placement;
 use tenantry_domain::plan::{PlanSpec, entitlement};
@@ -40,8 +42,10 @@ impl Site {
         let cell = cell(deps, &call.environment, &placement.cell).await?;
         let space = space(deps.store(), &row, &placement, call.now).await?;
         if matches!(call.step, StepName::Create | StepName::Migrate) && call.direction == Direction::Do {
-            // The first tenant of an app on a cell must not depend on the stock controller having been there.
-            cell.prepare(&space.app).await.map_err(cause)?;
+            // The first tenant of an app on a cell must not depend on the stock controller having been there. What the
+            // tenants share is a target of its own: a tenant that is brought to a newer version does not take it along.
+            let shared = app(deps.store(), &call.environment, &row.spec.app, &placement.cell, None).await?;
+            cell.prepare(&shared).await.map_err(cause)?;
         }
         let claim = Claim { fence: call.fence, workflow: call.workflow };
         Ok(Some(Self { cell, space, claim, row }))
@@ -75,17 +79,32 @@ pub(crate) async fn space(
 ) -> Result<Space, Cause> {
     Ok(Space {
         tenant: row.id,
-        app: app(store, &row.environment, &row.spec.app).await?,
+        app: app(store, &row.environment, &row.spec.app, &placement.cell, Some((row.id, placement.isolation))).await?,
         isolation: placement.isolation,
         epoch: placement.generation,
         connections: connections(store, &row.environment, &row.spec, now).await?,
     })
 }
 
-/// An app as it is now.
-pub(crate) async fn app(store: &Store, environment: &EnvironmentName, name: &AppName) -> Result<Arc<AppTarget>, Cause> {
-    let (version, spec) =
-        catalog::spec::<app::Spec>(store, environment, CatalogKind::App, name.as_str()).await.map_err(lost)?;
+/// An app as a place on a cell is to have it now: the newest version, unless a rollout is under way that has not come to
+/// this place yet. Without a tenant: what the cell's tenants share.
+pub(crate) async fn app(
+    store: &Store,
+    environment: &EnvironmentName,
+    name: &AppName,
+    cell: &CellName,
+    tenant: Option<(TenantId, Isolation)>,
+) -> Result<Arc<AppTarget>, Cause> {
+    // At the shared level a tenant has what its cell has.
+    let own = tenant.filter(|(_, isolation)| *isolation != Isolation::Shared).map(|(tenant, _)| tenant);
+    let held = store.read(environment).released(name.as_str(), cell.as_str(), own).await.map_err(store_cause)?;
+    let (version, spec) = match held {
+        None => catalog::spec::<app::Spec>(store, environment, CatalogKind::App, name.as_str()).await.map_err(lost)?,
+        Some(version) => {
+            let spec = catalog::spec_at(store, environment, CatalogKind::App, name.as_str(), version).await;
+            (version, spec.map_err(lost)?)
+        }
+    };
     Ok(Arc::new(AppTarget { environment: environment.clone(), app: name.clone(), version, spec: Arc::new(spec) }))
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod guard;
 mod lifecycle;
 mod manifests;
+mod rollouts;
 mod world;

@@ -61,6 +61,8 @@ pub fn options() -> Options {
         sweep: Duration::from_millis(300),
         pool: tenantry_control::PoolWants { schema: 0, database: 0 },
         deletion_grace: jiff::SignedDuration::from_hours(1),
+        // What the shared test server is like must not end up in tests of something else.
+        guard: tenantry_control::guard::GuardOptions { every: None, ..Default::default() },
         ..Options::default()
     }
 }
@@ -69,6 +71,11 @@ impl World {
     /// A migrated installation with the example's catalog; its environment's name is unique, because roles and
     /// databases on the shared server carry it.
     pub async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    /// The same with other settings of the brain.
+    pub async fn with(options: Options) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
             .with_test_writer()
@@ -82,12 +89,12 @@ impl World {
         let tail = uuid::Uuid::now_v7().simple().to_string();
         let environment = EnvironmentName::parse(&format!("t{}", &tail[16..])).unwrap();
         store.ensure_environment(&environment).await.unwrap();
-        let root = RootKey::from_bytes(std::array::from_fn(|place| u8::try_from(place * 7 + 3).unwrap())).unwrap();
+        let root = root();
         let installation = store.installation().await.unwrap();
         let plane = Dataplane::new(installation, root.clone(), PlaneOptions::default());
         let secrets = Arc::new(OneUrl(SecretString::from(server.url("postgres"))));
         let clock = Arc::new(Ahead::default());
-        let deps = Deps::with_ports(store, plane, &root, options(), clock.clone(), secrets);
+        let deps = Deps::with_ports(store, plane, &root, options, clock.clone(), secrets);
         let router = Router::new(RouterOptions::default());
         let world = Self { deps, router, runtime: None, _database: database, environment, clock };
         let cx = world.cx();
@@ -100,6 +107,21 @@ impl World {
         let mut world = Self::new().await;
         world.runtime = Some(Runtime::start(&world.deps));
         world
+    }
+
+    /// Another replica of the same installation.
+    pub async fn twin(&self, options: Options) -> Deps {
+        let store = self.deps.store().clone();
+        let plane = Dataplane::new(store.installation().await.unwrap(), root(), PlaneOptions::default());
+        let secrets = Arc::new(OneUrl(SecretString::from(pg::server().url("postgres"))));
+        Deps::with_ports(store, plane, &root(), options, self.clock.clone(), secrets)
+    }
+
+    /// Stops controllers and executor.
+    pub async fn pause(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown(&self.deps).await.unwrap();
+        }
     }
 
     pub fn cx(&self) -> Ctx {
@@ -163,6 +185,10 @@ impl World {
     }
 }
 
+fn root() -> RootKey {
+    RootKey::from_bytes(std::array::from_fn(|place| u8::try_from(place * 7 + 3).unwrap())).unwrap()
+}
+
 pub fn name(slug: &str) -> TenantRef {
     slug.parse().unwrap()
 }
@@ -212,6 +238,7 @@ pub fn catalog() -> Vec<Manifest> {
         migrations: Migrations::Files { files },
         tenant_key: Some("tenant_id".into()),
         reference_tables: vec![],
+        rollout: tenantry_domain::rollout::Strategy::default(),
     };
     let cell = CellSpec {
         region: RegionName::parse("eu-west").unwrap(),

@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS seal.key (
 -- The capability of an armed backend: currval() is kept per session, and no SQL but arm() can set it.
 CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.high AS bigint MINVALUE -9223372036854775808;
 CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.low AS bigint MINVALUE -9223372036854775808;
+-- The tenant and the generation that a session is bound to, kept in the same way: the tenant by its mark.
+CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.bound AS bigint MINVALUE -9223372036854775808;
+CREATE UNLOGGED SEQUENCE IF NOT EXISTS seal.generation AS bigint MINVALUE -9223372036854775808;
 
 CREATE TABLE IF NOT EXISTS tenantry.tenant (
     tenant_id uuid PRIMARY KEY,
@@ -30,7 +33,9 @@ CREATE TABLE IF NOT EXISTS tenantry.tenant (
     -- it against the tenant.
     mark bigint NOT NULL DEFAULT hashtextextended(gen_random_uuid()::text, 0)
 );
-REVOKE ALL ON seal.key, seal.high, seal.low, tenantry.tenant FROM PUBLIC;
+-- By it a bound session finds its tenant, and no two tenants may be one to it.
+CREATE UNIQUE INDEX IF NOT EXISTS tenant_mark ON tenantry.tenant (mark);
+REVOKE ALL ON seal.key, seal.high, seal.low, seal.bound, seal.generation, tenantry.tenant FROM PUBLIC;
 
 -- Which backend this is. Where statistics of others may not be read, the server's own start stands in.
 CREATE OR REPLACE FUNCTION seal.hello(OUT pid integer, OUT started bigint)
@@ -72,6 +77,35 @@ BEGIN
 END
 $$;
 
+-- Proves that the caller knows the key, and binds this session to one tenant at one generation: from now on seal.enter()
+-- lets that tenant in and no other, with nothing secret in the statement. Whether the tenant is open and of this
+-- generation is looked at by each enter.
+CREATE OR REPLACE FUNCTION seal.bind(p_kid integer, p_tenant uuid, p_epoch bigint, p_proof bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_key pg_catalog.bytea;
+    v_backend pg_catalog.bytea;
+    v_proof pg_catalog.bytea;
+    v_mark pg_catalog.int8;
+    v_done pg_catalog.int8;
+BEGIN
+    SELECT key.k, pg_catalog.int4send(h.pid) OPERATOR(pg_catalog.||) pg_catalog.int8send(h.started)
+      INTO v_key, v_backend FROM seal.key, seal.hello() h WHERE key.kid OPERATOR(pg_catalog.=) p_kid;
+    v_proof := pg_catalog.sha256(v_key OPERATOR(pg_catalog.||) pg_catalog.sha256(v_key OPERATOR(pg_catalog.||)
+        'tenantry seal bind 1'::pg_catalog.bytea OPERATOR(pg_catalog.||) v_backend
+        OPERATOR(pg_catalog.||) pg_catalog.uuid_send(p_tenant) OPERATOR(pg_catalog.||) pg_catalog.int8send(p_epoch)));
+    IF v_proof IS NULL OR p_proof IS NULL OR v_proof OPERATOR(pg_catalog.<>) p_proof THEN
+        RAISE EXCEPTION 'the seal refuses to be bound' USING ERRCODE = '28000';
+    END IF;
+    SELECT t.mark INTO v_mark FROM tenantry.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) p_tenant;
+    IF v_mark IS NULL THEN
+        RAISE EXCEPTION 'no such tenant here' USING ERRCODE = 'TN003';
+    END IF;
+    v_done := pg_catalog.setval('seal.bound', v_mark);
+    v_done := pg_catalog.setval('seal.generation', p_epoch);
+END
+$$;
+
 -- The open transactions of a tenant, as process ids, for whoever must end them.
 CREATE OR REPLACE FUNCTION seal.sessions(p_tenant uuid) RETURNS SETOF integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -81,4 +115,5 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
        AND l.classid = ((t.mark >> 32) & 4294967295)::oid AND l.objid = (t.mark & 4294967295)::oid
 $$;
 
-REVOKE ALL ON FUNCTION seal.hello(), seal.arm(integer, bytea), seal.sessions(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION seal.hello(), seal.arm(integer, bytea), seal.bind(integer, uuid, bigint, bytea),
+    seal.sessions(uuid) FROM PUBLIC;

@@ -1,14 +1,15 @@
 //! The seal: a tenant context that SQL inside a transaction can neither choose nor keep.
 //!
-//! `seal.enter(tenant, epoch, token)` puts one tenant into the transaction it runs in, after checking that the
-//! caller knows the key, that the placement generation is the current one and that the tenant is open. Policies
+//! `seal.enter` puts one tenant into the transaction it runs in, after checking that the placement generation is the
+//! current one and that the tenant is open. Either `seal.bind` has bound the session to that tenant before, with a proof
+//! that the caller knows the key; or each transaction brings such a proof, `seal.enter(tenant, epoch, token)`. Policies
 //! compare with `tenantry.current_tenant()`, which is NULL outside of such a transaction. Two modes do this, see
 //! [`SealMode`]; both have the same functions.
 //!
 //! In each database: schema `seal` (key, registers, functions), schema `tenantry` (`current_tenant()`, table
 //! `tenantry.tenant`), all owned by `tenantry_ctx`, which nobody logs in as. One role per database is *admitted*
-//! ([`Install::admit`]): its members may call `seal.hello`, `seal.arm` and `seal.enter`, which is worth nothing
-//! without the key. Rows of `tenantry.tenant` are written by the level drivers; column `mark` fills itself.
+//! ([`Install::admit`]): its members may call `seal.hello`, `seal.bind`, `seal.arm` and `seal.enter`, which is worth
+//! nothing without the key. Rows of `tenantry.tenant` are written by the level drivers; column `mark` fills itself.
 //!
 //! What the caller owns: CONNECT and TEMP on the database, CREATE on schemas, policies and grants on the app's
 //! tables, and `REFERENCES (tenant_id)` on `tenantry.tenant` for the tables' owner.
@@ -99,7 +100,10 @@ pub async fn install(session: &Session, what: &Install<'_>) -> Result<Installed,
     let script = script
         .push("GRANT USAGE ON SCHEMA seal TO ")
         .ident(what.admit)
-        .push("; GRANT EXECUTE ON FUNCTION seal.hello(), seal.arm(integer, bytea), seal.enter(uuid, bigint, bytea) TO ")
+        .push(
+            "; GRANT EXECUTE ON FUNCTION seal.hello(), seal.bind(integer, uuid, bigint, bytea), seal.enter(), \
+             seal.arm(integer, bytea), seal.enter(uuid, bigint, bytea) TO ",
+        )
         .ident(what.admit);
     session.batch(&script).await?;
     session

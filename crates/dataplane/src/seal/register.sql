@@ -44,6 +44,40 @@ END
 $$;
 REVOKE ALL ON FUNCTION seal.enter(uuid, bigint, bytea) FROM PUBLIC;
 
+-- Lets in the tenant that this session is bound to, and says which one that is. Runs in every transaction: the fewer
+-- expressions, the better, because each is set up anew in each transaction.
+CREATE OR REPLACE FUNCTION seal.enter() RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_mark pg_catalog.int8 := pg_catalog.currval('seal.bound');
+    v_tenant pg_catalog.uuid;
+    v_path pg_catalog.text;
+    v_epoch pg_catalog.int8;
+    v_done pg_catalog.text;
+BEGIN
+    -- The lock comes before the look at the gate, as in the other form.
+    IF pg_catalog.pg_advisory_xact_lock_shared(v_mark) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT t.tenant_id, t.path INTO v_tenant, v_path FROM tenantry.tenant t
+     WHERE t.mark OPERATOR(pg_catalog.=) v_mark AND t.epoch OPERATOR(pg_catalog.=) pg_catalog.currval('seal.generation')
+       AND t.state OPERATOR(pg_catalog.=) 'a'::pg_catalog."char";
+    IF v_tenant IS NULL THEN
+        SELECT t.epoch INTO v_epoch FROM tenantry.tenant t WHERE t.mark OPERATOR(pg_catalog.=) v_mark;
+        IF v_epoch IS NULL THEN
+            RAISE EXCEPTION 'no such tenant here' USING ERRCODE = 'TN003';
+        ELSIF v_epoch OPERATOR(pg_catalog.<>) pg_catalog.currval('seal.generation') THEN
+            RAISE EXCEPTION 'the tenant was moved' USING ERRCODE = 'TN001';
+        END IF;
+        RAISE EXCEPTION 'the tenant is not open' USING ERRCODE = 'TN002';
+    END IF;
+    v_done := pg_catalog.set_config('search_path', v_path, true);
+    v_done := pg_catalog.set_config('backtrace_functions', pg_catalog.encode(pg_catalog.uuid_send(v_tenant), 'hex'), true);
+    RETURN v_tenant;
+END
+$$;
+REVOKE ALL ON FUNCTION seal.enter() FROM PUBLIC;
+
 -- Parsed when it is created, so that no later search_path changes its meaning; the planner inlines it.
 CREATE OR REPLACE FUNCTION tenantry.current_tenant() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER

@@ -44,6 +44,45 @@ END
 $$;
 REVOKE ALL ON FUNCTION seal.enter(uuid, bigint, bytea) FROM PUBLIC;
 
+-- Lets in the tenant that this session is bound to, and says which one that is. Runs in every transaction: the fewer
+-- expressions, the better, because each is set up anew in each transaction.
+CREATE OR REPLACE FUNCTION seal.enter() RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_mark pg_catalog.int8 := pg_catalog.currval('seal.bound');
+    v_tenant pg_catalog.uuid;
+    v_path pg_catalog.text;
+    v_epoch pg_catalog.int8;
+    v_done pg_catalog.text;
+    v_kid pg_catalog.int4;
+    v_key pg_catalog.bytea;
+BEGIN
+    -- The lock comes before the look at the gate, as in the other form.
+    IF pg_catalog.pg_advisory_xact_lock_shared(v_mark) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- The newest key comes with the row: another query would cost as much as all the rest.
+    SELECT t.tenant_id, t.path, key.kid, key.k INTO v_tenant, v_path, v_kid, v_key FROM tenantry.tenant t, seal.key
+     WHERE t.mark OPERATOR(pg_catalog.=) v_mark AND t.epoch OPERATOR(pg_catalog.=) pg_catalog.currval('seal.generation')
+       AND t.state OPERATOR(pg_catalog.=) 'a'::pg_catalog."char"
+     ORDER BY key.kid DESC LIMIT 1;
+    IF v_tenant IS NULL THEN
+        SELECT t.epoch INTO v_epoch FROM tenantry.tenant t WHERE t.mark OPERATOR(pg_catalog.=) v_mark;
+        IF v_epoch IS NULL THEN
+            RAISE EXCEPTION 'no such tenant here' USING ERRCODE = 'TN003';
+        ELSIF v_epoch OPERATOR(pg_catalog.<>) pg_catalog.currval('seal.generation') THEN
+            RAISE EXCEPTION 'the tenant was moved' USING ERRCODE = 'TN001';
+        END IF;
+        RAISE EXCEPTION 'the tenant is not open' USING ERRCODE = 'TN002';
+    END IF;
+    v_done := pg_catalog.set_config('search_path', v_path, true);
+    v_done := pg_catalog.set_config('tenantry.context', pg_catalog.concat_ws('.', v_kid, v_tenant,
+        pg_catalog.encode(seal.signature(v_key, v_tenant), 'hex')), true);
+    RETURN v_tenant;
+END
+$$;
+REVOKE ALL ON FUNCTION seal.enter() FROM PUBLIC;
+
 -- Bound to the process and to the start of the transaction: of no use in another session, nor later in this one.
 CREATE OR REPLACE FUNCTION seal.signature(p_key bytea, p_tenant uuid) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER

@@ -1,9 +1,9 @@
 //! The arithmetic of the seal, our half of what `seal.arm` and `seal.enter` compute in the database.
 //!
-//! The key never travels. A backend is *armed* once: we prove to it that we know the key, and both sides derive a
-//! *capability* that holds for this backend only. A *token* made of the capability lets one tenant's transaction in,
-//! at one placement generation, on this backend only. Every derivation has a constant of its own, so that no value
-//! of one kind can be used as another.
+//! The key never travels. A backend is *bound* to one tenant at one placement generation by a proof that we know the key;
+//! from then on it lets that tenant in, and no other. Or it is *armed*: both sides derive a *capability* that holds for
+//! this backend only, and a *token* made of the capability lets one tenant's transaction in, at one generation, on this
+//! backend only. Every derivation has a constant of its own, so that no value of one kind can be used as another.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 const ARM: &[u8] = b"tenantry seal arm 1";
+const BIND: &[u8] = b"tenantry seal bind 1";
 const CAPABILITY: &[u8] = b"tenantry seal capability 1";
 const ENTER: &[u8] = b"tenantry seal enter 1";
 
@@ -48,22 +49,29 @@ impl SealKey {
     /// The proof that `seal.arm` asks for on this backend.
     #[must_use]
     pub fn arm(&self, backend: Backend) -> [u8; 32] {
-        self.mac(ARM, backend)
+        self.mac(ARM, backend, &[])
+    }
+
+    /// The proof that `seal.bind` asks for on this backend, for this tenant at this placement generation.
+    #[must_use]
+    pub fn bind(&self, backend: Backend, tenant: Uuid, epoch: i64) -> [u8; 32] {
+        self.mac(BIND, backend, &[tenant.as_bytes(), &epoch.to_be_bytes()])
     }
 
     /// What this backend knows once it is armed.
     #[must_use]
     pub fn capability(&self, backend: Backend) -> Capability {
-        let mac = Zeroizing::new(self.mac(CAPABILITY, backend));
+        let mac = Zeroizing::new(self.mac(CAPABILITY, backend, &[]));
         let mut bytes = Zeroizing::new([0; 16]);
         bytes.copy_from_slice(&mac[..16]);
         Capability(bytes)
     }
 
     /// Two nested hashes, the key first in both: what HMAC does, in a form that SQL can also compute.
-    fn mac(&self, purpose: &[u8], backend: Backend) -> [u8; 32] {
-        let inner = hash(&[self.key.as_slice(), purpose, &backend.pid.to_be_bytes(), &backend.started.to_be_bytes()]);
-        hash(&[self.key.as_slice(), &inner])
+    fn mac(&self, purpose: &[u8], backend: Backend, more: &[&[u8]]) -> [u8; 32] {
+        let (pid, started) = (backend.pid.to_be_bytes(), backend.started.to_be_bytes());
+        let inner = [&[self.key.as_slice(), purpose, &pid, &started], more].concat();
+        hash(&[self.key.as_slice(), &hash(&inner)])
     }
 }
 
@@ -131,8 +139,19 @@ mod tests {
             key(1).capability(HERE).token(Uuid::from_u128(6), 3),
             key(1).capability(HERE).token(tenant, 4),
             key(1).arm(HERE),
+            key(1).bind(HERE, tenant, 3),
         ];
         assert!(others.iter().all(|other| *other != known));
+        let bound = key(1).bind(HERE, tenant, 3);
+        let others = [
+            key(2).bind(HERE, tenant, 3),
+            key(1).bind(Backend { pid: 9, ..HERE }, tenant, 3),
+            key(1).bind(Backend { started: 9, ..HERE }, tenant, 3),
+            key(1).bind(HERE, Uuid::from_u128(6), 3),
+            key(1).bind(HERE, tenant, 4),
+            key(1).arm(HERE),
+        ];
+        assert!(others.iter().all(|other| *other != bound));
     }
 
     #[test]

@@ -1,19 +1,25 @@
 //! Whether the process lives, is ready, has started; its counters; and the OpenAPI document.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tenantry_control::health;
+use tenantry_control::{guard, health};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
+use crate::convert;
 use crate::extract::Caller;
 use crate::problem::{Failure, Result};
+
+/// How long counters wait for the control database.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
@@ -79,7 +85,11 @@ async fn look(state: &State) -> Result<()> {
 /// Counters for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Counters in the text form of Prometheus.", body = String, content_type = "text/plain")))]
 async fn metrics(With(state): With<State>, _: Caller) -> Response {
-    let text = state.metrics().render() + &state.more_lines();
+    // What the database knows is left out while it is away: counters must not wait for it.
+    let gauges = tokio::time::timeout(PATIENCE, guard::gauges(state.deps())).await;
+    let every = state.deps().options().guard.every;
+    let found = gauges.ok().and_then(|gauges| gauges.ok()).map(|gauges| convert::guard::lines(&gauges, every));
+    let text = state.metrics().render() + &found.unwrap_or_default() + &state.more_lines();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -4,12 +4,14 @@ pub mod audit;
 pub mod catalog;
 pub mod events;
 pub mod forward;
+pub mod guard;
 pub mod health;
 pub mod history;
 pub mod insight;
 pub mod lifecycle;
 pub mod manifests;
 pub mod operations;
+pub mod rollouts;
 pub mod routes;
 pub mod tenants;
 
@@ -70,6 +72,16 @@ pub struct OfOperation {
     /// The operation's id.
     #[param(example = "op_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     operation: String,
+}
+
+/// `{rollout}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfRollout {
+    /// The rollout's id.
+    #[param(example = "rol_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^rol_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    rollout: String,
 }
 
 /// The header that says which version a change builds on.

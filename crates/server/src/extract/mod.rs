@@ -9,5 +9,5 @@ mod precondition;
 pub use body::{JsonBody, Manifests, NoBody, PatchBody};
 pub use call::{Call, Caller};
 pub use params::{PageParams, Params, WaitParams, page_size, wait};
-pub use path::{NamePath, OperationPath, TenantPath, VersionPath, path_value};
+pub use path::{NamePath, OperationPath, RolloutPath, TenantPath, VersionPath, path_value};
 pub use precondition::IfMatch;

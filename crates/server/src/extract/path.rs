@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tenantry_control::tenants::TenantRef;
 use tenantry_domain::code::Code;
-use tenantry_domain::id::OperationId;
+use tenantry_domain::id::{OperationId, RolloutId};
 
 use crate::State;
 use crate::problem::{Failure, Result};
@@ -44,6 +44,21 @@ impl FromRequestParts<State> for OperationPath {
         let parsed = text.parse::<OperationId>();
         parsed.map(Self).map_err(|error| {
             Failure::field(Code::InvalidParameter, "operation", error).hint("Name the operation by its id (`op_…`).")
+        })
+    }
+}
+
+/// `{rollout}`: an id.
+#[derive(Debug)]
+pub struct RolloutPath(pub RolloutId);
+
+impl FromRequestParts<State> for RolloutPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "rollout").await?;
+        let parsed = text.parse::<RolloutId>();
+        parsed.map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "rollout", error).hint("Name the rollout by its id (`rol_…`).")
         })
     }
 }

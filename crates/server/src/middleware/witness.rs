@@ -45,7 +45,13 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::DELETE, "/v1/environments/{environment}/cells/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/plans/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
+    (Method::POST, "/v1/environments/{environment}/cells/{name}/isolation:run", "isolation.run"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/credentials", "credential.issue"),
+    (Method::POST, "/v1/environments/{environment}/apps/{name}:rollout", "rollout.run"),
+    (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:cancel", "rollout.cancel"),
+    (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:continue", "rollout.continue"),
+    (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:pause", "rollout.pause"),
     (Method::POST, "/v1/operations/{operation}:cancel", "operation.cancel"),
     (Method::POST, "/v1/operations/{operation}:retry", "operation.retry"),
 ];
@@ -128,14 +134,14 @@ impl Call {
         if let Some(environment) = self.hidden(template) {
             return format!("environment/{}", shown(environment));
         }
-        for (name, kind) in [("{tenant}", "tenant"), ("{operation}", "operation")] {
+        for (name, kind) in [("{tenant}", "tenant"), ("{operation}", "operation"), ("{rollout}", "rollout")] {
             if let Some(text) = self.segment(template, name) {
                 return format!("{kind}/{}", shown(text));
             }
         }
         match (self.segment(template, "{name}"), self.segment(template, "{environment}")) {
             (Some(name), _) => {
-                let list = template.rsplit('/').nth(1).unwrap_or_default();
+                let list = template.split("/{name}").next().and_then(|head| head.rsplit('/').next()).unwrap_or_default();
                 format!("{}/{}", list.trim_end_matches('s'), shown(name))
             }
             (None, Some(environment)) => format!("environment/{}", shown(environment)),

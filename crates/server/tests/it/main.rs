@@ -13,6 +13,7 @@ mod bearer;
 mod bounds;
 mod drain;
 mod flow;
+mod guard;
 mod idempotency;
 mod openapi;
 mod operations;

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tenantry_api::Client;
 use tenantry_control::deps::{SecretError, Secrets, SystemClock, mint};
+use tenantry_control::guard::GuardOptions;
 use tenantry_control::{Ctx, Deps, Options, PoolWants, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, Options as PlaneOptions, RootKey};
 use tenantry_domain::cell::SecretRef;
@@ -163,7 +164,20 @@ impl World {
         world
     }
 
+    /// With controllers, and a guard that looks as told.
+    pub async fn running_with(guard: GuardOptions) -> Self {
+        let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
+        let mut world = Self::made(door, guard).await;
+        world.runtime = Some(Runtime::start(&world.deps));
+        world
+    }
+
     pub async fn with(door: DoorOptions) -> Self {
+        // What the shared test server is like must not end up in tests of something else.
+        Self::made(door, GuardOptions { every: None, ..GuardOptions::default() }).await
+    }
+
+    async fn made(door: DoorOptions, guard: GuardOptions) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
             .with_test_writer()
@@ -184,6 +198,7 @@ impl World {
         let options = Options {
             tick: Duration::from_millis(100),
             pool: PoolWants { schema: 0, database: 0 },
+            guard,
             base_domains: vec!["app.example.com".parse().unwrap()],
             ..Options::default()
         };

@@ -7,6 +7,7 @@ mod world;
 mod cells;
 mod due;
 mod faults;
+mod guard;
 mod history;
 mod idempotency;
 mod names;

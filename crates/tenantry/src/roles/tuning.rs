@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tenantry_control::guard::{GuardOptions, Terms};
 use tenantry_control::{Options, PoolWants};
 use tenantry_domain::access::BaseDomain;
 
@@ -15,6 +16,12 @@ pub struct Tuning {
     /// Time between two looks for drift
     #[arg(long, env = "TENANTRY_SWEEP", default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     sweep: Duration,
+    /// Time between two looks of the guard at a cell; `off` looks on request only
+    #[arg(long, env = "TENANTRY_GUARD_EVERY", default_value = "10m", value_name = "DURATION", value_parser = period)]
+    guard_every: Period,
+    /// File with findings that the guard accepts, logins of backups and trusted contexts, as JSON
+    #[arg(long, env = "TENANTRY_GUARD_TERMS", value_name = "FILE", value_parser = terms)]
+    guard_terms: Option<Terms>,
     /// Schemas kept ready for new tenants, per cell and app
     #[arg(long, env = "TENANTRY_READY_SCHEMAS", default_value_t = 2, value_name = "COUNT")]
     ready_schemas: usize,
@@ -26,6 +33,26 @@ pub struct Tuning {
     base_domains: Vec<BaseDomain>,
 }
 
+/// A time between looks, or none.
+#[derive(Debug, Clone, Copy)]
+struct Period(Option<Duration>);
+
+/// A shorter time leaves a large cell no rest.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+
+fn period(text: &str) -> Result<Period, String> {
+    if text == "off" {
+        return Ok(Period(None));
+    }
+    let every = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    Ok(Period((!every.is_zero()).then(|| every.max(SHORTEST_PERIOD))))
+}
+
+fn terms(path: &str) -> Result<Terms, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| format!("{error}; see docs/guard.md for its form"))
+}
+
 /// A shorter lease is lost to every hiccup of the network.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
@@ -35,6 +62,7 @@ impl Tuning {
         Options {
             lease: self.lease.max(SHORTEST_LEASE),
             sweep: self.sweep.max(SHORTEST_LEASE),
+            guard: GuardOptions { every: self.guard_every.0, terms: self.guard_terms.clone().unwrap_or_default() },
             pool: PoolWants { schema: self.ready_schemas, database: self.ready_databases },
             base_domains: self.base_domains.clone(),
             ..Options::default()

@@ -96,6 +96,7 @@ impl Bench {
             migrations,
             tenant_key: key.map(ToOwned::to_owned),
             reference_tables: references.iter().map(|name| (*name).to_owned()).collect(),
+            rollout: tenantry_domain::rollout::Strategy::default(),
         };
         Arc::new(AppTarget {
             environment: self.environment.clone(),

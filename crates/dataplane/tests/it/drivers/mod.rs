@@ -9,6 +9,7 @@ mod exec;
 mod fence;
 mod foreign;
 mod gate;
+mod guard;
 mod interrupted;
 mod lifecycle;
 mod migrate;

@@ -6,6 +6,7 @@
 //! protection away at a time and ask the same machinery to see the leak: it does not pass because it is blind.
 
 mod attack;
+mod bound;
 mod broken;
 mod file;
 mod passes;

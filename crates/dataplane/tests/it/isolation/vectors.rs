@@ -20,7 +20,9 @@ pub enum End {
 use End::{Forged, Refused, Runs};
 
 const DENIED: End = Refused(&["42501"]);
-const SEALED: End = Refused(&["28000"]);
+/// By a token that is wrong, or because a session that the router bound is not armed. On one that is armed:
+/// [`super::bound`].
+const SEALED: End = Refused(&["28000", "55000"]);
 
 pub struct Vector {
     pub name: &'static str,

@@ -125,6 +125,7 @@ impl World {
             migrations: Migrations::Files { files: MIGRATIONS.map(file).into() },
             tenant_key: Some("tenant_id".to_owned()),
             reference_tables: vec!["countries".to_owned()],
+            rollout: tenantry_domain::rollout::Strategy::default(),
         };
         let app = AppTarget { environment, app: AppName::parse("chat").unwrap(), version: 3, spec: Arc::new(spec) };
         let (app, mut parties) = (Arc::new(app), Vec::new());

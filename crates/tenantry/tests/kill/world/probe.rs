@@ -45,6 +45,7 @@ impl World {
             migrations: Migrations::Files { files: Vec::new() },
             tenant_key: Some("tenant_id".to_owned()),
             reference_tables: Vec::new(),
+            rollout: tenantry_domain::rollout::Strategy::default(),
         };
         let app = AppTarget { environment, app: AppName::parse(APP).unwrap(), version: 1, spec: Arc::new(spec) };
         Prober { cell: plane.cell(&target).await.unwrap(), app: Arc::new(app) }

@@ -1,0 +1,94 @@
+//! What the guard found, and the counters of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tenantry_api::v1::guard::{CellIsolation, FindingCounts, IsolationFinding, PlaceIsolation, PlaceSummary};
+use tenantry_control::guard::{CellGauge, CellView, Counts, Keys, OpenFinding, PlaceView};
+
+use super::value;
+
+/// The most findings that a place of a cell names.
+const NAMED_MAX: usize = 50;
+
+const fn counts(counts: Counts) -> FindingCounts {
+    let Counts { critical, high, medium, low } = counts;
+    FindingCounts { critical, high, medium, low }
+}
+
+fn finding(open: OpenFinding) -> IsolationFinding {
+    let OpenFinding { check, object, severity, title, since } = open;
+    IsolationFinding { check, object, severity, title, since }
+}
+
+/// A cell.
+#[must_use]
+pub fn cell(view: CellView, keys: Keys) -> CellIsolation {
+    let places = view.places.into_iter().map(|row| PlaceSummary {
+        place: row.place,
+        tenant: row.tenant.map(|id| id.to_string()),
+        taken_at: row.taken_at,
+        counts: counts(row.counts),
+        open: row.open.into_iter().take(NAMED_MAX).map(finding).collect(),
+    });
+    CellIsolation {
+        cell: view.cell.to_string(),
+        ended_at: view.ended_at,
+        due_at: view.due_at,
+        is_running: view.is_running,
+        is_requested: view.is_requested,
+        failure: view.failure,
+        counts: counts(view.counts),
+        places_count: u64::try_from(view.places_count).unwrap_or(u64::MAX),
+        places: places.collect(),
+        key_id: keys.id,
+        public_key: keys.public,
+    }
+}
+
+/// One place.
+#[must_use]
+pub fn place(view: PlaceView, keys: Keys) -> PlaceIsolation {
+    PlaceIsolation {
+        cell: view.cell.to_string(),
+        place: view.place,
+        since: view.since,
+        open: view.open.into_iter().map(finding).collect(),
+        report: value(&view.report),
+        key_id: keys.id,
+        public_key: keys.public,
+    }
+}
+
+/// Gauges in the text form of Prometheus. All replicas give the same ones: they are the installation's.
+#[must_use]
+pub fn lines(gauges: &[CellGauge], every: Option<Duration>) -> String {
+    let mut out = String::new();
+    // Writing to a text cannot fail.
+    let head = |out: &mut String, name: &str, help: &str| {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    };
+    let name = "tenantry_isolation_findings";
+    head(&mut out, name, "Ways from one tenant to another that the guard found and nobody accepted.");
+    for CellGauge { environment, cell, counts, .. } in gauges {
+        let Counts { critical, high, medium, low } = *counts;
+        for (severity, count) in [("critical", critical), ("high", high), ("medium", medium), ("low", low)] {
+            let labels = format!("environment=\"{environment}\",cell=\"{cell}\",severity=\"{severity}\"");
+            let _ = writeln!(out, "{name}{{{labels}}} {count}");
+        }
+    }
+    let name = "tenantry_isolation_last_run_seconds";
+    head(
+        &mut out,
+        name,
+        "When the guard had last looked at every place of the cell, in seconds since 1970; 0 for never.",
+    );
+    for CellGauge { environment, cell, ended_at, .. } in gauges {
+        let at = ended_at.map_or(0, |at| at.as_second());
+        let _ = writeln!(out, "{name}{{environment=\"{environment}\",cell=\"{cell}\"}} {at}");
+    }
+    let name = "tenantry_isolation_period_seconds";
+    head(&mut out, name, "Time between two looks of the guard at a cell; 0 when nobody looks unasked.");
+    let _ = writeln!(out, "{name} {}", every.map_or(0.0, |every| every.as_secs_f64()));
+    out
+}

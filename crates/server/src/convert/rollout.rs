@@ -1,0 +1,87 @@
+//! Rollouts and their targets.
+
+use std::collections::BTreeMap;
+
+use tenantry_api::v1::rollout::{Progress, Rollout, RolloutPlan, Target, Wave};
+use tenantry_control::rollouts::plan::Planned;
+use tenantry_control::rollouts::{self, RolloutCount, TargetRow};
+use tenantry_domain::rollout::TargetStatus;
+
+use super::failure;
+
+/// A rollout.
+#[must_use]
+pub fn rollout(view: &rollouts::Rollout) -> Rollout {
+    let row = &view.row;
+    let wave = |number: u32| {
+        let counts = view.counts.iter().filter(|count| count.wave == number && count.status != TargetStatus::Current);
+        Wave { number: number + 1, targets: progress(counts) }
+    };
+    Rollout {
+        id: row.id.to_string(),
+        environment: row.environment.to_string(),
+        app: row.app.clone(),
+        version: row.version,
+        base_version: row.base_version,
+        status: row.status.to_string(),
+        reason: row.reason.clone(),
+        wave: if row.waves == 0 { 0 } else { row.wave + 1 },
+        waves: (0..row.waves).map(wave).collect(),
+        targets: progress(view.counts.iter()),
+        created_at: row.created_at,
+        created_by: row.created_by.clone(),
+        ended_at: row.ended_at,
+    }
+}
+
+fn progress<'a>(counts: impl Iterator<Item = &'a RolloutCount>) -> Progress {
+    let mut progress = Progress::default();
+    for count in counts {
+        let place = match count.status {
+            TargetStatus::Waiting => &mut progress.waiting,
+            TargetStatus::Running => &mut progress.running,
+            TargetStatus::Done => &mut progress.done,
+            TargetStatus::Current => &mut progress.current,
+            TargetStatus::Failed => &mut progress.failed,
+            TargetStatus::Skipped => &mut progress.skipped,
+        };
+        *place += count.count;
+        progress.total += count.count;
+    }
+    progress
+}
+
+/// A target.
+#[must_use]
+pub fn target(row: TargetRow) -> Target {
+    Target {
+        cell: row.cell,
+        tenant: row.tenant.map(|id| id.to_string()),
+        slug: row.slug,
+        wave: row.wave + 1,
+        status: row.status.as_str().to_owned(),
+        from_version: row.from_version,
+        cause: row.cause.as_ref().map(failure),
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+    }
+}
+
+/// What a rollout would do.
+#[must_use]
+pub fn plan(app: String, version: i64, planned: &Planned) -> RolloutPlan {
+    let size = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let due = || planned.targets.iter().filter(|target| target.status == TargetStatus::Waiting);
+    let mut behind = BTreeMap::new();
+    for target in due() {
+        *behind.entry(target.from_version.to_string()).or_default() += 1;
+    }
+    RolloutPlan {
+        app,
+        version,
+        waves: (0..planned.waves).map(|wave| size(due().filter(|target| target.wave == wave).count())).collect(),
+        current: size(planned.current()),
+        behind,
+        unseen_cells: planned.unseen.clone(),
+    }
+}
