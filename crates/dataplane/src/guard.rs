@@ -34,6 +34,15 @@ const LIMITS: &[(&str, &str)] = &[
     ("S8b", "a limit of PostgreSQL: applications put the tenant into the numbers of their locks"),
 ];
 
+/// The connection of one look: closed with it, also when nobody waits for it any more.
+struct Brief(Pool);
+
+impl Drop for Brief {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// What is looked at.
 #[derive(Debug, Clone)]
 pub enum Ward {
@@ -89,22 +98,17 @@ impl Cell {
         };
         let options =
             PoolOptions { max: 1, statement: LONGEST, application: "tenantry guard", ..PoolOptions::default() };
-        let pool = Pool::new(self.target().clone().with_database(&database), options);
-        let report = async {
-            let conn = pool.get().await?;
-            let mut input = self.input(ward, terms)?;
-            let mut report = ask(&conn, ward, &input).await?;
-            // Where nobody can log in at present, as in the database of a suspended tenant, the login that could is meant.
-            if let Some(login) = login.filter(|_| report.section.findings.iter().any(|one| one.check == NO_ROLES)) {
-                input.roles = Some(vec![login.as_str().to_owned()]);
-                report = ask(&conn, ward, &input).await?;
-            }
-            conn.release();
-            Ok(tolerate(report, &terms.accepted, !matches!(ward, Ward::Own(_))))
-        };
-        let report: Result<Report, DataError> = report.await;
-        pool.close();
-        report.map(Some)
+        let pool = Brief(Pool::new(self.target().clone().with_database(&database), options));
+        let conn = pool.0.get().await?;
+        let mut input = self.input(ward, terms)?;
+        let mut report = ask(&conn, ward, &input).await?;
+        // Where nobody can log in at present, as in the database of a suspended tenant, the login that could is meant.
+        if let Some(login) = login.filter(|_| report.section.findings.iter().any(|one| one.check == NO_ROLES)) {
+            input.roles = Some(vec![login.as_str().to_owned()]);
+            report = ask(&conn, ward, &input).await?;
+        }
+        conn.release();
+        Ok(Some(tolerate(report, &terms.accepted, !matches!(ward, Ward::Own(_)))))
     }
 
     /// Who the application is, the guard finds out by itself: a login that should not be there must not be left out.

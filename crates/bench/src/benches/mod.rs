@@ -2,9 +2,13 @@
 
 mod apply;
 mod audit;
+mod context;
+mod fleet;
 mod memory;
 mod mutations;
+mod noisy;
 mod onboarding;
+mod resolve;
 mod search;
 mod sweep;
 mod tenant_tx;
@@ -35,6 +39,16 @@ pub enum Name {
     Search,
     /// A tenant's transaction through the sealed context.
     TenantTx,
+    /// The server's processor time for the tenant context, beside other ways to have one.
+    Context,
+    /// Whose request it is, out of memory.
+    Resolve,
+    /// What a proxy asks before each request.
+    ForwardAuth,
+    /// A new version of an app for a thousand tenants.
+    Fleet,
+    /// What others notice of a tenant that asks for all it can get.
+    Noisy,
 }
 
 impl Name {
@@ -49,6 +63,11 @@ impl Name {
             Self::Memory => "memory",
             Self::Search => "search",
             Self::TenantTx => "tenant-tx",
+            Self::Context => "context",
+            Self::Resolve => "resolve",
+            Self::ForwardAuth => "forward-auth",
+            Self::Fleet => "fleet",
+            Self::Noisy => "noisy",
         }
     }
 
@@ -64,6 +83,11 @@ impl Name {
             Some(Self::Memory) => "MiB of one `tenantry serve` that has nothing to do",
             Some(Self::Search) => "one page, milliseconds",
             Some(Self::TenantTx) => "one indexed row read in a transaction of the tenant",
+            Some(Self::Context) => "the backend's processor time per transaction, medians of rounds",
+            Some(Self::Resolve) => "which tenant a request is for, milliseconds",
+            Some(Self::ForwardAuth) => "the endpoint that proxies ask, milliseconds",
+            Some(Self::Fleet) => "a rollout to schemas of twenty tables each, seconds",
+            Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
             None => "",
         }
     }
@@ -79,6 +103,11 @@ impl Name {
             Self::Memory => memory::run(bench).await,
             Self::Search => search::run(bench).await,
             Self::TenantTx => tenant_tx::run(bench).await,
+            Self::Context => context::run(bench).await,
+            Self::Resolve => resolve::run(bench).await,
+            Self::ForwardAuth => resolve::forward_auth(bench).await,
+            Self::Fleet => fleet::run(bench).await,
+            Self::Noisy => noisy::run(bench).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
 use tenantry_store::{Entry, LookKind};
+use tokio::sync::Semaphore;
 
 use super::read::{PlaceView, cell_name, home, tenant};
 use super::record::{RecordError, Spot, record};
@@ -17,6 +18,9 @@ use crate::deps::Deps;
 use crate::refusal::Refusal;
 use crate::tenants::edit::{Opened, TenantRef, open, refuse_store, remember, require};
 use crate::workflows::site;
+
+/// Looks that one process does at a time because somebody asked for them.
+static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// Asks for a look at a cell that does not wait until it is due. The next free replica takes it within a second.
 ///
@@ -68,6 +72,8 @@ pub async fn look(cx: &Ctx, deps: &Deps, reference: &TenantRef) -> Result<PlaceV
     let mut audit = cx.audit(&permit, Category::Access, format!("tenant/{}", row.slug));
     audit.changes = json!({ "kind": LookKind::Guard.as_str(), "place": place.to_string() });
     tx.commit(vec![Entry::tenant(row.id, audit, Vec::new())]).await.map_err(refuse_store)?;
+    // Waits for its turn: looks that people ask for must not add up to a load of their own.
+    let _turn = LOOKS.acquire().await.ok();
     let found = Guard::look(deps, &cell, &ward).await;
     let report = found.map_err(|error| {
         tracing::warn!(cell = %placement.cell, %place, %error, "the place cannot be looked at");

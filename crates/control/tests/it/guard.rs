@@ -4,14 +4,18 @@ use std::time::{Duration, Instant};
 
 use tenantry_control::controllers::driver::{Controller as _, Look};
 use tenantry_control::controllers::guard::Watch;
-use tenantry_control::guard::{self, CellView, Guard, GuardOptions, Place};
+use tenantry_control::guard::inspect::Route;
+use tenantry_control::guard::{self, CellView, Guard, GuardOptions, Inspect, Place, Report};
 use tenantry_control::tenants::{DeleteOutcome, DeleteRequest, Expected};
-use tenantry_control::{AuditFilter, EventRow, Options, Runtime, audit, events, tenants};
-use tenantry_dataplane::guard::{PublicKey, SignError, SignedReport};
+use tenantry_control::{AuditFilter, Deps, EventRow, Options, Runtime, audit, events, tenants};
+use tenantry_dataplane::guard::{PublicKey, SignError, SignedReport, Ward};
+use tenantry_dataplane::{Cell, DataError};
+use tenantry_domain::name::{CellName, EnvironmentName};
 use tenantry_domain::page::PageSize;
 use tenantry_domain::tenant::lifecycle::SuspensionReason;
 use tenantry_domain::tenant::spec::Suspension;
 use tenantry_pg::{Pool, PoolOptions, Target};
+use tenantry_store::{LookKind, StoreError};
 use tenantry_testkit::pg;
 
 use crate::world::{World, name, options};
@@ -105,12 +109,15 @@ async fn a_leak_is_told_within_the_period_and_closed_when_it_is_gone() {
         ),
     );
     let database = format!("t_{}", own.uuid().simple());
-    server.sql(&database, "ALTER TABLE app.notes DISABLE ROW LEVEL SECURITY");
+    server.sql(&database, &format!("GRANT SELECT ON seal.key TO {database}"));
     let began = Instant::now();
-    let view = seen(&world, "the leaks are found", |view| {
-        places(view).iter().filter(|(_, _, open)| open.iter().any(|one| one.starts_with("T1a "))).count() == 2
-    })
-    .await;
+    let has = |view: &CellView, place: &str, check: &str| {
+        places(view)
+            .iter()
+            .any(|(name, _, open)| name.starts_with(place) && open.iter().any(|one| one.starts_with(check)))
+    };
+    let found = |view: &CellView| has(view, "home/", "T1a ") && has(view, "tenant/", "S12b ");
+    let view = seen(&world, "the leaks are found", found).await;
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let of_home = places(&view).into_iter().find(|(place, ..)| place == "home/notes").unwrap().2;
     for check in ["T1a ", "T13a ", "R3a "] {
@@ -131,7 +138,7 @@ async fn a_leak_is_told_within_the_period_and_closed_when_it_is_gone() {
             "ALTER TABLE app.notes ENABLE ROW LEVEL SECURITY; DROP VIEW app.everything; ALTER ROLE {owner} NOLOGIN"
         ),
     );
-    server.sql(&database, "ALTER TABLE app.notes ENABLE ROW LEVEL SECURITY");
+    server.sql(&database, &format!("REVOKE SELECT ON seal.key FROM {database}"));
     seen(&world, "all is closed", |view| places(view).iter().all(|(_, count, _)| *count == 0)).await;
     let closed = told(&world, None, "isolation.finding.closed").await;
     let count: u64 = closed.iter().map(|event| event.data["count"].as_u64().unwrap()).sum();
@@ -217,7 +224,8 @@ async fn reports_are_signed_and_a_changed_byte_is_seen() {
 async fn what_is_gone_is_forgotten_and_its_findings_closed() {
     let world = populated(None).await;
     let own = world.tenant("initech").await.id;
-    pg::server().sql(&format!("t_{}", own.uuid().simple()), "ALTER TABLE app.notes NO FORCE ROW LEVEL SECURITY");
+    let database = format!("t_{}", own.uuid().simple());
+    pg::server().sql(&database, &format!("GRANT SELECT ON seal.key TO {database}"));
     guard::request(&world.cx(), &world.deps, CELL).await.unwrap();
     seen(&world, "it is found", |view| !view.is_requested && view.places_count == 3).await;
     assert_eq!(told(&world, Some("initech"), "isolation.finding.opened").await.len(), 1);
@@ -238,4 +246,46 @@ async fn what_is_gone_is_forgotten_and_its_findings_closed() {
     assert_eq!(closed.len(), 1, "{closed:?}");
     assert_eq!(closed[0].data["place"], Place::Own(own).to_string());
     world.stop().await;
+}
+
+/// A second kind of look: it needs a route and a look, and has turns and places of its own.
+struct Second;
+
+impl Inspect for Second {
+    const KIND: LookKind = LookKind::Probe;
+    const NAME: &'static str = "second";
+    type Ward = Ward;
+
+    fn every(_: &Deps) -> Option<Duration> {
+        Some(Duration::from_secs(600))
+    }
+
+    async fn route(deps: &Deps, environment: &EnvironmentName, cell: &CellName) -> Result<Route<Ward>, StoreError> {
+        let mut route = Guard::route(deps, environment, cell).await?;
+        route.places.retain(|(place, _)| matches!(place, Place::Home(_)));
+        Ok(route)
+    }
+
+    async fn look(deps: &Deps, cell: &Cell, ward: &Ward) -> Result<Option<Report>, DataError> {
+        Guard::look(deps, cell, ward).await
+    }
+}
+
+#[tokio::test]
+async fn another_kind_of_look_stands_beside_the_guards() {
+    let mut world = populated(None).await;
+    world.pause().await;
+    let mut watch = Watch::<Second>::default();
+    // Seen now, due within a tenth of the period.
+    assert_eq!(watch.look(&world.deps).await.unwrap(), Look::Done);
+    let conn = world.deps.store().pool().get().await.unwrap();
+    conn.execute("UPDATE tenantry.isolation_turn SET due_at = now() WHERE kind = 'probe'", &[]).await.unwrap();
+    conn.release();
+    while watch.look(&world.deps).await.unwrap() == Look::Again {}
+    let reader = world.deps.store().read(&world.environment);
+    let cell = CellName::parse(CELL).unwrap();
+    let names = |rows: Vec<tenantry_store::PlaceRow>| rows.into_iter().map(|row| row.place).collect::<Vec<_>>();
+    assert_eq!(names(reader.isolation_places(&cell, LookKind::Probe).await.unwrap()), ["home/notes"]);
+    assert!(reader.isolation_places(&cell, LookKind::Guard).await.unwrap().is_empty());
+    assert!(reader.isolation_turn(&cell, LookKind::Probe).await.unwrap().unwrap().ended_at.is_some());
 }

@@ -264,8 +264,9 @@ pub fn next(state: &State, strategy: &Strategy, now: Timestamp) -> Move {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
     use super::*;
-    use proptest::prelude::*;
 
     fn candidates(count: usize) -> Vec<Candidate> {
         let one = Candidate { cell: "c".to_owned(), is_home: false, is_synthetic: false, is_named: false };

@@ -141,7 +141,8 @@ impl Call {
         }
         match (self.segment(template, "{name}"), self.segment(template, "{environment}")) {
             (Some(name), _) => {
-                let list = template.split("/{name}").next().and_then(|head| head.rsplit('/').next()).unwrap_or_default();
+                let list =
+                    template.split("/{name}").next().and_then(|head| head.rsplit('/').next()).unwrap_or_default();
                 format!("{}/{}", list.trim_end_matches('s'), shown(name))
             }
             (None, Some(environment)) => format!("environment/{}", shown(environment)),

@@ -38,7 +38,7 @@ async fn before_the_first_look_there_is_nothing_and_a_look_can_be_asked_for() {
     assert!(missing["detail"].as_str().unwrap().contains("isolation report of `eu-west-1`"), "{missing}");
     world.get("tenants/acme/isolation").send().await.problem("TEN-0005");
     world.get("cells/nowhere/isolation").send().await.problem("TEN-0006");
-    world.get("tenants/nobody/isolation").send().await.problem("TEN-0005");
+    world.get("tenants/unknown/isolation").send().await.problem("TEN-0005");
     world.get("cells/eu-west-1/isolation/report").send().await.problem("TEN-0027");
     world.get("cells/eu-west-1/isolation/report?place=cell").send().await.problem("TEN-0027");
     world.get("cells/eu-west-1/isolation/report?place=server").send().await.problem("TEN-0006");

@@ -19,7 +19,7 @@ const CLAIM: &str = "
     ), fresh AS (
         INSERT INTO tenantry.isolation_turn (env, cell, kind, due_at)
         SELECT env, cell, $2, clock_timestamp() + random() * $4 * interval '1 second' FROM cells AS c
-        WHERE NOT EXISTS (
+        WHERE $5 AND NOT EXISTS (
             SELECT FROM tenantry.isolation_turn AS t WHERE t.env = c.env AND t.cell = c.cell AND t.kind = $2
         ) ON CONFLICT DO NOTHING
     ), due AS (

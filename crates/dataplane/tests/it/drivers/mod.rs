@@ -16,3 +16,4 @@ mod migrate;
 mod premade;
 mod refused;
 mod timing;
+mod upgrade;
