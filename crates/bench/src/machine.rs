@@ -98,6 +98,41 @@ fn revision() -> String {
     format!("{head}{suffix}")
 }
 
+/// This process, and those it takes along, on one core. Ends when dropped.
+pub struct Pinned {
+    core: String,
+    /// Where it may run otherwise.
+    cores: String,
+}
+
+impl Pinned {
+    /// Binds all threads of this process to the last core it may use; nothing where that is not possible.
+    pub fn here() -> Option<Self> {
+        let cores = field("/proc/self/status", "Cpus_allowed_list")?;
+        let core = cores.rsplit([',', '-']).next()?.to_owned();
+        let pinned = Self { core, cores };
+        bind(&pinned.core, std::process::id().cast_signed()).then_some(pinned)
+    }
+
+    /// Binds another process to the same core.
+    pub fn take(&self, process: i32) -> Result<()> {
+        anyhow::ensure!(bind(&self.core, process), "process {process} could not be bound to core {}", self.core);
+        Ok(())
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        bind(&self.cores, std::process::id().cast_signed());
+    }
+}
+
+/// Threads that start later take after the thread that starts them.
+fn bind(cores: &str, process: i32) -> bool {
+    let output = Command::new("taskset").args(["-acp", cores, &process.to_string()]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// What a program says; nothing when it is not there.
 fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();

@@ -14,6 +14,7 @@ mod measure;
 mod processor;
 mod product;
 mod report;
+mod served;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -43,6 +43,11 @@ impl Samples {
         self.0.push(duration.as_secs_f64() * 1000.0);
     }
 
+    /// Adds those of another one.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

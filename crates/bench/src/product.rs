@@ -64,6 +64,7 @@ pub fn spec() -> Result<Spec> {
         migrations: Migrations::Files { files: files.collect::<Result<_>>()? },
         tenant_key: Some("tenant_id".to_owned()),
         reference_tables: Vec::new(),
+        rollout: tenantry_domain::rollout::Strategy::default(),
     })
 }
 

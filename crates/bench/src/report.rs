@@ -104,6 +104,15 @@ impl Figure {
         self
     }
 
+    /// The newest comparison is to be at most this ratio.
+    pub fn ratio_at_most(mut self, bound: f64) -> Self {
+        if let Some(against) = self.against.last() {
+            let (measured, wants) = (against.ratio, format!("≤ {bound} x {}", against.what));
+            self.aims.push(Aim { wants, measured, met: measured <= bound });
+        }
+        self
+    }
+
     /// The 99th percentile is to be at most this.
     pub fn p99_at_most(mut self, bound: f64) -> Self {
         let measured = self.p99.unwrap_or(self.max);

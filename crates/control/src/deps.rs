@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tenantry_dataplane::guard::SigningKey;
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
-use tenantry_domain::access::BaseDomain;
+use tenantry_domain::access::{BaseDomain, Issuer};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId};
 use tenantry_domain::workflow::Retry;
@@ -17,9 +17,11 @@ use tenantry_store::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use crate::domains::DnsOptions;
 use crate::guard::GuardOptions;
 use crate::routes::Routes;
 use crate::routes::context::Signer;
+use crate::routes::token::Tokens;
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -97,6 +99,10 @@ pub struct Options {
     pub guard: GuardOptions,
     /// Domains below which every tenant has a subdomain.
     pub base_domains: Vec<BaseDomain>,
+    /// Whom the proofs of tenants' own domains are asked of.
+    pub dns: DnsOptions,
+    /// Whose access tokens are believed.
+    pub issuers: Vec<Issuer>,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -121,6 +127,8 @@ impl Default for Options {
             sweep: Duration::from_secs(30),
             guard: GuardOptions::default(),
             base_domains: Vec::new(),
+            dns: DnsOptions::default(),
+            issuers: Vec::new(),
         }
     }
 }
@@ -134,6 +142,7 @@ struct Inner {
     replica: ReplicaId,
     token_key: Zeroizing<[u8; 32]>,
     routes: Routes,
+    tokens: Tokens,
     signer: Option<Signer>,
     guard_key: Option<SigningKey>,
     nudge: watch::Sender<u64>,
@@ -166,6 +175,7 @@ impl Deps {
         let (nudge, _) = watch::channel(0);
         let token_key = root.derive("api-token", &[]);
         let (routes, signer) = (Routes::default(), Signer::new(&root.derive("context-token", &[])));
+        let tokens = Tokens::new(&options.issuers);
         let guard_key = SigningKey::from_seed(&root.derive("guard", &[])).ok();
         Self(Arc::new(Inner {
             store,
@@ -176,6 +186,7 @@ impl Deps {
             replica,
             token_key,
             routes,
+            tokens,
             signer,
             guard_key,
             nudge,
@@ -199,6 +210,11 @@ impl Deps {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.0.routes
+    }
+
+    /// What verifies access tokens.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
     }
 
     pub(crate) fn signer(&self) -> Option<&Signer> {

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod controllers;
 pub mod ctx;
 pub mod deps;
+pub mod domains;
 pub mod engine;
 pub mod events;
 pub mod guard;

@@ -13,6 +13,8 @@ use tenantry_domain::tenant::lifecycle::TransitionError;
 use tenantry_domain::workflow::Kind;
 use tenantry_store::StoreError;
 
+use crate::routes::token::TokenError;
+
 /// Why a use case did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -39,6 +41,9 @@ pub enum Refusal {
     /// A source of a request names no tenant that could exist.
     #[error(transparent)]
     Unnamed(#[from] NamedError),
+    /// An access token does not name a tenant in a way that is believed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A request has no source that names a tenant.
     #[error("nothing in the request names a tenant")]
     Nameless,
@@ -212,6 +217,8 @@ impl Refusal {
             Self::Shared(refusal) => refusal.code(),
             Self::Mismatch(_) => Code::TenantMismatch,
             Self::Unnamed(_) | Self::Nameless => Code::TenantUnnamed,
+            Self::Token(TokenError::Refused(_)) => Code::TokenRefused,
+            Self::Token(TokenError::Away(_)) => Code::IssuerUnavailable,
             Self::SecretRef(_) => Code::ObjectNotFound,
             Self::Denied(_) => Code::PolicyDenied,
             Self::Transition(_) => Code::IllegalTransition,

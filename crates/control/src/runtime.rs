@@ -7,10 +7,11 @@ use tenantry_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controllers::{activation::Activation, drift::Drift, driver, freshness::Freshness, guard::Watch, rollout::Rollouts, stock::Stock};
+use crate::controllers::{activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness, guard::Watch, rollout::Rollouts, stock::Stock};
 use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;
+use crate::guard::probe::Probe;
 use crate::workflows::TenantSteps;
 
 /// The brain of one process at work.
@@ -32,9 +33,12 @@ impl Runtime {
         let steps = Arc::new(TenantSteps::new(deps.clone()));
         tasks.spawn(executor::run(deps.clone(), steps, stop.clone(), DRAIN));
         tasks.spawn(driver::run(Activation, deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Domains, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Drift, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Stock::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Watch::<Guard>::default(), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Watch::<Probe>::default(), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Canaries, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));

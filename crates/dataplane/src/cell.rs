@@ -244,6 +244,11 @@ impl Cell {
         SealKey::new(FIRST, self.root.derive("seal", &parts))
     }
 
+    /// From which the canaries of the leak probe are made: nobody can guess them, and every run makes the same.
+    pub(crate) fn canary_key(&self, parts: &[&str]) -> zeroize::Zeroizing<[u8; 32]> {
+        self.root.derive("canary", parts)
+    }
+
     /// The number of one of our advisory locks. It comes from the root key, because whoever could guess it could hold
     /// it: every session of a database may lock every number.
     pub(crate) fn lock_key(&self, what: &str, name: &str) -> i64 {
@@ -318,10 +323,10 @@ impl Cell {
     }
 
     pub(crate) async fn server(&self) -> Result<Server, DataError> {
-        self.server.get_or_try_init(|| self.probe()).await.copied()
+        self.server.get_or_try_init(|| self.examine()).await.copied()
     }
 
-    async fn probe(&self) -> Result<Server, DataError> {
+    async fn examine(&self) -> Result<Server, DataError> {
         let conn = self.server_pool().get().await?;
         let version = tenantry_pg::server_version(&conn).await?;
         if version.major() < OLDEST_MAJOR {

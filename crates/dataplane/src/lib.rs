@@ -28,6 +28,7 @@ mod observe;
 mod posture;
 mod premade;
 mod prepare;
+mod probe;
 mod protect;
 mod reap;
 mod repair;

@@ -172,6 +172,8 @@ codes! {
     RolloutNotFound = 48, NotFound, "No such rollout", "List the rollouts of the environment.";
     RolloutUnderWay = 49, Conflict, "A rollout of the app is under way", "Follow it, let it go on, or cancel it; the detail names it.";
     RolloutStanding = 50, Conflict, "The rollout's status does not allow this", "Read the rollout; one that is over is followed by a new one.";
+    TokenRefused = 51, Unauthenticated, "The access token is not valid", "Send a fresh access token of an issuer that is configured for this environment.";
+    IssuerUnavailable = 52, Unavailable, "The keys of the token's issuer cannot be read", "Try again in a moment.";
 }
 
 impl fmt::Display for Code {

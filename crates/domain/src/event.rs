@@ -72,6 +72,10 @@ events! {
     IsolationFindingOpened = "isolation.finding.opened";
     /// Critical or high findings of a place are not found any more.
     IsolationFindingClosed = "isolation.finding.closed";
+    /// A tenant's own domain is proven and names it.
+    DomainVerified = "domain.verified";
+    /// The proof of a tenant's own domain is gone; it names nobody.
+    DomainLost = "domain.lost";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

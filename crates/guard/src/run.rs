@@ -52,6 +52,16 @@ impl Guard {
         look(session, input, Scope::Database).await
     }
 
+    /// A report of the database of this session in which nothing was looked at yet: for what another kind of look found,
+    /// see [`Report::add`].
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub async fn blank(session: &Session, input: &Input) -> Result<Report, GuardError> {
+        let facts = Facts::read(session, Catalog::get()?).await?;
+        Ok(empty(facts, input, Scope::Database))
+    }
+
     /// Looks at what all databases of the server have in common. Any database will do for the session, which must be
     /// outside of a transaction.
     ///
@@ -81,21 +91,7 @@ async fn look_inside(session: &Session, input: &Input, scope: Scope) -> Result<R
     let answers = ask(session, catalog, input, scope, &checks, &mut section).await?;
     judge(&checks, &answers, input, &facts, catalog, &mut section)?;
     let roles = answers.iter().filter(|row| row.name == APP_FACTS).filter_map(|row| row.object.clone()).collect();
-    let mut report = Report {
-        schema_version: SCHEMA_VERSION,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        scope,
-        server: facts.server,
-        database: facts.database,
-        level: input.level,
-        tenant_column: input.tenant_column.clone(),
-        roles,
-        taken_at: facts.taken_at,
-        duration_ms: 0,
-        section: Section::default(),
-        accepted: Vec::new(),
-        counts: std::collections::BTreeMap::new(),
-    };
+    let mut report = Report { roles, ..empty(facts, input, scope) };
     let stale = catalog
         .checks()
         .iter()
@@ -105,6 +101,24 @@ async fn look_inside(session: &Session, input: &Input, scope: Scope) -> Result<R
     report.settle();
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
+}
+
+fn empty(facts: Facts, input: &Input, scope: Scope) -> Report {
+    Report {
+        schema_version: SCHEMA_VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        scope,
+        server: facts.server,
+        database: facts.database,
+        level: input.level,
+        tenant_column: input.tenant_column.clone(),
+        roles: Vec::new(),
+        taken_at: facts.taken_at,
+        duration_ms: 0,
+        section: Section::default(),
+        accepted: Vec::new(),
+        counts: std::collections::BTreeMap::new(),
+    }
 }
 
 /// What has to be known before the checks can be chosen.

@@ -27,6 +27,7 @@ and the fields at fault.";
         (name = "manifests", description = "Declarative change of many objects at once."),
         (name = "tenants", description = "Tenants, their lifecycle, their place, what they are entitled to."),
         (name = "history", description = "Versions of everything that is declared."),
+        (name = "domains", description = "Domains of tenants' own, and the DNS records that prove them."),
         (name = "isolation", description = "Ways from one tenant to another that the guard found."),
         (name = "catalog", description = "Plans, regions, cells and apps."),
         (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),

@@ -22,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::lifecycle::routes())
         .merge(api::history::routes())
         .merge(api::insight::routes())
+        .merge(api::domains::routes())
         .merge(api::guard::routes())
         .merge(api::catalog::routes())
         .merge(api::operations::routes())

@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::cells::Cells;
 use crate::chain::{self, Head};
 use crate::columns::get;
+use crate::domains::Domains;
 use crate::entry::{Entry, Receipt};
 use crate::error::state;
 use crate::guard::Isolation;
@@ -143,6 +144,11 @@ impl WriteTx {
     /// What was found at the cells.
     pub fn isolation(&mut self) -> Isolation<'_> {
         Isolation { tx: self }
+    }
+
+    /// Domains of tenants' own.
+    pub fn domains(&mut self) -> Domains<'_> {
+        Domains { tx: self }
     }
 
     /// Answers kept for repeated requests.

@@ -54,10 +54,13 @@ settings! {
     "TENANTRY_LEASE", "--lease", "", "`2s`", "How long a replica of `serve` that died keeps a workflow from the others; at least 100 ms.";
     "TENANTRY_SWEEP", "--sweep", "", "`30s`", "Time between two looks for drift.";
     "TENANTRY_GUARD_EVERY", "--guard-every", "", "`10m`", "Time between two looks of the guard at a cell, a tenth of it more or less; `off` looks on request only.";
+    "TENANTRY_PROBE_EVERY", "--probe-every", "", "`off`", "Time between two runs of the [leak probe](probe.md) at a cell, a tenth of it more or less; it makes two canary tenants per app and level there.";
     "TENANTRY_GUARD_TERMS", "--guard-terms", "", "", "File with findings that the guard accepts, logins of backups and trusted contexts, see [the guard](guard.md#in-the-control-plane).";
     "TENANTRY_READY_SCHEMAS", "--ready-schemas", "", "`2`", "Schemas kept ready for new tenants, per cell and app.";
     "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
     "TENANTRY_BASE_DOMAINS", "--base-domain", "", "", "Domains below which every tenant has a subdomain, separated by commas.";
+    "TENANTRY_ISSUERS_FILE", "--issuers", "", "", "File with the issuers whose access tokens name tenants, see [access tokens](howto/forward-auth.md#access-tokens).";
+    "TENANTRY_DNS_SERVERS", "--dns-server", "", "those of the system", "DNS servers that the proofs of tenants' own domains are asked of, `address:port`, separated by commas, see [custom domains](howto/custom-domains.md).";
     "TENANTRY_GUARD_URL", "--database-url", "", "", "Database that `guard` looks at.";
     "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";
     "TENANTRY_PG_PORT", "--pg-port", "pg_port", "a free one", "Port of the private server on 127.0.0.1.";

@@ -48,6 +48,7 @@ enum Command {
     Rollback(commands::rollback::Args),
     Place(commands::place::Args),
     Resolve(commands::resolve::Args),
+    Domains(commands::domains::Args),
     Route(commands::route::Args),
     Audit(commands::audit::Args),
     Isolation(commands::isolation::Args),

@@ -1,7 +1,7 @@
 //! What tests need and the product must not have. A dev-dependency only.
 //!
-//! [`pg`] gives every test a database of its own on a real, throw-away PostgreSQL server; [`process`] starts, stops and
-//! kills real processes.
+//! [`pg`] gives every test a database of its own on a real, throw-away PostgreSQL server; [`dns`] is a DNS server that says
+//! what a test wants; [`process`] starts, stops and kills real processes.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,5 +11,6 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "servers are waited for outside of any runtime, with a deadline")]
 
+pub mod dns;
 pub mod pg;
 pub mod process;

@@ -23,7 +23,7 @@ const CRATES: &[(&str, Edges)] = &[
     ("tenantry-guard", Edges::Only(&["tenantry-pg"])),
     ("tenantry-probe", Edges::Only(&["tenantry-pg"])),
     ("tenantry-store", Edges::Only(&["tenantry-pg"])),
-    ("tenantry-dataplane", Edges::Only(&["tenantry-pg", "tenantry-guard"])),
+    ("tenantry-dataplane", Edges::Only(&["tenantry-pg", "tenantry-guard", "tenantry-probe"])),
     ("tenantry-control", Edges::Only(&["tenantry-store", "tenantry-dataplane", "tenantry-api", "tenantry-lint"])),
     ("tenantry-server", Edges::Only(&["tenantry-api", "tenantry-control"])),
     ("tenantry-sdk", Edges::Only(&["tenantry-api", "tenantry-pg", "tenantry-dataplane"])),

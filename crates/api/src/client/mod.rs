@@ -7,6 +7,7 @@
 mod audit;
 mod catalog;
 mod error;
+mod domains;
 mod guard;
 mod manifests;
 mod operations;

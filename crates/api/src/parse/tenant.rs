@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde_json::{Map, Value};
+use tenantry_domain::access::domain::{self, DomainError};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::RegionName;
 use tenantry_domain::tenant::contact::{Contact, Contacts, Email};
@@ -192,28 +194,19 @@ fn domains(node: &Node<'_>, report: &Report) -> Option<Vec<String>> {
     unique(&domains, node.path(), report).then_some(domains)
 }
 
-/// A fully qualified host name as certificates and routes take it.
+/// A domain in its one form. Labels `xn--…` must be what IDNA makes of a name, so that no two texts mean one domain and
+/// none means a name that looks like another one's pieces.
 fn host(text: &str) -> Result<String, String> {
     let shown = shorten(text);
-    if text.len() > 253 {
-        return Err(format!("must have at most 253 characters, this has {}", text.len()));
+    domain::check(text).map_err(|error| match error {
+        DomainError::Long => format!("{error}; this has {}", text.len()),
+        error => format!("`{shown}` {error}"),
+    })?;
+    let encoded = Uts46::new().to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify);
+    match encoded {
+        Ok(encoded) if encoded == text => Ok(text.to_owned()),
+        _ => Err(format!("`{shown}` has a label that is not a valid international one (IDNA); write it as `xn--…`")),
     }
-    if text.chars().any(|c| c.is_ascii_uppercase()) {
-        return Err(format!("`{shown}` must be written in lower case"));
-    }
-    let fits = |label: &str| {
-        let is_plain = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        (1..=63).contains(&label.len()) && is_plain && !label.starts_with('-') && !label.ends_with('-')
-    };
-    let labels: Vec<&str> = text.split('.').collect();
-    // A last label of digits would make it an address.
-    let is_named = labels.last().is_some_and(|label| label.bytes().any(|b| b.is_ascii_lowercase()));
-    if labels.len() < 2 || !is_named || !labels.into_iter().all(fits) {
-        return Err(format!(
-            "`{shown}` is not a host name such as `chat.acme.example`, without scheme, port, wildcard or final dot"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 fn settings(node: &Node<'_>, report: &Report) -> Option<Map<String, Value>> {

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod change;
 pub mod entitlement;
 pub mod event;
+pub mod domain;
 pub mod guard;
 pub mod operation;
 pub mod placement;

@@ -1,5 +1,6 @@
 //! The words of this release, as schemas of texts. Fields stay texts, so that later words do not break readers.
 
+use tenantry_domain::access::domain::{Problem, Standing};
 use tenantry_domain::event;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::rollout;
@@ -137,4 +138,14 @@ pub fn time() -> Object {
         .description(Some("RFC 3339 time, or a date, which means its first second in UTC."))
         .examples(["2027-03-31"])
         .build()
+}
+
+/// How a domain stands.
+pub fn domain_standing() -> Object {
+    words("Whether the domain names its tenant: only when verified.", Standing::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Why a domain is not proven.
+pub fn domain_problem() -> Object {
+    words("Why the domain is not proven, or may lose its proof.", Problem::ALL.iter().map(|word| word.as_str()))
 }

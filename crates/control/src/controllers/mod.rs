@@ -2,6 +2,8 @@
 //! next small thing; a nudge only makes it look sooner. Running one twice, late, or in many replicas is harmless.
 
 pub mod activation;
+pub mod canary;
+pub mod domains;
 pub mod drift;
 pub mod driver;
 pub mod freshness;

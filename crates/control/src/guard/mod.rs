@@ -8,6 +8,7 @@
 pub mod change;
 pub mod inspect;
 pub mod place;
+pub mod probe;
 mod read;
 mod record;
 mod run;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 pub use inspect::{Guard, Inspect};
 pub use place::Place;
-pub use read::{CellView, Document, Keys, PlaceView, cell, document, gauges, keys, status, tenant, tenant_document};
+pub use read::{CellView, Document, Keys, PlaceView, cell, document, gauges, keys, leaks, status, tenant, tenant_document};
 pub(crate) use record::{Spot, forget_all, record};
 pub use run::{is_pending, look, request};
 /// Types of the hands that the doors hand through.
@@ -28,12 +29,14 @@ pub use tenantry_store::{CellGauge, Counts, OpenFinding};
 pub struct GuardOptions {
     /// The time between two looks at a cell, a tenth of it more or less; absent when nobody looks unasked.
     pub every: Option<Duration>,
+    /// The time between two runs of the leak probe; absent when it does not run and makes no canary tenants.
+    pub probe: Option<Duration>,
     /// What the operator says about the installation.
     pub terms: Terms,
 }
 
 impl Default for GuardOptions {
     fn default() -> Self {
-        Self { every: Some(Duration::from_secs(600)), terms: Terms::default() }
+        Self { every: Some(Duration::from_secs(600)), probe: None, terms: Terms::default() }
     }
 }

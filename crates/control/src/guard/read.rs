@@ -202,3 +202,11 @@ pub async fn tenant_document(cx: &Ctx, deps: &Deps, reference: &TenantRef) -> Re
 pub async fn gauges(deps: &Deps) -> Result<Vec<CellGauge>, Refusal> {
     deps.store().isolation_gauges(LookKind::Guard).await.map_err(refuse_store)
 }
+
+/// All cells of the installation with what came through at the leak probe; for counters.
+///
+/// # Errors
+/// Our database does not answer.
+pub async fn leaks(deps: &Deps) -> Result<Vec<CellGauge>, Refusal> {
+    deps.store().isolation_gauges(LookKind::Probe).await.map_err(refuse_store)
+}

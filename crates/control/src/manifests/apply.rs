@@ -204,6 +204,7 @@ async fn tenants(
         match rows.remove(slug.as_str()) {
             None => {
                 check_first_state(spec).map_err(|refusal| refusal.of_document(place))?;
+                crate::domains::check(deps, &[], &spec.domains).map_err(|refusal| refusal.of_document(place))?;
                 refer
                     .check(cx, deps, tx, spec, spec.state == Phase::Active)
                     .await

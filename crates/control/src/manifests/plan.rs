@@ -81,6 +81,7 @@ async fn tenant_plan(
     let row = deps.store().read(&cx.environment).tenant(TenantKey::Slug(slug.clone())).await.map_err(refuse_store)?;
     let Some(row) = row else {
         check_first_state(spec)?;
+        crate::domains::check(deps, &[], &spec.domains)?;
         let level = refer::check(cx, deps, tx, spec, false).await?;
         return created(cx, slug, spec, level, loads);
     };

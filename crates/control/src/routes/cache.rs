@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use tenantry_domain::Timestamp;
+use tenantry_domain::access::Host;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::tenant::Slug;
@@ -36,6 +37,9 @@ const IMPATIENCE: Duration = Duration::from_millis(250);
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The most answers of one kind.
 const MOST: u64 = 100_000;
+/// The most hosts that are remembered as nobody's, and for how long: what asks for made-up hosts must not reach our
+/// database each time, and a domain that has just been proven must not wait.
+const STRANGERS: (u64, Duration) = (10_000, Duration::from_millis(250));
 /// More changes than this at once, and everything is forgotten.
 const MANY: u32 = 20_000;
 
@@ -60,6 +64,8 @@ struct Seen {
 /// The memory of one process.
 pub struct Routes {
     slugs: Cache<Key<Slug>, TenantId>,
+    domains: Cache<Key<Host>, TenantId>,
+    strangers: Cache<Key<Host>, ()>,
     tenants: Cache<Key<TenantId>, Kept<Arc<Resolution>>>,
     routes: Cache<Key<TenantId>, Kept<Arc<Route>>>,
     /// Environments of which something is known.
@@ -72,6 +78,8 @@ impl Default for Routes {
     fn default() -> Self {
         Self {
             slugs: bounded(),
+            domains: bounded(),
+            strangers: Cache::builder().max_capacity(STRANGERS.0).time_to_live(STRANGERS.1).build(),
             tenants: bounded(),
             routes: bounded(),
             seen: Mutex::default(),
@@ -99,6 +107,26 @@ impl Routes {
     /// Remembers a slug.
     pub(crate) async fn keep_slug(&self, environment: &EnvironmentName, slug: &Slug, tenant: TenantId) {
         self.slugs.insert((environment.clone(), slug.clone()), tenant).await;
+    }
+
+    /// The id behind a domain, if it is remembered. The caller looks whether the tenant still has it.
+    pub(crate) async fn domain(&self, environment: &EnvironmentName, host: &Host) -> Option<TenantId> {
+        self.domains.get(&(environment.clone(), host.clone())).await
+    }
+
+    /// Remembers a domain.
+    pub(crate) async fn keep_domain(&self, environment: &EnvironmentName, host: &Host, tenant: TenantId) {
+        self.domains.insert((environment.clone(), host.clone()), tenant).await;
+    }
+
+    /// Whether a host was nobody's a moment ago.
+    pub(crate) async fn is_stranger(&self, environment: &EnvironmentName, host: &Host) -> bool {
+        self.strangers.get(&(environment.clone(), host.clone())).await.is_some()
+    }
+
+    /// Remembers a host as nobody's.
+    pub(crate) async fn keep_stranger(&self, environment: &EnvironmentName, host: &Host) {
+        self.strangers.insert((environment.clone(), host.clone()), ()).await;
     }
 
     /// A tenant, out of memory or by `read`, which began at `began`; many who ask at once cause one reading.
@@ -252,7 +280,7 @@ mod tests {
     fn acme(state: Openness) -> Arc<Resolution> {
         let (id, slug) = (TenantId::from_uuid(Uuid::from_u128(7)), Slug::parse("acme").unwrap());
         let plan = PlanCode::parse("starter").unwrap();
-        Arc::new(Resolution { id, slug, state, generation: 1, isolation: None, cell: None, plan })
+        Arc::new(Resolution { id, slug, state, generation: 1, isolation: None, cell: None, plan, domains: Vec::new() })
     }
 
     async fn ask(routes: &Routes, prod: &EnvironmentName, began: Instant, found: Openness) -> Openness {

@@ -10,6 +10,7 @@ pub mod context;
 pub mod credential;
 pub mod resolve;
 pub mod route;
+pub mod token;
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tenantry_domain::access::{self, Claims, Named, Source};
+use tenantry_domain::access::domain::Standing;
+use tenantry_domain::access::{self, Claims, Host, Named, NamedError, Source};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{CellName, PlanCode};
@@ -62,11 +63,13 @@ pub struct Resolution {
     pub cell: Option<CellName>,
     /// The plan.
     pub plan: PlanCode,
+    /// The domains of its own that are proven.
+    pub domains: Vec<String>,
 }
 
 impl Resolution {
     /// What a record says; nothing for a deleted tenant.
-    fn of(row: TenantRow) -> Option<Self> {
+    fn of(row: TenantRow, domains: Vec<String>) -> Option<Self> {
         let state = Openness::of(row.state.phase())?;
         let place = row.placement;
         Some(Self {
@@ -77,6 +80,7 @@ impl Resolution {
             isolation: place.as_ref().map(|place| place.isolation),
             cell: place.map(|place| place.cell),
             plan: row.spec.plan,
+            domains,
         })
     }
 }
@@ -116,6 +120,7 @@ pub async fn resolve(cx: &Ctx, deps: &Deps, claims: &Claims<'_>) -> Result<Resol
 pub(crate) async fn tenant(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Resolution>, Refusal> {
     match name {
         Named::Id(id) => by_id(cx, deps, *id).await,
+        Named::Domain(host) => by_domain(cx, deps, host).await,
         Named::Slug(slug) => {
             if let Some(id) = deps.routes().slug(&cx.environment, slug).await
                 && let Ok(tenant) = by_id(cx, deps, id).await
@@ -136,12 +141,52 @@ async fn by_id(cx: &Ctx, deps: &Deps, id: TenantId) -> Result<Arc<Resolution>, R
     deps.routes().tenant(&cx.environment, id, Instant::now(), read(cx, deps, TenantKey::Id(id), &id)).await
 }
 
+/// The tenant that has proven a domain. One that is wanted and not proven is answered like one that nobody wants.
+async fn by_domain(cx: &Ctx, deps: &Deps, host: &Host) -> Result<Arc<Resolution>, Refusal> {
+    let nobody = || Refusal::Unnamed(NamedError::Nobody(Source::Host));
+    let has = |tenant: &Resolution| tenant.domains.iter().any(|domain| domain == host.as_str());
+    let routes = deps.routes();
+    if let Some(id) = routes.domain(&cx.environment, host).await
+        && let Ok(tenant) = by_id(cx, deps, id).await
+        && has(&tenant)
+    {
+        return Ok(tenant);
+    }
+    if routes.is_stranger(&cx.environment, host).await {
+        return Err(nobody());
+    }
+    let began = Instant::now();
+    let owner = deps.store().read(&cx.environment).domain_owner(host.as_str()).await.map_err(refuse_store)?;
+    let Some(id) = owner else {
+        routes.keep_stranger(&cx.environment, host).await;
+        return Err(nobody());
+    };
+    let tenant = read(cx, deps, TenantKey::Id(id), &id).await?;
+    if !has(&tenant) {
+        return Err(nobody());
+    }
+    routes.keep_domain(&cx.environment, host, id).await;
+    let kept = Arc::clone(&tenant);
+    routes.tenant(&cx.environment, id, began, async { Ok(kept) }).await?;
+    Ok(tenant)
+}
+
 async fn read(
     cx: &Ctx,
     deps: &Deps,
     key: TenantKey,
     name: &(dyn std::fmt::Display + Sync),
 ) -> Result<Arc<Resolution>, Refusal> {
-    let row = deps.store().read(&cx.environment).tenant(key).await.map_err(refuse_store)?;
-    row.and_then(Resolution::of).map(Arc::new).ok_or_else(|| Refusal::NoTenant(name.to_string()))
+    let reader = deps.store().read(&cx.environment);
+    let absent = || Refusal::NoTenant(name.to_string());
+    let row = reader.tenant(key).await.map_err(refuse_store)?.ok_or_else(absent)?;
+    // Most tenants want none, and cost nothing here.
+    let domains = if row.spec.domains.is_empty() {
+        Vec::new()
+    } else {
+        let rows = reader.domains(row.id).await.map_err(refuse_store)?;
+        let proven = rows.into_iter().filter(|row| row.proof.standing == Standing::Verified);
+        proven.map(|row| row.domain).collect()
+    };
+    Resolution::of(row, domains).map(Arc::new).ok_or_else(absent)
 }

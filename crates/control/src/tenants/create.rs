@@ -48,6 +48,7 @@ pub async fn create(cx: &Ctx, deps: &Deps, slug: Slug, spec: Spec) -> Result<Acc
         Opened::Fresh(tx) => tx,
     };
     check_first_state(&spec)?;
+    crate::domains::check(deps, &[], &spec.domains)?;
     refer::check(cx, deps, &mut tx, &spec, spec.state == Phase::Active).await?;
     let audit = edit::created_audit(cx, &permit, &slug, &spec);
     let data =

@@ -201,6 +201,7 @@ pub(crate) async fn judged(
     {
         return Err(Refusal::Busy { kind: running.kind, operation: newest_operation(cx, deps, row.id).await });
     }
+    crate::domains::check(deps, &row.spec.domains, &spec.domains)?;
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
         _ => refer::check(cx, deps, tx, &spec, action == Action::Activate).await?,

@@ -10,6 +10,7 @@ use tenantry_domain::{app, audit, event};
 use tenantry_store::{CatalogKind, Entry, WriteTx};
 
 use crate::engine::{Call, Local};
+use crate::guard::probe::CELL;
 use crate::workflows::records::draft;
 use crate::workflows::{refused, store_cause};
 
@@ -26,7 +27,11 @@ pub(super) async fn choose(call: &Call, tx: &mut WriteTx) -> Result<Local, Cause
     let app: app::Spec = serde_json::from_value(app.spec).map_err(|error| refused(Code::Internal, error))?;
     let level = entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, call.now).isolation.value;
     app.fits(level).map_err(|unfit| refused(Code::AppUnfit, unfit))?;
-    let loads: Vec<CellLoad> = tx.cells().loads().await.map_err(store_cause)?;
+    let mut loads: Vec<CellLoad> = tx.cells().loads().await.map_err(store_cause)?;
+    // Canary tenants try one cell; a customer's place is chosen by the rules alone.
+    if let Some(only) = row.spec.labels.get(CELL).filter(|_| row.spec.business.synthetic) {
+        loads.retain(|load| load.name.as_str() == only);
+    }
     let demand = Demand { isolation: level, residency: row.spec.residency.clone(), size: row.spec.business.size };
     let decision = placement::decide(&demand, &loads)
         .map_err(|error| refused(Code::NoCapacity, format_args!("{error}: {}", error.hint())))?;

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod domains;
 mod guard;
 mod lifecycle;
 mod manifests;
+mod probe;
 mod rollouts;
 mod world;

@@ -11,7 +11,7 @@
 
 use futures_util::future::{join3, join4};
 use tenantry_domain::id::TenantId;
-use tenantry_pg::{Conn, PgError, PgKind, Session, SimpleQueryMessage, Tx, TxMode, Type};
+use tenantry_pg::{Conn, PgError, PgKind, Session, SimpleQueryMessage, Sql, Tx, TxMode, Type};
 use uuid::Uuid;
 
 use super::Door;
@@ -140,9 +140,10 @@ async fn bound(
     warm: bool,
 ) -> Result<(Outcome, Outcome, Outcome), PgError> {
     let client = conn.client();
-    let enter = format!("{}; SELECT seal.enter()", mode.begin());
+    let enter = Sql::new(mode.begin()).push("; SELECT seal.enter()");
+    let enter = enter.as_str();
     if warm {
-        let said = conn.pipelined(async { Ok(client.simple_query(&enter).await) }).await?;
+        let said = conn.pipelined(async { Ok(client.simple_query(enter).await) }).await?;
         return Ok((Ok(()), Ok(()), said.map_err(PgError::from).and_then(|said| is_in(&said, door))));
     }
     let (tenant, proof) = (door.tenant.uuid(), door.seal.bind(note.backend, door.tenant.uuid(), door.epoch));
@@ -152,7 +153,7 @@ async fn bound(
     // The requests leave in this order when they are first polled, and the server runs them in this order.
     let clean = client.batch_execute(CLEAN);
     let bind = client.query_typed("SELECT seal.bind($1, $2, $3, $4)", &params);
-    let enter = client.simple_query(&enter);
+    let enter = client.simple_query(enter);
     let (cleaned, bound, entered) = conn.pipelined(async { Ok(join3(clean, bind, enter).await) }).await?;
     let entered = entered.map_err(PgError::from).and_then(|said| is_in(&said, door));
     Ok((cleaned.map_err(PgError::from), bound.map(drop).map_err(PgError::from), entered))

@@ -176,13 +176,19 @@ async fn on_role(session: &Session, statement: &'static str) -> Result<(), PgErr
     let mut tries = 1;
     loop {
         match session.execute(statement, &[]).await {
-            Err(error) if error.sqlstate() == Some("XX000") && tries < ROLE_TRIES => {
+            Err(error) if collided(&error) && tries < ROLE_TRIES => {
                 tokio::time::sleep(std::time::Duration::from_millis(10 * u64::from(tries))).await;
                 tries += 1;
             }
             other => return other.map(drop),
         }
     }
+}
+
+/// Another installer changed the same row of a catalog, or made it: that of a parameter's rights is made by its first
+/// grant.
+fn collided(error: &PgError) -> bool {
+    error.sqlstate() == Some("XX000") || error.constraint() == Some("pg_parameter_acl_parname_index")
 }
 
 /// A refused right is an answer, not a failure.

@@ -51,6 +51,8 @@ pub enum Named {
     Slug(Slug),
     /// By its id.
     Id(TenantId),
+    /// By a domain of its own. Only a proven one leads to a tenant.
+    Domain(Host),
 }
 
 impl Named {
@@ -72,6 +74,7 @@ impl fmt::Display for Named {
         match self {
             Self::Slug(slug) => slug.fmt(f),
             Self::Id(id) => id.fmt(f),
+            Self::Domain(host) => host.fmt(f),
         }
     }
 }
@@ -119,7 +122,7 @@ impl Claims<'_> {
     /// What every present source names. A base domain itself names nobody and is no fault; so is a path of another form.
     ///
     /// # Errors
-    /// A source is malformed, or the host is neither a base domain nor a tenant's place below one.
+    /// A source is malformed, or the host is below a base domain and no tenant can have it.
     pub fn named(&self, bases: &[BaseDomain]) -> Result<BTreeMap<Source, Named>, NamedError> {
         let mut named = BTreeMap::new();
         if let Some(host) = self.host {
@@ -130,9 +133,12 @@ impl Claims<'_> {
                 Some(Below::Tenant(slug)) => {
                     named.insert(Source::Host, Named::Slug(slug));
                 }
-                // Also a host that is nobody's business: what it stands for must not be guessed from the other sources.
-                Some(Below::Nobody) | None => return Err(NamedError::Nobody(Source::Host)),
+                Some(Below::Nobody) => return Err(NamedError::Nobody(Source::Host)),
                 Some(Below::Base) => {}
+                // Perhaps a tenant's own. If it is nobody's, what it stands for must not be guessed from other sources.
+                None => {
+                    named.insert(Source::Host, Named::Domain(host));
+                }
             }
         }
         if let Some(slug) = self.path.and_then(path_slug) {
@@ -216,7 +222,6 @@ mod tests {
         }
         let wrong = [
             (Claims { host: Some("a.b.example.com"), ..Claims::default() }, Source::Host),
-            (Claims { host: Some("elsewhere.net"), header: Some("acme"), ..Claims::default() }, Source::Host),
             (Claims { host: Some("acme.example.com:x"), ..Claims::default() }, Source::Host),
             (Claims { path: Some("/t/"), ..Claims::default() }, Source::Path),
             (Claims { path: Some("/t/A%20b/x"), ..Claims::default() }, Source::Path),
@@ -227,6 +232,16 @@ mod tests {
         for (claims, source) in wrong {
             assert_eq!(claims.named(&bases()).unwrap_err().source_of(), source, "{claims:?}");
         }
+    }
+
+    #[test]
+    fn a_host_outside_of_all_bases_is_a_domain_to_be_looked_up() {
+        let claims = Claims { host: Some("Chat.Acme.example.:443"), header: Some("acme"), ..Claims::default() };
+        let named = claims.named(&bases()).unwrap();
+        assert_eq!(named[&Source::Host], Named::Domain(Host::parse("chat.acme.example").unwrap()));
+        // No other source can name a tenant by a domain.
+        let other = Claims { header: Some("chat.acme.example"), ..Claims::default() };
+        assert_eq!(other.named(&bases()).unwrap_err().source_of(), Source::Header);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Which tenant a request is for: what hosts, paths, headers and tokens name, and whether they agree.
 
+pub mod domain;
 pub mod host;
 pub mod identify;
+pub mod token;
 
 pub use host::{BaseDomain, Host, HostError};
 pub use identify::{Claims, Disagreement, Named, NamedError, Source, agree};
+pub use token::{Issuer, IssuerError, IssuerFile, TokenFault};

@@ -71,6 +71,7 @@ impl<'a> World<'a> {
             migrations: Migrations::Files { files },
             tenant_key: Some("tenant_id".to_owned()),
             reference_tables: vec!["kinds".to_owned()],
+            rollout: tenantry_domain::rollout::Strategy::default(),
         };
         let app = AppTarget { environment, app: AppName::parse("app").unwrap(), version: 1, spec: Arc::new(spec) };
         let (app, mut parties) = (Arc::new(app), HashMap::new());

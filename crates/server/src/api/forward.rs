@@ -1,8 +1,9 @@
 //! Forward-auth: a proxy asks for each request whose it is, and passes it on only when the tenant is open.
 //!
 //! The proxy is authenticated by its own token; what the client says in `Authorization` or `X-Tenant-ID` is never
-//! believed here. A client that sends `X-Tenant-ID` must agree with where it sends its request to. The answer's headers
-//! are what the proxy hands to the service behind it.
+//! believed here. A client that sends `X-Tenant-ID` must agree with where it sends its request to. An access token that the
+//! proxy hands on in `X-Original-Authorization` is verified, and must agree as well. The answer's headers are what the proxy
+//! hands to the service behind it.
 
 use axum::extract::{OriginalUri, Path, State as With};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
@@ -16,7 +17,7 @@ use tenantry_domain::code::{Code, Kind};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::State;
-use crate::extract::Call;
+use crate::extract::{AccessToken, Call};
 use crate::problem::{Failure, Result};
 
 /// The proxies whose way of asking is known.
@@ -77,7 +78,7 @@ impl Proxy {
     fn status(self, failure: &Failure) -> StatusCode {
         let own = StatusCode::from_u16(failure.kind().status()).unwrap_or(StatusCode::FORBIDDEN);
         match (self, failure.kind()) {
-            (Self::Nginx, Kind::Unavailable | Kind::Internal) => own,
+            (Self::Nginx, Kind::Unauthenticated | Kind::Unavailable | Kind::Internal) => own,
             (Self::Nginx, _) => StatusCode::FORBIDDEN,
             (_, Kind::Invalid) => StatusCode::BAD_REQUEST,
             _ => own,
@@ -139,8 +140,12 @@ async fn judge(state: &State, call: Call, proxy: Proxy, uri: &Uri, headers: &Hea
         [one] => Some(one.to_str().map_err(|_| malformed("x-tenant-id", "is not text"))?),
         _ => return Err(malformed("x-tenant-id", "is given twice")),
     };
-    let claims = Claims { host: Some(&host), path: Some(&path), header: said, token: None };
     let cx = call.read();
+    let token = match AccessToken::of(headers)?.0 {
+        Some(token) => Some(routes::token::claim(&cx, state.deps(), &token).await?),
+        None => None,
+    };
+    let claims = Claims { host: Some(&host), path: Some(&path), header: said, token: token.as_deref() };
     let found = routes::resolve(&cx, state.deps(), &claims).await?;
     if found.sources == [Source::Header] {
         // The client's word alone.

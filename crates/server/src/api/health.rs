@@ -89,7 +89,11 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
     let gauges = tokio::time::timeout(PATIENCE, guard::gauges(state.deps())).await;
     let every = state.deps().options().guard.every;
     let found = gauges.ok().and_then(|gauges| gauges.ok()).map(|gauges| convert::guard::lines(&gauges, every));
-    let text = state.metrics().render() + &found.unwrap_or_default() + &state.more_lines();
+    let leaks = tokio::time::timeout(PATIENCE, guard::leaks(state.deps())).await;
+    let every = state.deps().options().guard.probe;
+    let leaks = leaks.ok().and_then(|leaks| leaks.ok()).map(|leaks| convert::guard::leak_lines(&leaks, every));
+    let found = found.unwrap_or_default() + &leaks.unwrap_or_default();
+    let text = state.metrics().render() + &found + &state.more_lines();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod domains;
 pub mod events;
 pub mod forward;
 pub mod guard;
@@ -52,6 +53,16 @@ pub struct OfName {
     /// The object's name.
     #[param(example = "standard", max_length = 50, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     name: String,
+}
+
+/// `{domain}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfDomain {
+    /// The domain as the manifest has it.
+    #[param(example = "chat.acme.example", max_length = 233, pattern = "^[a-z0-9-]+([.][a-z0-9-]+)+$")]
+    domain: String,
 }
 
 /// `{version}` of the path.

@@ -7,6 +7,7 @@ use tenantry_api::parse;
 use tenantry_api::v1::route::{CredentialRequest, CredentialView, KeySet, Resolution, TenantRoute};
 use tenantry_control::routes;
 use tenantry_domain::access::Claims;
+use tenantry_domain::code::Code;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,8 +16,8 @@ use super::history::Nothing;
 use super::{InEnvironment, OfTenant};
 use crate::State;
 use crate::convert;
-use crate::extract::{Call, JsonBody, Params, TenantPath};
-use crate::problem::Result;
+use crate::extract::{AccessToken, Call, JsonBody, Params, TenantPath};
+use crate::problem::{Failure, Result};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
@@ -41,7 +42,7 @@ struct Sources {
     /// Its `X-Tenant-ID`, if the peer is authenticated.
     #[param(example = "acme", max_length = 100)]
     tenant: Option<String>,
-    /// The tenant claim of its access token, if that was verified.
+    /// The tenant claim of its access token, if the caller verified that itself.
     #[param(example = "ten_01jd8x3v9mfk2t5h7q0w4z6y8c", max_length = 100)]
     claim: Option<String>,
 }
@@ -51,17 +52,35 @@ struct Sources {
 /// All sources that are given must name one tenant. The answer comes out of memory; a change is seen within half a second.
 #[utoipa::path(
     get, path = "/v1/environments/{environment}/resolve", tag = "routes", operation_id = "resolveTenant",
-    params(InEnvironment, Sources),
+    params(
+        InEnvironment, Sources,
+        ("X-Original-Authorization" = Option<String>, Header,
+            description = "Its `Authorization`. A bearer token is verified, and the tenant that it names is a source."),
+    ),
     responses((status = 200, description = "The tenant.", body = Resolution)),
 )]
-async fn resolve(With(state): With<State>, call: Call, Params(sources): Params<Sources>) -> Result<Json<Resolution>> {
+async fn resolve(
+    With(state): With<State>,
+    call: Call,
+    AccessToken(token): AccessToken,
+    Params(sources): Params<Sources>,
+) -> Result<Json<Resolution>> {
+    let cx = call.read();
+    let verified = match (&token, &sources.claim) {
+        (None, _) => None,
+        (Some(token), None) => Some(routes::token::claim(&cx, state.deps(), token).await?),
+        (Some(_), Some(_)) => {
+            let message = "is one too many: the access token is given and speaks for itself";
+            return Err(Failure::field(Code::InvalidParameter, "claim", message));
+        }
+    };
     let claims = Claims {
         host: sources.host.as_deref(),
         path: sources.path.as_deref(),
         header: sources.tenant.as_deref(),
-        token: sources.claim.as_deref(),
+        token: verified.as_deref().or(sources.claim.as_deref()),
     };
-    let found = routes::resolve(&call.read(), state.deps(), &claims).await?;
+    let found = routes::resolve(&cx, state.deps(), &claims).await?;
     Ok(Json(convert::route::resolution(&found)))
 }
 

@@ -92,3 +92,21 @@ pub fn lines(gauges: &[CellGauge], every: Option<Duration>) -> String {
     let _ = writeln!(out, "{name} {}", every.map_or(0.0, |every| every.as_secs_f64()));
     out
 }
+
+/// Gauges of the leak probe, likewise.
+#[must_use]
+pub fn leak_lines(gauges: &[CellGauge], every: Option<Duration>) -> String {
+    let mut out = String::new();
+    let head = |out: &mut String, name: &str, help: &str| {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    };
+    let name = "tenantry_isolation_leaks";
+    head(&mut out, name, "Probes of a canary tenant that reached the other one at the last run.");
+    for CellGauge { environment, cell, counts, .. } in gauges {
+        let _ = writeln!(out, "{name}{{environment=\"{environment}\",cell=\"{cell}\"}} {}", counts.critical);
+    }
+    let name = "tenantry_isolation_probe_period_seconds";
+    head(&mut out, name, "Time between two runs of the leak probe at a cell; 0 when it does not run.");
+    let _ = writeln!(out, "{name} {}", every.map_or(0.0, |every| every.as_secs_f64()));
+    out
+}

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod catalog;
 pub mod change;
+pub mod domain;
 pub mod event;
 pub mod guard;
 pub mod operation;

@@ -1,13 +1,15 @@
 //! What a handler reads: who calls, path, parameters, headers, body. Each refuses with a problem that names the part.
 
+mod access_token;
 mod body;
 mod call;
 mod params;
 mod path;
 mod precondition;
 
+pub use access_token::AccessToken;
 pub use body::{JsonBody, Manifests, NoBody, PatchBody};
 pub use call::{Call, Caller};
 pub use params::{PageParams, Params, WaitParams, page_size, wait};
-pub use path::{NamePath, OperationPath, RolloutPath, TenantPath, VersionPath, path_value};
+pub use path::{DomainPath, NamePath, OperationPath, RolloutPath, TenantPath, VersionPath, path_value};
 pub use precondition::IfMatch;

@@ -77,6 +77,20 @@ impl FromRequestParts<State> for NamePath {
     }
 }
 
+/// `{domain}` in its one form. What a manifest cannot wish for is nobody's.
+#[derive(Debug)]
+pub struct DomainPath(pub String);
+
+impl FromRequestParts<State> for DomainPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "domain").await?;
+        tenantry_domain::access::domain::check(&text)
+            .map_err(|error| Failure::field(Code::InvalidParameter, "domain", error))?;
+        Ok(Self(text))
+    }
+}
+
 /// `{version}`: a number from 1.
 #[derive(Debug)]
 pub struct VersionPath(pub i64);

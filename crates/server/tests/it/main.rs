@@ -19,5 +19,6 @@ mod openapi;
 mod operations;
 mod read;
 mod routes;
+mod token;
 mod witness;
 mod world;

@@ -11,6 +11,7 @@ use tenantry_control::deps::{SecretError, Secrets, SystemClock, mint};
 use tenantry_control::guard::GuardOptions;
 use tenantry_control::{Ctx, Deps, Options, PoolWants, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, Options as PlaneOptions, RootKey};
+use tenantry_domain::access::Issuer;
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::policy::{Actor, ActorKind};
@@ -167,17 +168,29 @@ impl World {
     /// With controllers, and a guard that looks as told.
     pub async fn running_with(guard: GuardOptions) -> Self {
         let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
-        let mut world = Self::made(door, guard).await;
+        let mut world = Self::made(door, guard, |_| Vec::new()).await;
         world.runtime = Some(Runtime::start(&world.deps));
         world
     }
 
     pub async fn with(door: DoorOptions) -> Self {
         // What the shared test server is like must not end up in tests of something else.
-        Self::made(door, GuardOptions { every: None, ..GuardOptions::default() }).await
+        Self::made(door, GuardOptions { every: None, ..GuardOptions::default() }, |_| Vec::new()).await
     }
 
-    async fn made(door: DoorOptions, guard: GuardOptions) -> Self {
+    /// With controllers, and with issuers of access tokens for the environment that it gets.
+    pub async fn running_believing(issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>) -> Self {
+        let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
+        let mut world = Self::made(door, GuardOptions { every: None, ..GuardOptions::default() }, issuers).await;
+        world.runtime = Some(Runtime::start(&world.deps));
+        world
+    }
+
+    async fn made(
+        door: DoorOptions,
+        guard: GuardOptions,
+        issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
+    ) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
             .with_test_writer()
@@ -200,6 +213,7 @@ impl World {
             pool: PoolWants { schema: 0, database: 0 },
             guard,
             base_domains: vec!["app.example.com".parse().unwrap()],
+            issuers: issuers(&environment),
             ..Options::default()
         };
         let deps = Deps::with_ports(store, plane, &root, options, Arc::new(SystemClock), secrets);

@@ -42,6 +42,14 @@ const GIVE_EXTERNAL: &str = "
 
 const GIVE_ALIAS: &str = "DELETE FROM tenantry.tenant_alias WHERE env = $1 AND tenant = $2 AND alias = ANY ($3)";
 
+/// Each wish for a domain begins without proof and with a challenge of its own.
+const WANT_DOMAIN: &str = "
+    INSERT INTO tenantry.domain (env, tenant, domain, since, next_look_at)
+    SELECT $1, *, $4::timestamptz, $4::timestamptz FROM unnest($2::uuid[], $3::text[]) ON CONFLICT DO NOTHING";
+
+/// The proof goes with the wish.
+const GIVE_DOMAIN: &str = "DELETE FROM tenantry.domain WHERE env = $1 AND tenant = $2 AND domain = ANY ($3)";
+
 const ADD_LABELS: &str = "
     INSERT INTO tenantry.tenant_label (env, tenant, key, value)
     SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[])";
@@ -74,8 +82,8 @@ fn names(spec: &Spec) -> impl Iterator<Item = Name> + '_ {
 }
 
 impl Tenants<'_> {
-    /// Gives up everything that only one tenant can have: external ids and aliases at once, the slug after a
-    /// quarantine. For a tenant that is set to deleted in the same transaction.
+    /// Gives up everything that only one tenant can have: external ids, aliases and domains at once, the slug
+    /// after a quarantine. For a tenant that is set to deleted in the same transaction.
     ///
     /// # Errors
     /// [`StoreError::NotLocked`].
@@ -84,6 +92,7 @@ impl Tenants<'_> {
         for sql in [
             "DELETE FROM tenantry.tenant_external_id WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.tenant_alias WHERE env = $1 AND tenant = $2",
+            "DELETE FROM tenantry.domain WHERE env = $1 AND tenant = $2",
         ] {
             let statement = Statement::new(sql).bind(self.tx.env()).bind(id.uuid());
             self.tx.queue(statement);
@@ -128,6 +137,7 @@ impl Tenants<'_> {
             }
         }
         self.add_labels(rows.iter().map(|row| (row.id, &row.spec)));
+        self.want_domains(rows.iter().flat_map(|row| row.spec.domains.iter().map(|domain| (row.id, domain.clone()))));
         self.add_words(rows.iter().flat_map(|row| row::words_of(row).into_iter().map(|word| (row.id, word))));
         self.take(wanted).await
     }
@@ -153,6 +163,9 @@ impl Tenants<'_> {
         if !aliases.is_empty() {
             let statement = Statement::new(GIVE_ALIAS).bind(self.tx.env()).bind(id.uuid()).bind(aliases);
             self.tx.queue(statement);
+        }
+        if old.domains != new.domains {
+            self.exchange_domains(id, old, new);
         }
         if old.labels != new.labels {
             let sql = "DELETE FROM tenantry.tenant_label WHERE env = $1 AND tenant = $2";
@@ -211,6 +224,25 @@ impl Tenants<'_> {
                 self.tx.abort();
                 Err(name.taken())
             }
+        }
+    }
+
+    fn exchange_domains(&mut self, id: TenantId, old: &Spec, new: &Spec) {
+        let gone: Vec<String> = old.domains.iter().filter(|domain| !new.domains.contains(domain)).cloned().collect();
+        if !gone.is_empty() {
+            let statement = Statement::new(GIVE_DOMAIN).bind(self.tx.env()).bind(id.uuid()).bind(gone);
+            self.tx.queue(statement);
+        }
+        let wanted = new.domains.iter().filter(|domain| !old.domains.contains(domain));
+        self.want_domains(wanted.map(|domain| (id, domain.clone())));
+    }
+
+    fn want_domains(&mut self, domains: impl Iterator<Item = (TenantId, String)>) {
+        let (tenants, domains): (Vec<Uuid>, Vec<String>) = domains.map(|(id, domain)| (id.uuid(), domain)).unzip();
+        if !domains.is_empty() {
+            let statement = Statement::new(WANT_DOMAIN).bind(self.tx.env()).bind(tenants).bind(domains);
+            let statement = statement.bind(self.tx.now);
+            self.tx.queue(statement);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod create;
 pub mod delete;
 pub mod describe;
 mod documents;
+pub mod domains;
 mod follow;
 pub mod get;
 pub mod history;

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tenantry_control::Options;
+use tenantry_control::domains::DnsOptions;
 use tenantry_domain::access::BaseDomain;
 use tenantry_domain::name::EnvironmentName;
 
+use super::issuers::{self, Issuers};
 use super::local::{Local, Wanted};
 use super::{samples, signals};
 use crate::config::{self, File};
@@ -63,6 +65,12 @@ pub struct Args {
         default_value = "localhost"
     )]
     base_domains: Vec<BaseDomain>,
+    /// DNS server that the proofs of tenants' own domains are asked of, address:port; several, separated by commas; the system's if absent
+    #[arg(long = "dns-server", env = "TENANTRY_DNS_SERVERS", value_delimiter = ',', value_name = "ADDRESS")]
+    dns_servers: Vec<SocketAddr>,
+    /// File with the issuers whose access tokens name tenants, as YAML or JSON
+    #[arg(long, env = "TENANTRY_ISSUERS_FILE", value_name = "FILE", value_parser = issuers::read)]
+    issuers: Option<Issuers>,
     /// Leave the context file as it is
     #[arg(long)]
     no_context: bool,
@@ -129,7 +137,12 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
         listen: args.listen.or(file.listen),
         is_durable: true,
         keeps_cell: false,
-        options: Options { base_domains: args.base_domains.clone(), ..Options::default() },
+        options: Options {
+            base_domains: args.base_domains.clone(),
+            dns: DnsOptions { servers: args.dns_servers.clone(), ..DnsOptions::default() },
+            issuers: args.issuers.clone().unwrap_or_default().0,
+            ..Options::default()
+        },
     };
     // Not the file's: that is what an earlier `dev` wrote there.
     let environment = globals.environment(&File::default())?;

@@ -5,6 +5,7 @@ pub mod dev;
 pub mod folder;
 pub mod guard;
 pub mod installation;
+pub mod issuers;
 pub mod lint;
 pub mod listen;
 pub mod local;

@@ -1,10 +1,14 @@
 //! How the brain of a process is tuned. The defaults suit production.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tenantry_control::domains::DnsOptions;
 use tenantry_control::guard::{GuardOptions, Terms};
 use tenantry_control::{Options, PoolWants};
 use tenantry_domain::access::BaseDomain;
+
+use crate::roles::issuers::{self, Issuers};
 
 /// Settings of controllers and workflows.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,6 +23,9 @@ pub struct Tuning {
     /// Time between two looks of the guard at a cell; `off` looks on request only
     #[arg(long, env = "TENANTRY_GUARD_EVERY", default_value = "10m", value_name = "DURATION", value_parser = period)]
     guard_every: Period,
+    /// Time between two runs of the leak probe at a cell; it makes two canary tenants per app and level there
+    #[arg(long, env = "TENANTRY_PROBE_EVERY", default_value = "off", value_name = "DURATION", value_parser = period)]
+    probe_every: Period,
     /// File with findings that the guard accepts, logins of backups and trusted contexts, as JSON
     #[arg(long, env = "TENANTRY_GUARD_TERMS", value_name = "FILE", value_parser = terms)]
     guard_terms: Option<Terms>,
@@ -31,6 +38,12 @@ pub struct Tuning {
     /// Domain below which every tenant has a subdomain; several, separated by commas
     #[arg(long = "base-domain", env = "TENANTRY_BASE_DOMAINS", value_delimiter = ',', value_name = "DOMAIN")]
     base_domains: Vec<BaseDomain>,
+    /// DNS server that the proofs of tenants' own domains are asked of, address:port; several, separated by commas; the system's if absent
+    #[arg(long = "dns-server", env = "TENANTRY_DNS_SERVERS", value_delimiter = ',', value_name = "ADDRESS")]
+    dns_servers: Vec<SocketAddr>,
+    /// File with the issuers whose access tokens name tenants, as YAML or JSON
+    #[arg(long, env = "TENANTRY_ISSUERS_FILE", value_name = "FILE", value_parser = issuers::read)]
+    issuers: Option<Issuers>,
 }
 
 /// A time between looks, or none.
@@ -62,9 +75,15 @@ impl Tuning {
         Options {
             lease: self.lease.max(SHORTEST_LEASE),
             sweep: self.sweep.max(SHORTEST_LEASE),
-            guard: GuardOptions { every: self.guard_every.0, terms: self.guard_terms.clone().unwrap_or_default() },
+            guard: GuardOptions {
+                every: self.guard_every.0,
+                probe: self.probe_every.0,
+                terms: self.guard_terms.clone().unwrap_or_default(),
+            },
             pool: PoolWants { schema: self.ready_schemas, database: self.ready_databases },
             base_domains: self.base_domains.clone(),
+            dns: DnsOptions { servers: self.dns_servers.clone(), ..DnsOptions::default() },
+            issuers: self.issuers.clone().unwrap_or_default().0,
             ..Options::default()
         }
     }

@@ -8,6 +8,7 @@
 mod attack;
 mod bound;
 mod broken;
+mod fair;
 mod file;
 mod passes;
 mod router;

@@ -1,0 +1,5 @@
+//! Attacks with real keys, and sources of keys over real sockets.
+
+mod attacks;
+mod kit;
+mod sources;
