@@ -7,7 +7,10 @@ use tenantry_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controllers::{activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness, guard::Watch, rollout::Rollouts, stock::Stock};
+use crate::controllers::{
+    activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness,
+    guard::Watch, rollout::Rollouts, stock::Stock,
+};
 use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;

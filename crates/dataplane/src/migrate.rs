@@ -188,12 +188,7 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// One try of one file. Who was seen in its way goes to `by`.
-async fn try_file(
-    run: &Run<'_>,
-    file: &MigrationFile,
-    last: bool,
-    by: &mut Option<String>,
-) -> Result<bool, DataError> {
+async fn try_file(run: &Run<'_>, file: &MigrationFile, last: bool, by: &mut Option<String>) -> Result<bool, DataError> {
     let tx = begin(run).await?;
     let progress = ledger::progress(&tx, run.place).await?;
     let fresh = progress.version.is_none();

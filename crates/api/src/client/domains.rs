@@ -1,9 +1,12 @@
 //! Calls about domains of a tenant's own.
 
 use reqwest::Method;
+use tenantry_domain::access::domain;
+use tenantry_domain::code::Code;
 
 use super::send::Call;
-use super::{Client, ClientError, segment};
+use super::{Client, ClientError, Rejection, segment};
+use crate::parse::read::shorten;
 use crate::v1::domain::{Domain, DomainList};
 
 impl Client {
@@ -18,9 +21,14 @@ impl Client {
     /// Looks for the record of a domain at once.
     ///
     /// # Errors
-    /// There is no such tenant, or its manifest does not wish for the domain.
+    /// There is no such tenant, its manifest does not wish for the domain, or the text is no domain.
     pub async fn verify_domain(&self, tenant: &str, domain: &str) -> Result<Domain, ClientError> {
-        let verb = format!("{}:verify", segment(domain)?);
+        // Names have no dots, domains have; what is one holds nothing that a path gives a meaning to.
+        domain::check(domain).map_err(|error| {
+            let message = format!("`{}` {error}", shorten(domain));
+            ClientError::Rejected(Box::new(Rejection::field(Code::InvalidParameter, "domain", message)))
+        })?;
+        let verb = format!("{domain}:verify");
         let call = Call::new(Method::POST, self.path(["tenants", segment(tenant)?, "domains", &verb]));
         Ok(self.transport.send(call).await?.value)
     }

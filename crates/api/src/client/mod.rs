@@ -6,8 +6,8 @@
 
 mod audit;
 mod catalog;
-mod error;
 mod domains;
+mod error;
 mod guard;
 mod manifests;
 mod operations;

@@ -82,7 +82,9 @@ mod tests {
     fn read(value: &serde_json::Value) -> Result<Strategy, Vec<String>> {
         let report = Report::new();
         let found = strategy(&Node::at(value, "spec.rollout"), &report).filter(|_| report.is_clean());
-        found.ok_or_else(|| report.into_complaints().into_iter().map(|c| format!("{}: {}", c.field, c.message)).collect())
+        found.ok_or_else(|| {
+            report.into_complaints().into_iter().map(|c| format!("{}: {}", c.field, c.message)).collect()
+        })
     }
 
     #[test]

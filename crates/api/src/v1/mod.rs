@@ -7,9 +7,9 @@
 pub mod audit;
 pub mod catalog;
 pub mod change;
+pub mod domain;
 pub mod entitlement;
 pub mod event;
-pub mod domain;
 pub mod guard;
 pub mod operation;
 pub mod placement;

@@ -236,6 +236,12 @@ fn each_wrong_field_is_named() {
         ),
         ("TEN-0001", "spec.domains[0]", TENANT, "domains: [\"*.acme.example\"]".into(), "domains: [chat.acme.example]"),
         ("TEN-0001", "spec.domains[0]", TENANT, "domains: [Chat.acme.example]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [chat.acme.example.]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [bücher.example]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [xn--a.example]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [xn--bcher-.example]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [xn--acme-.example]".into(), "domains: [chat.acme.example]"),
+        ("TEN-0001", "spec.domains[0]", TENANT, "domains: [acme.localhost]".into(), "domains: [chat.acme.example]"),
         ("TEN-0001", "spec.domains[0]", TENANT, "domains: [localhost]".into(), "domains: [chat.acme.example]"),
         ("TEN-0001", "spec.domains[0]", TENANT, "domains: [192.168.0.1]".into(), "domains: [chat.acme.example]"),
         (

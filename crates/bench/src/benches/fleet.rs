@@ -50,7 +50,10 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
         adds.push(began.elapsed().as_secs_f64());
         // The shared tables of the cell are a target as well.
         let ran = done.count(TargetStatus::Done);
-        ensure!(ran == u64::try_from(count)? + 1, "{ran} targets were migrated, {count} schemas and one home were expected");
+        ensure!(
+            ran == u64::try_from(count)? + 1,
+            "{ran} targets were migrated, {count} schemas and one home were expected"
+        );
         let began = Instant::now();
         rollouts::run(&bed.cx(), &bed.deps, &bed.app.app).await?;
         let done = completed(&bed).await?;
@@ -67,9 +70,13 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     match found {
         Ok(found) => {
             add = add.against("django-tenants", found.add_standard).against("its processes", found.add_multiprocessing);
-            noop =
-                noop.against("django-tenants", found.noop_standard).against("its processes", found.noop_multiprocessing);
-            bench.note(format!("Django {} with {} schemas of 20 tables on the same server", found.django, found.schemas));
+            noop = noop
+                .against("django-tenants", found.noop_standard)
+                .against("its processes", found.noop_multiprocessing);
+            bench.note(format!(
+                "Django {} with {} schemas of 20 tables on the same server",
+                found.django, found.schemas
+            ));
         }
         Err(error) => bench.note(format!("django-tenants was not measured: {error:#}")),
     }
@@ -80,7 +87,8 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
 
 /// The app with a column more in each version.
 fn with_columns(bed: &Bed, columns: usize) -> Result<Manifest> {
-    let Spec { migrations: Migrations::Files { mut files }, tenant_key, reference_tables, rollout } = (*bed.app.spec).clone()
+    let Spec { migrations: Migrations::Files { mut files }, tenant_key, reference_tables, rollout } =
+        (*bed.app.spec).clone()
     else {
         bail!("the product has files");
     };

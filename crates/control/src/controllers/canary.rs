@@ -144,7 +144,9 @@ async fn make(deps: &Deps, environment: &EnvironmentName, wanted: &Wanted) {
         overrides: Default::default(),
     };
     match tenants::create(&cx, deps, wanted.slug.clone(), spec).await {
-        Ok(_) => tracing::info!(cell = %wanted.cell, app = %wanted.app, slug = %wanted.slug, "a canary tenant was made"),
+        Ok(_) => {
+            tracing::info!(cell = %wanted.cell, app = %wanted.app, slug = %wanted.slug, "a canary tenant was made")
+        }
         // Another replica was faster.
         Err(Refusal::SlugTaken(_)) => {}
         Err(refusal) => tracing::warn!(slug = %wanted.slug, %refusal, "a canary tenant cannot be made"),

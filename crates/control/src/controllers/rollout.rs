@@ -97,7 +97,8 @@ impl Rollouts {
                 ended.push((outcome.cell.clone(), None, status));
             }
         }
-        let adopted = if shared.is_empty() { 0 } else { tx.rollouts().adopt(&row.app, row.version, &[], &shared).await? };
+        let adopted =
+            if shared.is_empty() { 0 } else { tx.rollouts().adopt(&row.app, row.version, &[], &shared).await? };
         if ended.is_empty() && outcomes.is_empty() {
             tx.rollback().await;
             return Ok(false);
@@ -111,7 +112,8 @@ impl Rollouts {
         }
         let count = |wanted| ended.iter().filter(|(_, _, status)| *status == wanted).count();
         let (done, failed) = (count(TargetStatus::Done), count(TargetStatus::Failed));
-        let changes = json!({ "done": done, "failed": failed, "skipped": count(TargetStatus::Skipped), "shared": adopted });
+        let changes =
+            json!({ "done": done, "failed": failed, "skipped": count(TargetStatus::Skipped), "shared": adopted });
         tx.commit(vec![Entry::environment(entry(&cx, &permit, &row, changes), Vec::new())]).await?;
         deps.nudge_watchers();
         Ok(!ended.is_empty())
@@ -132,8 +134,13 @@ async fn planned(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
     tx.rollouts().plan(row.id, &found.targets);
     let current = |target: &&tenantry_store::NewTarget| target.status == TargetStatus::Current;
     let tenants: Vec<_> = found.targets.iter().filter(current).filter_map(|target| target.tenant).collect();
-    let homes: Vec<String> =
-        found.targets.iter().filter(current).filter(|target| target.tenant.is_none()).map(|home| home.cell.clone()).collect();
+    let homes: Vec<String> = found
+        .targets
+        .iter()
+        .filter(current)
+        .filter(|target| target.tenant.is_none())
+        .map(|home| home.cell.clone())
+        .collect();
     tx.rollouts().adopt(&row.app, row.version, &tenants, &homes).await?;
     (row.status, row.waves) = (Status::Running, found.waves);
     tx.rollouts().stand(&row);

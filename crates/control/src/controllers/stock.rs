@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tenantry_dataplane::{AppTarget, DataError};
+use tenantry_domain::Timestamp;
 use tenantry_domain::cell::CellSpec;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName};
-use tenantry_domain::Timestamp;
 use tenantry_store::{CatalogKind, StoreError};
 
 use crate::controllers::driver::{Controller, Look};

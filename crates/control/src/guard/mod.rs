@@ -17,7 +17,9 @@ use std::time::Duration;
 
 pub use inspect::{Guard, Inspect};
 pub use place::Place;
-pub use read::{CellView, Document, Keys, PlaceView, cell, document, gauges, keys, leaks, status, tenant, tenant_document};
+pub use read::{
+    CellView, Document, Keys, PlaceView, cell, document, gauges, keys, leaks, status, tenant, tenant_document,
+};
 pub(crate) use record::{Spot, forget_all, record};
 pub use run::{is_pending, look, request};
 /// Types of the hands that the doors hand through.

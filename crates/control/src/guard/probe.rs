@@ -59,7 +59,8 @@ impl Inspect for Probe {
                     route.busy.push(place);
                     continue;
                 };
-                let (a, b) = (space(deps, environment, &app, cell, a).await, space(deps, environment, &app, cell, b).await);
+                let (a, b) =
+                    (space(deps, environment, &app, cell, a).await, space(deps, environment, &app, cell, b).await);
                 match (a, b) {
                     (Some(a), Some(b)) => route.places.push((place, (a, b))),
                     _ => route.busy.push(place),

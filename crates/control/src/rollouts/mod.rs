@@ -259,7 +259,8 @@ pub async fn steer(cx: &Ctx, deps: &Deps, id: RolloutId, how: Steer) -> Result<R
     remember(cx, &mut tx, &(), None);
     let mut audit = cx.audit(&permit, Category::Workflow, format!("rollout/{id}"));
     audit.changes = json!({ "from": from, "to": row.status });
-    let data = json!({ "rollout": id, "app": row.app, "version": row.version, "status": row.status, "reason": row.reason });
+    let data =
+        json!({ "rollout": id, "app": row.app, "version": row.version, "status": row.status, "reason": row.reason });
     tx.commit(vec![Entry::environment(audit, vec![event::Draft::new(kind, data)])]).await.map_err(refuse_store)?;
     deps.nudge();
     get(cx, deps, id).await

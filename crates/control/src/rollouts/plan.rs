@@ -57,17 +57,13 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
             let version = fleet.home.map_or(0, |home| home.version);
             let is_current = fleet.home.is_some_and(|home| home.is_intact) && same.structure(version).await?;
             targets.push(target(&cell.name, None, version, is_current));
-            candidates.push(Candidate {
-                cell: cell.name.clone(),
-                is_home: true,
-                is_synthetic: false,
-                is_named: false,
-            });
+            candidates.push(Candidate { cell: cell.name.clone(), is_home: true, is_synthetic: false, is_named: false });
         }
         for tenant in here.into_iter().filter(|tenant| tenant.isolation != Isolation::Shared) {
             let standing = fleet.schemas.get(&tenant.tenant);
             // Inside of databases nobody looked: there the recorded version counts.
-            let is_intact = tenant.isolation != Isolation::Schema || standing.is_some_and(|standing| standing.is_intact);
+            let is_intact =
+                tenant.isolation != Isolation::Schema || standing.is_some_and(|standing| standing.is_intact);
             let is_current =
                 tenant.app_version >= app.version || (is_intact && same.structure(tenant.app_version).await?);
             targets.push(target(&cell.name, Some(tenant.tenant), tenant.app_version, is_current));
@@ -79,8 +75,7 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
             });
         }
     }
-    let due: Vec<usize> =
-        (0..targets.len()).filter(|place| targets[*place].status == TargetStatus::Waiting).collect();
+    let due: Vec<usize> = (0..targets.len()).filter(|place| targets[*place].status == TargetStatus::Waiting).collect();
     let wanted: Vec<Candidate> = due.iter().map(|place| candidates[*place].clone()).collect();
     let assigned = waves(&wanted, &app.spec.rollout);
     for (place, wave) in due.iter().zip(&assigned) {

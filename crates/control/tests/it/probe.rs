@@ -53,8 +53,10 @@ async fn canaries_come_by_themselves_and_a_hole_is_told_until_it_is_closed() {
     for place in &clean {
         assert_eq!((place.counts.critical, place.counts.medium), (0, 0), "clean as made: {place:#?}");
     }
-    let all = tenants::list(&world.cx(), &world.deps, &Default::default(), PageSize::new(200).unwrap(), None).await.unwrap();
-    let canaries: Vec<_> = all.items.iter().filter(|tenant| tenant.spec.labels.contains_key("tenantry.canary")).collect();
+    let all =
+        tenants::list(&world.cx(), &world.deps, &Default::default(), PageSize::new(200).unwrap(), None).await.unwrap();
+    let canaries: Vec<_> =
+        all.items.iter().filter(|tenant| tenant.spec.labels.contains_key("tenantry.canary")).collect();
     assert_eq!((all.items.len(), canaries.len()), (9, 6), "two at each level, beside three customers");
     assert!(canaries.iter().all(|tenant| tenant.spec.business.synthetic));
     assert!(told(&world, "isolation.finding.opened").await.is_empty());

@@ -25,13 +25,18 @@ fn with(files: &[&str], rollout: Strategy) -> Vec<Manifest> {
         Manifest::App { name, spec } => Some((name, spec)),
         _ => None,
     });
-    let (name, Spec { migrations: Migrations::Files { files: mut all }, tenant_key, reference_tables, .. }) = app.unwrap() else {
+    let (name, Spec { migrations: Migrations::Files { files: mut all }, tenant_key, reference_tables, .. }) =
+        app.unwrap()
+    else {
         panic!("the example has files")
     };
     for (place, sql) in files.iter().enumerate() {
         all.push(MigrationFile { name: format!("{:04}_more.sql", place + 2), sql: (*sql).to_owned() });
     }
-    vec![Manifest::App { name, spec: Spec { migrations: Migrations::Files { files: all }, tenant_key, reference_tables, rollout } }]
+    vec![Manifest::App {
+        name,
+        spec: Spec { migrations: Migrations::Files { files: all }, tenant_key, reference_tables, rollout },
+    }]
 }
 
 const ADD: &str = "ALTER TABLE notes ADD COLUMN stars int NOT NULL DEFAULT 0;";
@@ -67,7 +72,8 @@ impl World {
 
     async fn has_column(&self, slug: &str, column: &str) -> bool {
         let tx = self.enter(slug).await.unwrap();
-        let sql = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'notes'::regclass AND attname = $1 AND attnum > 0";
+        let sql =
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'notes'::regclass AND attname = $1 AND attnum > 0";
         let count: i64 = tx.query_one(sql, &[&column]).await.unwrap().get(0);
         tx.rollback().await.unwrap();
         count == 1
@@ -91,9 +97,14 @@ impl World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_reaches_every_level_canary_first() {
     let world = World::running().await;
-    for (slug, plan) in
-        [("s-1", "starter"), ("s-2", "starter"), ("a-1", "standard"), ("a-2", "standard"), ("a-3", "standard"), ("d-1", "enterprise")]
-    {
+    for (slug, plan) in [
+        ("s-1", "starter"),
+        ("s-2", "starter"),
+        ("a-1", "standard"),
+        ("a-2", "standard"),
+        ("a-3", "standard"),
+        ("d-1", "enterprise"),
+    ] {
         world.active(slug, plan).await;
     }
     world.apply(&with(&[ADD], Strategy { waves: vec![50, 100], ..Strategy::default() })).await;
@@ -109,7 +120,10 @@ async fn a_new_version_reaches_every_level_canary_first() {
     // Nothing is left to do, and looking finds that out without running anything.
     let again = rollouts::run(&world.cx(), &world.deps, &notes()).await.unwrap();
     let again_done = world.stands(Status::Completed).await;
-    assert_eq!((again_done.row.id, again_done.count(TargetStatus::Current), again_done.row.waves), (again.row.id, 5, 0));
+    assert_eq!(
+        (again_done.row.id, again_done.count(TargetStatus::Current), again_done.row.waves),
+        (again.row.id, 5, 0)
+    );
 
     // A new version with the same structure: everybody has it already.
     world.apply(&with(&[ADD], Strategy { parallel: 2, ..Strategy::default() })).await;
@@ -245,7 +259,9 @@ async fn a_check_that_does_not_hold_leaves_the_place_as_it_was() {
     world.stands(Status::Completed).await;
     assert!(world.has_column("a-1", "stars").await && world.has_column("s-1", "stars").await);
     let more = "ALTER TABLE notes ADD COLUMN hearts int NOT NULL DEFAULT 0;";
-    for check in ["SELECT false", "SELECT NULL::boolean", "SELECT 1/0 = 1", "SELECT nothing FROM nowhere", "DELETE FROM notes"] {
+    for check in
+        ["SELECT false", "SELECT NULL::boolean", "SELECT 1/0 = 1", "SELECT nothing FROM nowhere", "DELETE FROM notes"]
+    {
         let fails = Strategy { check: Some(check.to_owned()), ..Strategy::default() };
         world.apply(&with(&[ADD, more], fails)).await;
         let halted = world.stands(Status::Halted).await;
@@ -261,7 +277,8 @@ async fn a_lock_is_waited_for_shortly_and_often_and_its_holder_is_named() {
     world.active("a-1", "standard").await;
     let holder = world.enter("a-1").await.unwrap();
     holder.query("SELECT count(*) FROM notes", &[]).await.unwrap();
-    let strategy = Strategy { lock_timeout_ms: 50, canary: Canary { count: 0, ..Canary::default() }, ..Strategy::default() };
+    let strategy =
+        Strategy { lock_timeout_ms: 50, canary: Canary { count: 0, ..Canary::default() }, ..Strategy::default() };
     world.apply(&with(&[ADD], strategy)).await;
     // Others get through between two tries: nobody waits for longer than one.
     let began = Instant::now();

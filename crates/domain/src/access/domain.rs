@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::Timestamp;
-use crate::access::host::{BaseDomain, Host};
+use crate::access::host::{BaseDomain, Host, HostError};
 
 /// The label under which a domain's challenge is looked for.
 pub const LABEL: &str = "_tenantry-challenge";
@@ -83,7 +83,8 @@ pub fn check(text: &str) -> Result<(), DomainError> {
     if !text.is_ascii() {
         return Err(DomainError::International);
     }
-    if text.parse::<std::net::IpAddr>().is_ok() || text.starts_with('[') {
+    // Hosts know at most one colon, before a port.
+    if text.starts_with('[') || text.matches(':').nth(1).is_some() && !text.contains('/') {
         return Err(DomainError::Address);
     }
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -96,7 +97,10 @@ pub fn check(text: &str) -> Result<(), DomainError> {
         return Err(DomainError::Local);
     }
     // A port is part of a host in a request, and never of a domain.
-    let host = Host::parse(text).map_err(|_| DomainError::Form)?;
+    let host = Host::parse(text).map_err(|error| match error {
+        HostError::Address => DomainError::Address,
+        _ => DomainError::Form,
+    })?;
     if host.as_str() != text {
         return Err(DomainError::Form);
     }
@@ -300,7 +304,7 @@ mod tests {
             ("https://acme.example", DomainError::Form),
             ("*.acme.example", DomainError::Form),
             ("_x.acme.example", DomainError::Form),
-            ("acme.1", DomainError::Form),
+            ("acme.1", DomainError::Address),
             ("acme.1-2", DomainError::Form),
         ];
         for (bad, why) in cases {

@@ -383,7 +383,8 @@ mod tests {
         assert_eq!(find("tid").as_deref(), Some("acme"));
         assert_eq!(find("firebase.tenant").as_deref(), Some("globex"));
         assert_eq!(find("/https:~1~1a.example~1t").as_deref(), Some("initech"));
-        for nothing in ["n", "firebase", "firebase.list", "firebase.list.0", "tid.x", "TID", "none", "/firebase.tenant"] {
+        for nothing in ["n", "firebase", "firebase.list", "firebase.list.0", "tid.x", "TID", "none", "/firebase.tenant"]
+        {
             assert_eq!(find(nothing), None, "{nothing}");
         }
     }

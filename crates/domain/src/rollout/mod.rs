@@ -115,8 +115,7 @@ pub enum TargetStatus {
 
 impl TargetStatus {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Running, Self::Done, Self::Current, Self::Failed, Self::Skipped];
+    pub const ALL: [Self; 6] = [Self::Waiting, Self::Running, Self::Done, Self::Current, Self::Failed, Self::Skipped];
 
     /// The word in columns and answers.
     #[must_use]

@@ -136,7 +136,10 @@ mod tests {
         assert_eq!(fields(Strategy { waves: vec![50, 10, 100], ..Strategy::default() }), ["waves"]);
         assert_eq!(fields(Strategy { waves: vec![50], ..Strategy::default() }), ["waves"]);
         assert_eq!(fields(Strategy { waves: vec![], ..Strategy::default() }), ["waves"]);
-        assert_eq!(fields(Strategy { parallel: 0, lock_timeout_ms: 1, ..Strategy::default() }), ["parallel", "lockTimeout"]);
+        assert_eq!(
+            fields(Strategy { parallel: 0, lock_timeout_ms: 1, ..Strategy::default() }),
+            ["parallel", "lockTimeout"]
+        );
         assert_eq!(fields(Strategy { check: Some(" ".to_owned()), ..Strategy::default() }), ["check"]);
     }
 }

@@ -100,11 +100,7 @@ struct ListParams {
     params(InEnvironment, ListParams),
     responses((status = 200, description = "A page of rollouts.", body = Page<Rollout>)),
 )]
-async fn list(
-    With(state): With<State>,
-    call: Call,
-    Params(params): Params<ListParams>,
-) -> Result<Json<Page<Rollout>>> {
+async fn list(With(state): With<State>, call: Call, Params(params): Params<ListParams>) -> Result<Json<Page<Rollout>>> {
     if let Some(name) = &params.app {
         AppName::parse(name).map_err(|error| Failure::field(Code::InvalidParameter, "app", error))?;
     }
@@ -164,8 +160,7 @@ async fn targets(
         let known = TargetStatus::ALL.map(TargetStatus::as_str).join(", ");
         Failure::field(Code::InvalidParameter, "status", format_args!("must be one of {known}"))
     })?;
-    let page =
-        rollouts::targets(&call.read(), state.deps(), id, status, size, params.page_token.as_deref()).await?;
+    let page = rollouts::targets(&call.read(), state.deps(), id, status, size, params.page_token.as_deref()).await?;
     Ok(Json(convert::page(page, convert::rollout::target)))
 }
 

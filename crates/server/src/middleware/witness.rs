@@ -47,6 +47,7 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
     (Method::POST, "/v1/environments/{environment}/cells/{name}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/isolation:run", "isolation.run"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/domains/{domain}:verify", "domain.verify"),
     (Method::POST, "/v1/environments/{environment}/credentials", "credential.issue"),
     (Method::POST, "/v1/environments/{environment}/apps/{name}:rollout", "rollout.run"),
     (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:cancel", "rollout.cancel"),

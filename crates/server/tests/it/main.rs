@@ -11,6 +11,7 @@
 mod bad;
 mod bearer;
 mod bounds;
+mod domains;
 mod drain;
 mod flow;
 mod guard;

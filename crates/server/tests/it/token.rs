@@ -105,7 +105,11 @@ async fn an_access_token_names_its_tenant_and_no_other() {
         for (host, uri) in [("app.example.com", "/"), ("acme.app.example.com", "/"), ("app.example.com", "/t/acme/x")] {
             for named in ["acme", acme.as_str()] {
                 let good = ask(&world, proxy, host, uri).header(HEADER, &login.bearer(named)).send().await;
-                assert_eq!((good.status.as_u16(), good.header("x-tenant-id")), (200, acme.as_str()), "{proxy} {good:?}");
+                assert_eq!(
+                    (good.status.as_u16(), good.header("x-tenant-id")),
+                    (200, acme.as_str()),
+                    "{proxy} {good:?}"
+                );
             }
         }
         let bad = if proxy == "nginx" { 403 } else { 400 };
@@ -167,7 +171,10 @@ async fn resolve_verifies_a_token_that_is_handed_on() {
     let mut late = Login::claims("acme");
     late["exp"] = json!(1);
     let problem = world.get("resolve").header(HEADER, &login.sign(&late)).send().await.problem("TEN-0051");
-    assert_eq!((&problem["status"], &problem["detail"]), (&json!(401), &json!("the access token is not valid: expired")));
+    assert_eq!(
+        (&problem["status"], &problem["detail"]),
+        (&json!(401), &json!("the access token is not valid: expired"))
+    );
     std::fs::remove_file(&login.keys).unwrap();
     assert_eq!(world.get("resolve").header(HEADER, &login.bearer("acme")).send().await.status, 200, "keys are known");
     world.end().await;
@@ -178,7 +185,8 @@ async fn keys_that_cannot_be_read_are_an_outage_and_no_verdict() {
     let login = Login::new();
     let world = World::running_believing(|environment| login.issuers(environment.as_str())).await;
     std::fs::remove_file(&login.keys).unwrap();
-    let reply = ask(&world, "haproxy", "app.example.com", "/").header("x-original-authorization", &login.bearer("acme"));
+    let reply =
+        ask(&world, "haproxy", "app.example.com", "/").header("x-original-authorization", &login.bearer("acme"));
     let reply = reply.send().await;
     assert_eq!((reply.status.as_u16(), reply.header("x-tenant-error")), (503, "TEN-0052"), "{reply:?}");
     assert_ne!(reply.header("retry-after"), "");

@@ -47,8 +47,7 @@ pub struct TargetFilter {
     pub status: Option<TargetStatus>,
 }
 
-const GET: &str =
-    concat!("SELECT ", rollout_columns!(), " FROM tenantry.rollout AS r WHERE r.env = $1 AND r.id = $2");
+const GET: &str = concat!("SELECT ", rollout_columns!(), " FROM tenantry.rollout AS r WHERE r.env = $1 AND r.id = $2");
 
 const LIST: &str = concat!(
     "SELECT ",
@@ -157,9 +156,7 @@ impl Reader {
         let rows = self.store.query(CELLS, &[&self.environment.as_str(), &id.uuid(), &wave]).await?;
         let count = |row, name| -> Result<u32, StoreError> { crate::columns::count(row, name) };
         rows.iter()
-            .map(|row| {
-                Ok((get(row, "cell")?, count(row, "waiting")?, count(row, "running")?, count(row, "troubled")?))
-            })
+            .map(|row| Ok((get(row, "cell")?, count(row, "waiting")?, count(row, "running")?, count(row, "troubled")?)))
             .collect()
     }
 
@@ -192,10 +189,8 @@ impl Reader {
         let env = self.environment.as_str();
         let home = key(None);
         let rows = self.store.query(TARGETS, &[&env, &id.uuid(), &status, &is_tenant, &after, &limit, &home]).await?;
-        let found: Vec<(TargetRow, Uuid)> = rows
-            .iter()
-            .map(|row| Ok((read_target(row)?, get(row, "place")?)))
-            .collect::<Result<_, StoreError>>()?;
+        let found: Vec<(TargetRow, Uuid)> =
+            rows.iter().map(|row| Ok((read_target(row)?, get(row, "place")?))).collect::<Result<_, StoreError>>()?;
         let page = binding.page(found, page, |(row, place)| {
             let mut keys = [u8::from(row.tenant.is_some()); 17];
             keys[1..].copy_from_slice(place.as_bytes());
@@ -234,12 +229,7 @@ impl Reader {
     ///
     /// # Errors
     /// The database's.
-    pub async fn released(
-        &self,
-        app: &str,
-        cell: &str,
-        tenant: Option<TenantId>,
-    ) -> Result<Option<i64>, StoreError> {
+    pub async fn released(&self, app: &str, cell: &str, tenant: Option<TenantId>) -> Result<Option<i64>, StoreError> {
         let row = self.store.query_opt(RELEASED, &[&self.environment.as_str(), &app, &cell, &key(tenant)]).await?;
         row.as_ref().map(|row| get(row, "version")).transpose()
     }

@@ -6,7 +6,7 @@ use tenantry_domain::rollout::TargetStatus;
 use tenantry_domain::workflow::Cause;
 use uuid::Uuid;
 
-use super::{Rollouts, RolloutRow, cause_document, key, owner, read, rollout_columns};
+use super::{RolloutRow, Rollouts, cause_document, key, owner, read, rollout_columns};
 use crate::StoreError;
 use crate::columns::{count, get};
 use crate::line::Statement;
@@ -150,9 +150,7 @@ impl Rollouts<'_> {
             .bind(Uuid::nil());
         let rows = self.tx.rows(statement).await?;
         self.tx.wrote |= !rows.is_empty();
-        rows.iter()
-            .map(|row| Ok((get(row, "cell")?, owner(row)?, crate::columns::parse(row, "status")?)))
-            .collect()
+        rows.iter().map(|row| Ok((get(row, "cell")?, owner(row)?, crate::columns::parse(row, "status")?))).collect()
     }
 
     /// Lets up to `most` targets of a wave on a cell begin, what is shared first; gives the tenants among them.

@@ -15,14 +15,16 @@ use crate::output::{clean, duration};
 
 /// Bring apps' new versions to all tenants, in waves
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Applying a changed app begins a rollout by itself; how it goes is in the manifest, `spec.rollout`.
+#[command(
+    after_help = "Applying a changed app begins a rollout by itself; how it goes is in the manifest, `spec.rollout`.
 
 Examples:
   tenantry migrations plan chat
   tenantry migrations run chat
   tenantry migrations status chat --targets failed
   tenantry migrations continue chat
-  tenantry migrations cancel rol_01jd8x3v9mfk2t5h7q0w4z6y8c")]
+  tenantry migrations cancel rol_01jd8x3v9mfk2t5h7q0w4z6y8c"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -128,8 +130,9 @@ impl Which {
         let query = RolloutQuery { app: Some(self.which.clone()), page };
         let newest = session.client.rollouts(&query).await?.items.into_iter().next();
         newest.ok_or_else(|| {
-            Failure::usage(format!("App `{}` never had a rollout", clean(&self.which)))
-                .hint("A changed app begins one when it is applied; `tenantry migrations run <app>` begins one by hand.")
+            Failure::usage(format!("App `{}` never had a rollout", clean(&self.which))).hint(
+                "A changed app begins one when it is applied; `tenantry migrations run <app>` begins one by hand.",
+            )
         })
     }
 }
@@ -141,7 +144,10 @@ async fn plan(session: &Session, app: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let due: u64 = plan.waves.iter().sum();
-    let mut lines = vec![format!("App {} version {}: {due} target(s) to migrate, {} current", plan.app, plan.version, plan.current)];
+    let mut lines = vec![format!(
+        "App {} version {}: {due} target(s) to migrate, {} current",
+        plan.app, plan.version, plan.current
+    )];
     for (place, count) in plan.waves.iter().enumerate() {
         lines.push(format!("  wave {}: {count}", place + 1));
     }

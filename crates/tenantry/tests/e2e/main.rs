@@ -11,6 +11,7 @@ mod commands;
 mod demo;
 mod dev;
 mod django;
+mod domains;
 mod guard;
 mod isolation;
 mod lint;

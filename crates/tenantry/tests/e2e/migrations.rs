@@ -134,6 +134,9 @@ async fn a_killed_server_leaves_a_rollout_that_ends_with_everything_done_once() 
     std::fs::write(install.home.path("migrations/0003_drop.sql"), "DROP TABLE notes;").unwrap();
     std::fs::write(install.home.path("manifest.yaml"), app("{}")).unwrap();
     let refused = install.tenantry(&["apply", "-f", "manifest.yaml"]).await;
-    assert!(refused.code == 2 && refused.err.contains("TL406") && refused.err.contains("tenantry:allow"), "{refused:?}");
+    assert!(
+        refused.code == 2 && refused.err.contains("TL406") && refused.err.contains("tenantry:allow"),
+        "{refused:?}"
+    );
     server.kill().await.unwrap();
 }

@@ -23,10 +23,13 @@ const TRIES: u32 = 10;
 /// Longest pause between two tries, in seconds.
 const PAUSE_MAX: i64 = 60;
 
+/// A home being migrated, and how often it was tried before.
+type Task = (u32, JoinHandle<Result<(), Cause>>);
+
 /// The tasks of this process.
 #[derive(Default)]
 pub(super) struct Homes {
-    at_work: BTreeMap<(RolloutId, String), (u32, JoinHandle<Result<(), Cause>>)>,
+    at_work: BTreeMap<(RolloutId, String), Task>,
 }
 
 /// What came of one home.
@@ -87,9 +90,9 @@ impl Homes {
 
     /// The homes of a rollout that have ended since the last call.
     pub async fn ended(&mut self, id: RolloutId) -> Vec<Outcome> {
-        let is_ended =
-            |entry: &(&(RolloutId, String), &(u32, JoinHandle<_>))| entry.0.0 == id && entry.1.1.is_finished();
-        let keys: Vec<_> = self.at_work.iter().filter(is_ended).map(|(key, _)| key.clone()).collect();
+        let is_ended = |key: &(RolloutId, String), task: &Task| key.0 == id && task.1.is_finished();
+        let keys: Vec<_> =
+            self.at_work.iter().filter(|(key, task)| is_ended(key, task)).map(|(key, _)| key.clone()).collect();
         let mut outcomes = Vec::with_capacity(keys.len());
         for key in keys {
             let Some((attempts, task)) = self.at_work.remove(&key) else { continue };
@@ -103,7 +106,8 @@ impl Homes {
 }
 
 async fn migrate(deps: &Deps, target: &AppTarget, cell: &str) -> Result<(), Cause> {
-    let unnamed = |_| Cause { code: "name".to_owned(), message: format!("`{cell}` is no cell's name"), retryable: false };
+    let unnamed =
+        |_| Cause { code: "name".to_owned(), message: format!("`{cell}` is no cell's name"), retryable: false };
     let name = CellName::parse(cell).map_err(unnamed)?;
     let cell = site::cell(deps, &target.environment, &name).await?;
     cell.prepare(target).await.map(drop).map_err(cause)

@@ -62,7 +62,8 @@ impl Rollouts {
             }
             Move::Ask => {
                 new.status = Status::Waiting;
-                new.reason = Some(format!("wave {} of {} has ended; the next one needs approval", new.wave + 1, new.waves));
+                new.reason =
+                    Some(format!("wave {} of {} has ended; the next one needs approval", new.wave + 1, new.waves));
                 Some(Type::RolloutHalted)
             }
             Move::Halt => {
