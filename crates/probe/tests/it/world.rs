@@ -65,7 +65,6 @@ impl World {
             tenant_key: tenant_key.map(ToOwned::to_owned),
             reference_tables: vec!["countries".to_owned()],
             rollout: tenantry_domain::rollout::Strategy::default(),
-            rollout: Default::default(),
         };
         let app = AppTarget { environment, app: AppName::parse("work").unwrap(), version: 1, spec: Arc::new(spec) };
         let app = Arc::new(app);
