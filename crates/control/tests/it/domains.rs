@@ -327,12 +327,10 @@ async fn the_controller_finds_records_by_itself_and_looks_at_proven_ones_daily()
     looked(&world, |view| view.missing_since.is_some()).await;
     within_bound(&world, &twin, Ok("acme")).await;
     for queries in 4..=5 {
+        // What was asked must be written down before the clock moves on, or the next look is due later.
+        let seen = shown(&world, "acme", CHAT).await.looked_at;
         world.skip_ahead(SignedDuration::from_hours(13));
-        let began = Instant::now();
-        while dns.queries() < queries {
-            assert!(began.elapsed() < Duration::from_secs(10));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        looked(&world, |view| view.looked_at > seen && dns.queries() >= queries).await;
     }
     looked(&world, |view| view.standing == Standing::Lost).await;
     within_bound(&world, &twin, NOBODY).await;
@@ -347,7 +345,7 @@ async fn looked(world: &World, is_it: impl Fn(&DomainView) -> bool) {
         if is_it(&view) {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "{view:?}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{view:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
