@@ -60,6 +60,8 @@ events! {
     DriftRepaired = "drift.repaired";
     /// A new version of an app is on its way to its targets.
     RolloutStarted = "rollout.started";
+    /// Targets of it began or ended.
+    RolloutProgressed = "rollout.progressed";
     /// All targets of one wave have ended.
     RolloutWaveCompleted = "rollout.wave_completed";
     /// It stands still: a target failed, or somebody stopped it.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tenantry_dataplane::AppTarget;
 use tenantry_domain::app;
-use tenantry_domain::audit::{self, Category};
+use tenantry_domain::audit::Category;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::id::RolloutId;
 use tenantry_domain::name::AppName;
@@ -28,9 +28,6 @@ use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::rollouts::plan;
 use homes::Homes;
-
-/// How long other replicas leave a rollout alone. Looks are short; whoever is not heard of for so long is dead.
-const LEASE: Duration = Duration::from_secs(5);
 
 /// The controller.
 #[derive(Default)]
@@ -55,7 +52,9 @@ impl Controller for Rollouts {
     }
 
     async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
-        let open = deps.store().take_rollouts(deps.replica(), LEASE).await?;
+        // Others leave a rollout alone for as long as they leave a workflow alone. Whoever is slower than that is followed
+        // by another one, and what both do is done once.
+        let open = deps.store().take_rollouts(deps.replica(), deps.options().lease).await?;
         self.homes.keep(&open);
         self.paces.retain(|(id, _), _| open.iter().any(|row| row.id == *id));
         let mut again = false;
@@ -114,7 +113,7 @@ impl Rollouts {
         let (done, failed) = (count(TargetStatus::Done), count(TargetStatus::Failed));
         let changes =
             json!({ "done": done, "failed": failed, "skipped": count(TargetStatus::Skipped), "shared": adopted });
-        tx.commit(vec![Entry::environment(entry(&cx, &permit, &row, changes), Vec::new())]).await?;
+        tx.commit(vec![entry(&cx, &permit, &row, Type::RolloutProgressed, changes)]).await?;
         deps.nudge_watchers();
         Ok(!ended.is_empty())
     }
@@ -147,7 +146,7 @@ async fn planned(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
     let changes = json!({
         "targets": found.targets.len(), "current": found.current(), "waves": found.waves, "unseenCells": found.unseen,
     });
-    tx.commit(vec![Entry::environment(entry(&cx, &permit, &row, changes), Vec::new())]).await?;
+    tx.commit(vec![entry(&cx, &permit, &row, Type::RolloutProgressed, changes)]).await?;
     Ok(true)
 }
 
@@ -174,7 +173,7 @@ async fn superseded(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
     let mut tx = deps.store().write(&permit, cx.now).await?;
     tx.rollouts().close_of(&row.app).await?;
     let changes = json!({ "to": Status::Superseded });
-    tx.commit(vec![Entry::environment(entry(&cx, &permit, row, changes), Vec::new())]).await?;
+    tx.commit(vec![entry(&cx, &permit, row, Type::RolloutCompleted, changes)]).await?;
     Ok(false)
 }
 
@@ -190,25 +189,23 @@ fn context(deps: &Deps, row: &RolloutRow) -> (Ctx, Permit) {
     (cx, policy::controller("rollout.move", Scope::environment(row.environment.clone())))
 }
 
-fn entry(cx: &Ctx, permit: &Permit, row: &RolloutRow, changes: serde_json::Value) -> audit::Draft {
+/// The record of a move, told to whoever listens.
+fn entry(cx: &Ctx, permit: &Permit, row: &RolloutRow, kind: Type, changes: serde_json::Value) -> Entry {
     let mut audit = cx.audit(permit, Category::Workflow, format!("rollout/{}", row.id));
+    let mut data = json!({
+        "rollout": row.id, "app": row.app, "version": row.version, "status": row.status, "wave": row.wave, "reason": row.reason,
+    });
+    if let (Some(data), Some(changes)) = (data.as_object_mut(), changes.as_object()) {
+        data.extend(changes.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
     audit.changes = changes;
-    audit
+    Entry::environment(audit, vec![event::Draft::new(kind, data)])
 }
 
 /// Writes where a rollout stands now, with the event that tells of it.
-async fn stand(
-    mut tx: WriteTx,
-    (cx, permit): (&Ctx, &Permit),
-    row: &RolloutRow,
-    told: Option<Type>,
-) -> Result<(), StoreError> {
+async fn stand(mut tx: WriteTx, (cx, permit): (&Ctx, &Permit), row: &RolloutRow, told: Type) -> Result<(), StoreError> {
     tx.rollouts().stand(row);
-    let data = json!({
-        "rollout": row.id, "app": row.app, "version": row.version, "status": row.status, "wave": row.wave, "reason": row.reason,
-    });
-    let changes = json!({ "to": row.status, "wave": row.wave, "reason": row.reason });
-    let events = told.map(|kind| event::Draft::new(kind, data)).into_iter().collect();
-    tx.commit(vec![Entry::environment(entry(cx, permit, row, changes), events)]).await?;
+    let changes = json!({ "to": row.status });
+    tx.commit(vec![entry(cx, permit, row, told, changes)]).await?;
     Ok(())
 }

@@ -35,7 +35,10 @@ async fn judge(world: &World, case: &Case) -> Vec<String> {
 
 #[tokio::test]
 async fn a_release_that_is_killed_reaches_everybody() {
-    let levels: Vec<Isolation> = LEVELS.into_iter().filter(|level| is_wanted(Kind::Update, *level)).collect();
+    // Shared tables are migrated once for all their tenants, by no tenant's workflow.
+    let has_place = |level: &Isolation| *level != Isolation::Shared;
+    let levels: Vec<Isolation> =
+        LEVELS.into_iter().filter(has_place).filter(|level| is_wanted(Kind::Update, *level)).collect();
     if levels.is_empty() {
         return;
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tenantry_domain::audit::Category;
-use tenantry_domain::event::Type;
+use tenantry_domain::event::{Draft, Type};
 use tenantry_domain::name::CellName;
 use tenantry_domain::rollout::{Move, Pace, Signals, State, Status, TargetStatus, next};
 use tenantry_store::{Entry, RolloutRow, StoreError, WriteTx};
@@ -54,30 +54,30 @@ impl Rollouts {
         let told = match decided {
             Move::EndWave => {
                 new.wave_ended_at = Some(cx.now);
-                Some(Type::RolloutWaveCompleted)
+                Type::RolloutWaveCompleted
             }
             Move::Advance => {
                 (new.wave, new.wave_ended_at) = (new.wave + 1, None);
-                None
+                Type::RolloutProgressed
             }
             Move::Ask => {
                 new.status = Status::Waiting;
                 new.reason =
                     Some(format!("wave {} of {} has ended; the next one needs approval", new.wave + 1, new.waves));
-                Some(Type::RolloutHalted)
+                Type::RolloutHalted
             }
             Move::Halt => {
                 let failed = state.failed;
                 new.status = Status::Halted;
                 new.reason = Some(format!("{failed} target(s) of wave {} failed", new.wave + 1));
                 tracing::error!(rollout = %new.id, app = new.app, failed, "rollout halted");
-                Some(Type::RolloutHalted)
+                Type::RolloutHalted
             }
             Move::Complete => {
                 new.status = Status::Completed;
-                Some(Type::RolloutCompleted)
+                Type::RolloutCompleted
             }
-            Move::Wait | Move::Pause { .. } | Move::Release => None,
+            Move::Wait | Move::Pause { .. } | Move::Release => Type::RolloutProgressed,
         };
         stand(tx, (&cx, &permit), &new, told).await?;
         deps.nudge();
@@ -115,9 +115,9 @@ impl Rollouts {
             tx.rollback().await;
             return Ok(false);
         }
-        let mut entries = forgive(&cx, &permit, &mut tx, &tenants).await?;
+        let mut entries = forgive(&cx, &permit, &mut tx, row, &tenants).await?;
         let changes = json!({ "released": count, "wave": row.wave });
-        entries.push(Entry::environment(entry(&cx, &permit, row, changes), Vec::new()));
+        entries.push(entry(&cx, &permit, row, Type::RolloutProgressed, changes));
         tx.commit(entries).await?;
         deps.nudge();
         Ok(false)
@@ -155,6 +155,7 @@ async fn forgive(
     cx: &Ctx,
     permit: &tenantry_domain::policy::Permit,
     tx: &mut WriteTx,
+    rollout: &RolloutRow,
     tenants: &[tenantry_domain::id::TenantId],
 ) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
@@ -165,7 +166,8 @@ async fn forgive(
         tx.tenants().forget_failure(row.id)?;
         let mut audit = cx.audit(permit, Category::Workflow, format!("tenant/{}", row.slug));
         audit.changes = json!({ "triedAgain": true });
-        entries.push(Entry::tenant(row.id, audit, Vec::new()));
+        let data = json!({ "rollout": rollout.id, "app": rollout.app, "version": rollout.version, "triedAgain": true });
+        entries.push(Entry::tenant(row.id, audit, vec![Draft::new(Type::RolloutProgressed, data)]));
     }
     Ok(entries)
 }
