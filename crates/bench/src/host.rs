@@ -3,6 +3,7 @@
 //! The test kit's servers trade durability for speed. Here that would be a lie about every commit, so everything that
 //! makes a commit last is switched on before anything is measured.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -44,6 +45,11 @@ impl Host {
     /// The superuser's way to a database.
     pub fn target(&self, database: &str) -> Result<Target> {
         Ok(Target::parse(&self.url(database))?)
+    }
+
+    /// One of the programs that came with the server.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.server.binaries().join(name)
     }
 
     /// Superuser connections to a database, for setting up and for what we are compared with.

@@ -147,6 +147,7 @@ async fn rival(host: &Host, count: usize) -> Result<Found> {
         .env("PGUSER", user)
         .env("PGPASSWORD", password)
         .env("PGDATABASE", "rival")
+        .env("PG_DUMP", host.program("pg_dump"))
         .kill_on_drop(true)
         .output()
         .await?;

@@ -49,6 +49,12 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         for object in &applied.objects {
             session.output.line(&line(session, object))?;
         }
+        // Its tenants follow by themselves, in waves, and nobody waits for that here.
+        let is_changed = |object: &&AppliedObject| object.kind == "App" && object.outcome == "changed";
+        for app in applied.objects.iter().filter(is_changed) {
+            let name = clean(&app.name);
+            session.output.note(&format!("a rollout of {name} has begun: `tenantry migrations watch {name}`"));
+        }
     }
     let operation = applied.operation.clone().or(answer.operation);
     let ended = match &operation {
