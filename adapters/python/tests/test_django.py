@@ -260,7 +260,7 @@ def test_refused_requests(dev: Dev) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.content)["reason"] == "TenantNotFound"
     assert call("/t/globex/messages", host=BASE_DOMAIN, **{"x-tenant-id": "acme"}).status_code == 400
-    assert call("/messages", host=BASE_DOMAIN).status_code == 404
+    assert call("/messages", host=BASE_DOMAIN).status_code == 400
 
 
 def test_health_has_no_tenant(dev: Dev) -> None:

@@ -152,8 +152,9 @@ def test_all_sources_agree_also_by_id(dev: Dev, tenantry_instance: tenantry.Tena
 
 
 def test_a_request_without_source_is_refused_unless_that_is_allowed(dev: Dev) -> None:
-    assert request(dev)[0] == 404
-    assert request(dev, host=BASE_DOMAIN)[0] == 404
+    for given in ({}, {"host": BASE_DOMAIN}):
+        status, _, body = request(dev, **given)
+        assert (status, body["reason"]) == (400, "TenantMismatch")
 
 
 @pytest.mark.parametrize(
@@ -226,10 +227,15 @@ def test_headers_that_forward_a_host_change_nothing(dev: Dev, name: str, peer: s
 
 
 @pytest.mark.parametrize("peer", [STRANGER, "2001:db8::1", "unix", ""])
-def test_the_header_is_refused_from_strangers(dev: Dev, peer: str) -> None:
-    assert request(dev, header="acme", peer=peer)[0] == 400
-    # Not even when it says what is right anyway.
-    assert request(dev, header="acme", host=f"acme.{BASE_DOMAIN}", peer=peer)[0] == 400
+@pytest.mark.parametrize("value", ["acme", "globex", "nobody-here", "../acme", ""])
+def test_the_header_of_a_stranger_is_no_source(dev: Dev, peer: str, value: str) -> None:
+    status, _, body = request(dev, header=value, peer=peer)
+    assert (status, body["reason"]) == (400, "TenantMismatch")
+    # Whatever it says, the others decide.
+    status, _, body = request(dev, header=value, host=f"acme.{BASE_DOMAIN}", peer=peer)
+    assert (status, body["tenant"]) == (200, "acme")
+    twice = {"headers": [("x-tenant-id", value), ("x-tenant-id", "globex")], "host": f"acme.{BASE_DOMAIN}"}
+    assert request(dev, peer=peer, **twice)[2]["tenant"] == "acme"
 
 
 def test_the_header_is_accepted_from_a_mapped_address_and_by_function(dev: Dev) -> None:

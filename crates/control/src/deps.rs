@@ -11,6 +11,7 @@ use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
 use tenantry_domain::access::{BaseDomain, Issuer};
 use tenantry_domain::cell::SecretRef;
+use tenantry_domain::gateway::Address;
 use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId};
 use tenantry_domain::workflow::Retry;
 use tenantry_store::Store;
@@ -103,6 +104,8 @@ pub struct Options {
     pub dns: DnsOptions,
     /// Whose access tokens are believed.
     pub issuers: Vec<Issuer>,
+    /// Where clients find the gateway, for the connection URLs of its logins.
+    pub gateway: Option<Address>,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -129,6 +132,7 @@ impl Default for Options {
             base_domains: Vec::new(),
             dns: DnsOptions::default(),
             issuers: Vec::new(),
+            gateway: None,
         }
     }
 }

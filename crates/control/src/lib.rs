@@ -15,6 +15,7 @@ pub mod engine;
 pub mod events;
 pub mod guard;
 pub mod health;
+pub mod logins;
 pub mod manifests;
 pub mod operations;
 pub mod refusal;

@@ -53,6 +53,18 @@ pub enum Refusal {
     /// Values that contradict each other or the registry.
     #[error("{} field(s) are not valid", .0.len())]
     Fields(Vec<FieldError>),
+    /// Values of a request, other than a manifest, that contradict each other or the registry.
+    #[error("{} field(s) are not valid", .0.len())]
+    Request(Vec<FieldError>),
+    /// Migration files that have run somewhere are not as they ran.
+    #[error("{} migration file(s) that have run are not as they ran", .0.len())]
+    Ran(Vec<FieldError>),
+    /// A login in use has the name.
+    #[error("a login `{0}` exists already")]
+    LoginTaken(String),
+    /// The login was taken back.
+    #[error("the login `{0}` is revoked")]
+    LoginRevoked(String),
     /// The manifest names something that is not there.
     #[error("{kind} `{name}` does not exist in this environment")]
     Reference {
@@ -223,6 +235,10 @@ impl Refusal {
             Self::Denied(_) => Code::PolicyDenied,
             Self::Transition(_) => Code::IllegalTransition,
             Self::Fields(_) => Code::InvalidManifest,
+            Self::Ran(_) => Code::MigrationRan,
+            Self::Request(_) => Code::InvalidParameter,
+            Self::LoginTaken(_) => Code::LoginTaken,
+            Self::LoginRevoked(_) => Code::LoginRevoked,
             Self::Reference { .. } => Code::InvalidReference,
             Self::NoTenant(_) | Self::NoPlace(_) => Code::TenantNotFound,
             Self::NoObject { .. } => Code::ObjectNotFound,
@@ -284,7 +300,8 @@ impl Refusal {
             Self::Document { place, refusal } => in_document(*place, refusal),
             Self::Shared(refusal) => refusal.fields(),
             Self::Unnamed(error) => vec![FieldError::new(error.source_of().as_str(), self)],
-            Self::Fields(fields) => fields.clone(),
+            Self::Fields(fields) | Self::Request(fields) | Self::Ran(fields) => fields.clone(),
+            Self::LoginTaken(_) => vec![FieldError::new("name", self)],
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
             Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
@@ -308,7 +325,7 @@ impl Refusal {
     pub fn is_fields(&self) -> bool {
         match self {
             Self::Document { refusal, .. } => refusal.is_fields(),
-            other => matches!(other, Self::Fields(_)),
+            other => matches!(other, Self::Fields(_) | Self::Request(_) | Self::Ran(_)),
         }
     }
 

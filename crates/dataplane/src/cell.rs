@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tenantry_domain::id::InstallationId;
+use tenantry_domain::id::{InstallationId, TenantId};
+use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 use tenantry_pg::{Ident, Pool, PoolOptions, Target};
 use tokio::sync::OnceCell;
@@ -191,19 +192,29 @@ impl Cell {
     /// # Errors
     /// A name cannot be stored by PostgreSQL.
     pub fn door(&self, space: &Space) -> Result<Door, DataError> {
-        let place = self.names(&space.app)?.place(space.tenant, space.isolation)?;
+        self.door_to(&space.app.app, space.tenant, space.isolation, space.epoch, space.connections)
+    }
+
+    /// [`Self::door`] for those who know an app's name and not its manifest.
+    ///
+    /// # Errors
+    /// A name cannot be stored by PostgreSQL.
+    pub fn door_to(
+        &self,
+        app: &AppName,
+        tenant: TenantId,
+        isolation: Isolation,
+        epoch: i64,
+        connections: Option<u32>,
+    ) -> Result<Door, DataError> {
+        let names = Names::new(self.installation, &self.environment, &self.name, app)?;
+        let place = names.place(tenant, isolation)?;
         let mut target = self.target.clone().with_database(place.database.as_str());
         if let Some(login) = &place.login {
             target = target.with_user(login.as_str(), &self.password(login));
         }
-        Ok(Door {
-            tenant: space.tenant,
-            epoch: space.epoch,
-            isolation: space.isolation,
-            target,
-            seal: self.seal_key(&place.database),
-            connections: space.connections,
-        })
+        let seal = self.seal_key(&place.database);
+        Ok(Door { tenant, epoch, isolation, target, seal, connections })
     }
 
     /// What an application needs to enter the place's login and database. Asks nobody; all of it is secret.

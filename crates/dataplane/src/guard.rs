@@ -9,7 +9,7 @@ use std::time::Duration;
 use tenantry_domain::isolation::Isolation;
 pub use tenantry_guard::{
     Accepted, AcceptedFinding, Finding, PublicKey, Report, Section, Severity, SignError, SignedReport, SigningKey,
-    render,
+    Tried, render,
 };
 use tenantry_guard::{Guard, GuardError, Input};
 use tenantry_pg::{Pool, PoolOptions, Session};

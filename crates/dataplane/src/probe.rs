@@ -5,15 +5,17 @@
 
 use std::ops::Deref;
 
-use tenantry_guard::{Finding, Guard, Input, Report, Section, Severity, Skipped};
+use tenantry_guard::{Finding, Guard, Input, Report, Section, Severity, Skipped, Tried};
 use tenantry_pg::{CommitError, Conn, Ident, PgError, Pool, PoolOptions, Session};
 use tenantry_probe::{CanaryKey, Entered, Entry, EntryError, Limits, Party, Probe, ProbeError, ProbeReport};
 
 use crate::cell::Cell;
 use crate::error::DataError;
 use crate::names::Place;
+use crate::prepare::mode_of;
 use crate::protect::key_of;
 use crate::router::{Door, Router, RouterOptions};
+use crate::seal::SealMode;
 use crate::space::Space;
 use crate::tx::TenantTx;
 
@@ -116,6 +118,7 @@ impl Cell {
             .await
             .map_err(|error| DataError::Unsupported { what: error.to_string(), hint: "Upgrade the control plane." })?;
         report.duration_ms = found.duration_ms;
+        report.tried = Some(tried(&found, mode_of(&attacker.conn).await?));
         report.add(section(&found), &input);
         Ok(report)
     }
@@ -134,6 +137,17 @@ fn refused(error: ProbeError) -> DataError {
     match error {
         ProbeError::Server(error) => error.into(),
         other => DataError::Unsupported { what: other.to_string(), hint: "Open both canary tenants." },
+    }
+}
+
+/// How much the probe tried, and against which form of the seal.
+fn tried(found: &ProbeReport, mode: SealMode) -> Tried {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Tried {
+        probes: number(found.probes),
+        executed: number(found.executed),
+        canaries: number(found.canaries),
+        seal: mode.as_str().to_owned(),
     }
 }
 

@@ -22,11 +22,12 @@ use crate::tx::{TenantTx, TenantTxError};
 use knock::{Note, knock};
 use turnstile::{Jam, Turnstile};
 
+pub use knock::CLEAN;
 pub(crate) use turnstile::Place;
 
 /// `ALTER ROLE … SET` is open to every login for itself, so with a shared login one tenant could change what
-/// another tenant's SQL means. What a connection is started with wins over it.
-const SETTINGS: &[(&str, &str)] = &[
+/// another tenant's SQL means. What a connection is started with wins over it, and is what `RESET` goes back to.
+pub const SETTINGS: &[(&str, &str)] = &[
     ("search_path", "pg_catalog,pg_temp"),
     ("role", "none"),
     ("row_security", "on"),

@@ -174,6 +174,9 @@ codes! {
     RolloutStanding = 50, Conflict, "The rollout's status does not allow this", "Read the rollout; one that is over is followed by a new one.";
     TokenRefused = 51, Unauthenticated, "The access token is not valid", "Send a fresh access token of an issuer that is configured for this environment.";
     IssuerUnavailable = 52, Unavailable, "The keys of the token's issuer cannot be read", "Try again in a moment.";
+    LoginTaken = 53, Conflict, "The name of the login is taken", "Choose another name; no two logins of an installation have the same one.";
+    LoginRevoked = 54, Conflict, "The login is revoked", "Make a new one; its name is free again.";
+    MigrationRan = 55, Conflict, "A migration file that has run was changed", "Put the text of the file back, and change what it made by a new file that sorts last.";
 }
 
 impl fmt::Display for Code {

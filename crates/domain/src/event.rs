@@ -78,6 +78,12 @@ events! {
     DomainVerified = "domain.verified";
     /// The proof of a tenant's own domain is gone; it names nobody.
     DomainLost = "domain.lost";
+    /// A login of the gateway was made.
+    GatewayLoginCreated = "gateway.login.created";
+    /// A login of the gateway has a new password; the old one ends.
+    GatewayLoginRotated = "gateway.login.rotated";
+    /// A login of the gateway was taken back.
+    GatewayLoginRevoked = "gateway.login.revoked";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

@@ -13,6 +13,7 @@ pub mod cell;
 pub mod code;
 pub mod diff;
 pub mod event;
+pub mod gateway;
 pub mod id;
 pub mod isolation;
 pub mod manifest;

@@ -28,6 +28,6 @@ pub use input::{Accepted, FINDINGS_MAX, Input};
 pub use policy::Flaw;
 pub use probe::{Planted, plant, residue};
 pub use render::render;
-pub use report::{AcceptedFinding, Finding, Report, SCHEMA_VERSION, Section, ServerFacts, Skipped, Truncated};
+pub use report::{AcceptedFinding, Finding, Report, SCHEMA_VERSION, Section, ServerFacts, Skipped, Tried, Truncated};
 pub use run::{Guard, GuardError};
 pub use sign::{PublicKey, SignError, SignedReport, SigningKey};

@@ -112,6 +112,20 @@ pub struct ServerFacts {
     pub standby: bool,
 }
 
+/// How much a run tried that sent statements as a tenant, instead of reading catalogs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// How many probes were sent.
+    pub probes: u64,
+    /// How many of them the server carried out; it refused the others.
+    pub executed: u64,
+    /// How many values of the other tenant were looked for. Without one the run proves nothing.
+    pub canaries: u64,
+    /// How the seal keeps the tenant of a transaction there: `register` or `signed`.
+    pub seal: String,
+}
+
 /// The result of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,6 +157,9 @@ pub struct Report {
     pub accepted: Vec<AcceptedFinding>,
     /// How many findings there are of each severity; accepted ones are not counted.
     pub counts: BTreeMap<Severity, usize>,
+    /// What was tried; absent in a report of catalogs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tried: Option<Tried>,
 }
 
 impl Report {

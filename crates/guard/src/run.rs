@@ -118,6 +118,7 @@ fn empty(facts: Facts, input: &Input, scope: Scope) -> Report {
         section: Section::default(),
         accepted: Vec::new(),
         counts: std::collections::BTreeMap::new(),
+        tried: None,
     }
 }
 

@@ -30,7 +30,7 @@ pub use pool::{Pool, PoolOptions, PoolStatus};
 pub use retry::{Contended, retry_serialization};
 pub use session::{Notice, Session};
 pub use sql::Sql;
-pub use target::{Target, TargetError};
+pub use target::{Encryption, Target, TargetError};
 pub use tx::{CommitError, Tx, TxMode};
 pub use version::{ServerVersion, server_version};
 

@@ -6,8 +6,10 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::AbortHandle;
 use tokio_postgres::config::{Host, SslMode};
@@ -15,7 +17,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Socket};
 
 use crate::PgError;
-use crate::tls::{Trust, connector};
+use crate::tls::{Trust, client_config, connector};
 
 /// Why a text is not a usable connection URL. Never quotes the text, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,15 @@ pub struct Target {
     password: Option<SecretString>,
     trust: Trust,
     roots: Option<PathBuf>,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone)]
+pub struct Encryption {
+    /// Whom it trusts.
+    pub config: Arc<ClientConfig>,
+    /// Whether a server without encryption is refused.
+    pub is_required: bool,
 }
 
 /// What a connection is told when it starts.
@@ -160,6 +171,25 @@ impl Target {
     #[must_use]
     pub fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_else(|| self.user())
+    }
+
+    /// The login's password, for those who speak the protocol by themselves.
+    #[must_use]
+    pub const fn password(&self) -> Option<&SecretString> {
+        self.password.as_ref()
+    }
+
+    /// How connections to it are encrypted, for those who speak the protocol by themselves; absent when they are not.
+    ///
+    /// # Errors
+    /// The root certificates cannot be read.
+    pub fn encryption(&self) -> Result<Option<Encryption>, PgError> {
+        let mode = self.config.get_ssl_mode();
+        if mode == SslMode::Disable {
+            return Ok(None);
+        }
+        let config = Arc::new(client_config(self.trust, self.roots.as_deref())?);
+        Ok(Some(Encryption { config, is_required: mode != SslMode::Prefer }))
     }
 
     pub(crate) async fn connect<F, N>(

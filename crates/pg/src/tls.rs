@@ -23,17 +23,20 @@ pub(crate) enum Trust {
 }
 
 pub(crate) fn connector(trust: Trust, roots: Option<&Path>) -> Result<MakeRustlsConnect, PgError> {
+    Ok(MakeRustlsConnect::new(client_config(trust, roots)?))
+}
+
+pub(crate) fn client_config(trust: Trust, roots: Option<&Path>) -> Result<ClientConfig, PgError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(PgError::unusable)?;
-    let config = match trust {
+    Ok(match trust {
         Trust::Anyone => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))).with_no_client_auth()
         }
         Trust::Roots => builder.with_root_certificates(root_store(roots)?).with_no_client_auth(),
-    };
-    Ok(MakeRustlsConnect::new(config))
+    })
 }
 
 fn root_store(file: Option<&Path>) -> Result<RootCertStore, PgError> {

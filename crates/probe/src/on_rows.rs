@@ -6,7 +6,7 @@
 use tenantry_pg::Ident;
 
 use crate::draft::{Slot, insertion};
-use crate::model::Relation;
+use crate::model::{Relation, Unique};
 use crate::on_relations::{Aim, matching};
 use crate::pen::Pen;
 use crate::plant::{Planted, Planter, Row};
@@ -183,23 +183,42 @@ fn colliding(
         }
         let spoken = said(&slots);
         let judge = Judge::Oracle(vec![unique.name.clone()]);
-        for after in ["", " ON CONFLICT DO NOTHING RETURNING 1"] {
-            let mut pen = insertion(root, &slots);
-            pen.put(after);
+        let mut skipping = insertion(root, &slots);
+        skipping.put(" ON CONFLICT ");
+        // Another key that the row shares with the attacker's own row would leave it out as well, and tell of nobody.
+        if root.uniques.iter().any(|other| other.name != unique.name && is_own(other, &slots, row)) {
+            targeted(&mut skipping, unique);
+        }
+        skipping.put(" DO NOTHING RETURNING 1");
+        for pen in [insertion(root, &slots), skipping] {
             list.push(Statement::new(Verb::Conflict, pen.done()).judged(judge.clone()).speaking(spoken.clone()));
         }
         let Some(column) = root.columns.iter().find(|column| !column.generated && !column.identity_always) else {
             continue;
         };
         let mut pen = insertion(root, &slots);
-        pen.put(" ON CONFLICT (");
-        for (index, name) in unique.columns.iter().enumerate() {
-            pen.put(if index > 0 { ", " } else { "" }).name(name);
-        }
-        pen.put(") DO UPDATE SET ").name(&column.name).put(" = tenantry_row.").name(&column.name);
+        pen.put(" ON CONFLICT ");
+        targeted(&mut pen, unique);
+        pen.put(" DO UPDATE SET ").name(&column.name).put(" = tenantry_row.").name(&column.name);
         pen.put(" RETURNING tenantry_row.*");
         list.push(Statement::new(Verb::Conflict, pen.done()).judged(judge).speaking(spoken));
     }
+}
+
+/// Whether the drafted row has the values of the row that the attacker has already, in all columns of a key: so it is
+/// where a key is made of parents, of which there is one each.
+fn is_own(key: &Unique, slots: &[Slot], row: &Row) -> bool {
+    let held = |name: &Ident| row.values.get(name.as_str()).and_then(|value| value.as_deref());
+    let is_same = |name: &Ident| slots.iter().any(|slot| slot.name == *name && picked(slot) == held(name));
+    !key.columns.is_empty() && key.columns.iter().all(is_same)
+}
+
+/// The columns of a key, as the target of a conflict.
+fn targeted(pen: &mut Pen, key: &Unique) {
+    for (index, name) in key.columns.iter().enumerate() {
+        pen.put(if index > 0 { ", " } else { "(" }).name(name);
+    }
+    pen.put(")");
 }
 
 /// Own rows that change hands.

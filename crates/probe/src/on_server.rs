@@ -72,11 +72,14 @@ const LARGE: &[&str] = &[
     "SELECT pg_catalog.encode(data, 'escape') FROM pg_catalog.pg_largeobject LIMIT 500",
 ];
 
+/// The setting that holds a context with its signature: key's number, tenant, 64 hexadecimal digits.
+const SIGNED: &str = "tenantry.context";
+
 /// Settings that products keep a tenant in, tried beside those that are found.
 const USUAL: &[&str] = &[
     "app.tenant_id",
     "app.current_tenant",
-    "tenantry.context",
+    SIGNED,
     "backtrace_functions",
     "rls.tenant_id",
     "myapp.current_tenant_id",
@@ -115,7 +118,7 @@ pub(crate) fn targets(
 fn setting(name: &str, victim: Uuid, relations: &[(&Relation, Aim)]) -> Target {
     let mut probes = Vec::new();
     for (relation, aim) in relations.iter().filter(|(_, aim)| !aim.pieces.is_empty()) {
-        for value in [victim.to_string(), victim.simple().to_string()] {
+        for value in values(name, victim) {
             let mut pen = Pen::new("SELECT pg_catalog.set_config(");
             pen.literal(name).put(", ").literal(&value).put(", true); ");
             // The setting itself answers with a row.
@@ -124,6 +127,16 @@ fn setting(name: &str, victim: Uuid, relations: &[(&Relation, Aim)]) -> Target {
         }
     }
     Target { object: ["setting ", name].concat(), probes }
+}
+
+/// The forms in which a setting may name the other tenant. A signed context is forged in its own form, or it would be
+/// refused for that and not for its signature.
+fn values(name: &str, victim: Uuid) -> Vec<String> {
+    let mut values = vec![victim.to_string(), victim.simple().to_string()];
+    if name == SIGNED {
+        values.push(format!("1.{victim}.{}", "0".repeat(64)));
+    }
+    values
 }
 
 fn as_role(role: &Ident, relations: &[(&Relation, Aim)]) -> Target {

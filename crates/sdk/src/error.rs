@@ -114,9 +114,6 @@ pub enum Mismatch {
     /// There are two that differ.
     #[error("the request has two hosts")]
     TwoHosts,
-    /// The header came from a peer that is not trusted with it.
-    #[error("the tenant's header is not accepted from here")]
-    HeaderNotAccepted,
     /// The header is there twice.
     #[error("the request has the tenant's header twice")]
     TwoHeaders,

@@ -31,6 +31,7 @@ and the fields at fault.";
         (name = "isolation", description = "Ways from one tenant to another that the guard found."),
         (name = "catalog", description = "Plans, regions, cells and apps."),
         (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),
+        (name = "gateway", description = "Logins with which applications enter tenants through the gateway."),
         (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
@@ -123,6 +124,9 @@ const STATUSES: &[(u16, &str, &[Code])] = &[
             Code::ExternalIdTaken,
             Code::LevelChange,
             Code::InUse,
+            Code::LoginTaken,
+            Code::LoginRevoked,
+            Code::MigrationRan,
             Code::KeyInFlight,
         ],
     ),
@@ -259,6 +263,12 @@ fn answer_headers(path: &str, method: &str, status: &str) -> Vec<(String, Value)
         && !path.starts_with("/v1/operations");
     let is_one = path.ends_with("/{tenant}") || path.ends_with("/{name}") || (is_change && path.contains("/tenants"));
     let mut names = Vec::new();
+    if path.contains("/gateway-logins") {
+        // Nothing is left to do after such a change, so there is no operation to follow.
+        let is_list = method == "get" && path.ends_with("/gateway-logins");
+        let tag = ("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+        return if is_list { Vec::new() } else { vec![tag] };
+    }
     if is_one && status != "204" {
         names.push(("ETag", "ETag"));
     }

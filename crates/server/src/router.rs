@@ -30,6 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::audit::routes())
         .merge(api::events::routes())
         .merge(api::routes::routes())
+        .merge(api::logins::routes())
         .merge(api::forward::routes())
 }
 

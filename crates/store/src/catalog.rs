@@ -270,6 +270,29 @@ impl Catalog<'_> {
         get(rows.first().ok_or(StoreError::NotFound)?, "n")
     }
 
+    /// The versions of an app that places have, with their texts, as this transaction sees them: tenants' places by their
+    /// own record, what the tenants of a cell share by the rollouts that brought it there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lived(&mut self, app: &str) -> Result<Vec<(i64, Value)>, StoreError> {
+        let sql = "
+            SELECT v.version, v.spec FROM tenantry.catalog_version AS v
+            WHERE v.env = $1 AND v.kind = 'app' AND v.name = $2 AND v.spec IS NOT NULL AND v.version IN (
+                SELECT t.app_version FROM tenantry.tenant AS t
+                WHERE t.env = $1 AND t.app = $2 AND t.cell IS NOT NULL AND t.phase <> 'deleted'
+                UNION
+                SELECT r.version FROM tenantry.rollout AS r
+                JOIN tenantry.catalog AS c ON c.env = r.env AND c.kind = 'cell'
+                JOIN tenantry.rollout_target AS g
+                    ON g.env = r.env AND g.rollout = r.id AND g.cell = c.name AND g.tenant = $3
+                WHERE r.env = $1 AND r.app = $2 AND g.status IN ('done', 'current')
+            ) ORDER BY v.version";
+        let statement = Statement::new(sql).bind(self.tx.env()).bind(app.to_owned()).bind(Uuid::nil());
+        let rows = self.tx.rows(statement).await?;
+        rows.iter().map(|row| Ok((get(row, "version")?, json(row, "spec")?))).collect()
+    }
+
     async fn one(
         &mut self,
         sql: &'static str,

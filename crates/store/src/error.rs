@@ -1,6 +1,7 @@
 //! What can go wrong in the store, by cause. Constraint names of our tables are known here and nowhere else.
 
 use tenantry_domain::Timestamp;
+use tenantry_domain::gateway::LoginName;
 use tenantry_domain::id::WorkflowId;
 use tenantry_domain::tenant::Slug;
 use tenantry_pg::{PgError, PgKind};
@@ -37,6 +38,12 @@ pub enum StoreError {
     AliasTaken {
         /// The wanted alias.
         alias: String,
+    },
+    /// A login of the gateway that is in use has this name, in this environment or another one.
+    #[error("the name `{name}` of a login is taken")]
+    LoginTaken {
+        /// The wanted name.
+        name: LoginName,
     },
     /// The change was made from a version that is no longer (or never was) the newest.
     #[error("version {current} is the newest")]

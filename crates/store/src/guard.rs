@@ -15,7 +15,10 @@ use crate::columns::{count, get, json, parse};
 use crate::line::Statement;
 use crate::{Reader, Store, StoreError, WriteTx};
 
+mod pairs;
 mod turns;
+
+pub use pairs::PairRow;
 
 /// States that are kept of each place.
 pub const STATES_KEPT: i64 = 30;

@@ -4,6 +4,7 @@
 //! while its target is at work, or when no rollout is under way. Both are held by statements here and by
 //! [`crate::Store::due`].
 
+mod gauges;
 mod read;
 mod steer;
 
@@ -20,6 +21,7 @@ use crate::columns::{count, get, json, json_opt, parse};
 use crate::line::Statement;
 use crate::{StoreError, WriteTx};
 
+pub use gauges::RolloutGauge;
 pub use read::{RolloutCandidate, RolloutCount, TargetFilter};
 
 /// A rollout that is to be.

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "rollouts", sql: include_str!("../migrations/0005_rollouts.sql") },
     Migration { version: 6, name: "guard", sql: include_str!("../migrations/0006_guard.sql") },
     Migration { version: 7, name: "domains", sql: include_str!("../migrations/0007_domains.sql") },
+    Migration { version: 8, name: "gateway", sql: include_str!("../migrations/0008_gateway.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -25,6 +25,7 @@ use crate::error::state;
 use crate::guard::Isolation;
 use crate::idempotency::Idempotency;
 use crate::line::{self, Failure, Statement};
+use crate::logins::Logins;
 use crate::operations::Operations;
 use crate::rollouts::Rollouts;
 use crate::row;
@@ -149,6 +150,11 @@ impl WriteTx {
     /// Domains of tenants' own.
     pub fn domains(&mut self) -> Domains<'_> {
         Domains { tx: self }
+    }
+
+    /// Logins of the gateway.
+    pub fn logins(&mut self) -> Logins<'_> {
+        Logins { tx: self }
     }
 
     /// Answers kept for repeated requests.

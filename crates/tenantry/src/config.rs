@@ -60,6 +60,7 @@ settings! {
     "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
     "TENANTRY_BASE_DOMAINS", "--base-domain", "", "", "Domains below which every tenant has a subdomain, separated by commas.";
     "TENANTRY_ISSUERS_FILE", "--issuers", "", "", "File with the issuers whose access tokens name tenants, see [access tokens](howto/forward-auth.md#access-tokens).";
+    "TENANTRY_GATEWAY_URL", "--gateway-url", "", "", "Where clients find the gateway, such as `postgres://db.example.com:6432?sslmode=verify-full`; connection URLs of [logins](howto/gateway-logins.md) begin with it.";
     "TENANTRY_DNS_SERVERS", "--dns-server", "", "those of the system", "DNS servers that the proofs of tenants' own domains are asked of, `address:port`, separated by commas, see [custom domains](howto/custom-domains.md).";
     "TENANTRY_GUARD_URL", "--database-url", "", "", "Database that `guard` looks at.";
     "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";

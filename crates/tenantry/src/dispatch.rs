@@ -46,6 +46,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Place(args) => commands::place::run(&args, &session()?).await,
         Command::Resolve(args) => commands::resolve::run(&args, &session()?).await,
         Command::Route(args) => commands::route::run(&args, &session()?).await,
+        Command::Logins(args) => commands::logins::run(&args, &session()?).await,
         Command::Domains(args) => return commands::domains::run(&args, &session()?).await,
         Command::Isolation(args) => return commands::isolation::run(&args, &session()?).await,
         Command::Migrations(args) => return commands::migrations::run(&args, &session()?).await,

@@ -50,6 +50,8 @@ enum Command {
     Resolve(commands::resolve::Args),
     Domains(commands::domains::Args),
     Route(commands::route::Args),
+    #[command(alias = "login")]
+    Logins(commands::logins::Args),
     Audit(commands::audit::Args),
     Isolation(commands::isolation::Args),
     Context(commands::context::Args),

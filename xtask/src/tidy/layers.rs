@@ -17,6 +17,7 @@ const HINT: &str = "edges point down: see docs/style.md, Layers";
 /// Crates from the bottom up, and which of ours each may use besides `domain`.
 const CRATES: &[(&str, Edges)] = &[
     ("tenantry-domain", Edges::Only(&[])),
+    ("tenantry-wire", Edges::Nothing),
     ("tenantry-api", Edges::Only(&[])),
     ("tenantry-pg", Edges::Only(&[])),
     ("tenantry-lint", Edges::Only(&[])),
@@ -26,6 +27,7 @@ const CRATES: &[(&str, Edges)] = &[
     ("tenantry-dataplane", Edges::Only(&["tenantry-pg", "tenantry-guard", "tenantry-probe"])),
     ("tenantry-control", Edges::Only(&["tenantry-store", "tenantry-dataplane", "tenantry-api", "tenantry-lint"])),
     ("tenantry-server", Edges::Only(&["tenantry-api", "tenantry-control"])),
+    ("tenantry-gateway", Edges::Only(&["tenantry-wire", "tenantry-pg", "tenantry-store", "tenantry-dataplane"])),
     ("tenantry-sdk", Edges::Only(&["tenantry-api", "tenantry-pg", "tenantry-dataplane"])),
     ("tenantry", Edges::Everything),
     (TESTKIT, Edges::Everything),

@@ -44,7 +44,7 @@ class AsyncClient:
     async def resolve(self, query: Query, look: Look = Look.CACHED) -> Tenant:
         """The tenant that the sources of a request name. Raises as `Client.resolve` does."""
         if query.is_empty:
-            raise TenantNotFound("the request names no tenant")
+            raise TenantMismatch("nothing in the request names a tenant")
         key = (query, look)
         if look is Look.CACHED:
             tenant = self._known.tenant(query, _now())

@@ -52,7 +52,7 @@ class Client:
         judged here.
         """
         if query.is_empty:
-            raise TenantNotFound("the request names no tenant")
+            raise TenantMismatch("nothing in the request names a tenant")
         key = (query, look)
         with self._lock:
             if look is Look.CACHED:

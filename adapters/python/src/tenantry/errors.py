@@ -42,7 +42,7 @@ class TenantScopeMissing(TenantryError):
 
 
 class TenantMismatch(TenantryError):
-    """Two sources name different tenants, or a source is not acceptable. Never a precedence."""
+    """Two sources name different tenants, a source is malformed, or there is none. Never a precedence."""
 
     status = 400
     title = "The tenant is not named unambiguously"

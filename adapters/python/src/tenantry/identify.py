@@ -44,7 +44,7 @@ class Identification:
     path_prefix: str | None = None
     """`/t/` makes `/t/acme/orders` a path of `acme`; the application sees `/orders` below `/t/acme`."""
     header: str = "X-Tenant-ID"
-    """A header with slug or id. From anybody who is not among `trusted_peers` it is refused."""
+    """A header with slug or id. From anybody who is not among `trusted_peers` it is no source."""
     trusted_peers: TrustedPeers = ()
     """Networks (`10.0.0.0/8`) of the services that may send the header, or a function of the peer's address."""
     forwarded_host: bool = False
@@ -125,7 +125,7 @@ class Found:
 
 
 def identify(facts: Facts, config: Identification) -> Found:
-    """Reads all sources. Raises `TenantMismatch` for what is malformed, `TenantNotFound` for what names nobody."""
+    """Reads all sources. Raises `TenantMismatch` for what is malformed, `TenantNotFound` for a source of nobody."""
     headers = list(facts.headers)
     trusted = config.trusts(facts.peer)
     host = _host(headers, config, trusted)
@@ -187,10 +187,9 @@ def _host(headers: list[tuple[str, str]], config: Identification, trusted: bool)
 
 def _header(headers: list[tuple[str, str]], config: Identification, trusted: bool) -> str | None:
     values = [value for name, value in headers if name == config.header.lower()]
-    if not values:
+    # From outside it is no source, whatever it holds: nobody can break a request by adding one.
+    if not values or not trusted:
         return None
-    if not trusted:
-        raise TenantMismatch(f"`{config.header}` is not accepted from here")
     if len(values) > 1:
         raise TenantMismatch(f"the request has `{config.header}` twice")
     if not is_tenant(values[0]):

@@ -53,7 +53,7 @@ module Tenantry
     answers 400, "Tenant mismatch"
   end
 
-  # A source of the request is malformed, or comes from a peer that may not name tenants.
+  # A source of the request is malformed, or none names a tenant.
   class TenantRefused < Error
     answers 400, "Tenant name refused"
   end

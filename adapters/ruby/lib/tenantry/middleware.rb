@@ -54,7 +54,7 @@ module Tenantry
         [name.source, Tenantry.client.resolve(name.text, kind: name.kind)]
       end
       if found.empty?
-        raise TenantNotFound if settings.require_tenant
+        raise TenantRefused, "nothing in the request names a tenant" if settings.require_tenant
 
         return
       end

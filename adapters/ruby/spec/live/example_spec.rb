@@ -43,7 +43,7 @@ RSpec.describe "examples/messages", :live do
       expect(heard).to eq(["hello from #{tenant.slug}"])
     end
     expect(call("/t/#{tenants.first.slug}/messages", body: "").code).to eq("422")
-    expect(call("/messages").code).to eq("404")
+    expect(call("/messages").code).to eq("400")
     expect(call("/t/nobody-has-this/messages").code).to eq("404")
   end
 end

@@ -69,7 +69,7 @@ RSpec.describe Tenantry::Middleware, :live do
   end
 
   it "names nobody by a path that only looks like it" do
-    %w[/t /orders/t/acme //t/acme /T/acme /tt/acme].each { |path| expect(get(path: path).first).to eq(404) }
+    %w[/t /orders/t/acme //t/acme /T/acme /tt/acme].each { |path| expect(get(path: path).first).to eq(400), path }
     ["/t/", "/t//x", "/t/ACME", "/t/%61cme", "/t/acme%00", "/t/../acme", "/t/a_b"].each do |path|
       expect(get(path: path).first).to eq(404), path
     end
@@ -93,7 +93,7 @@ RSpec.describe Tenantry::Middleware, :live do
     "a second final dot" => ["%s.example.test..", 400], "punycode" => ["xn--%s.example.test", 404],
     "300 bytes" => ["#{'a' * 290}%s.example.test", 400], "two hosts" => ["%s.example.test, x.example.test", 400],
     "a bad port" => ["%s.example.test:99999", 400], "an underscore" => ["_%s.example.test", 400],
-    "the base itself" => ["example.test", 404], "an address" => ["127.0.0.1", 404], "IPv6" => ["[::1]:80", 404]
+    "the base itself" => ["example.test", 400], "an address" => ["127.0.0.1", 400], "IPv6" => ["[::1]:80", 400]
   }.each do |name, (form, expected)|
     it "does not serve #{name}" do
       status, body, = get(host: format(form, first.slug))
@@ -111,12 +111,16 @@ RSpec.describe Tenantry::Middleware, :live do
     expect(get(host: "#{second.slug}.example.test", peer: "10.9.0.1", **forwarded)[1]["tenant"]).to eq(second.slug)
   end
 
-  it "refuses X-Tenant-ID of strangers, and of anybody where it is no source" do
-    status, problem, = get(peer: "203.0.113.9", HTTP_X_TENANT_ID: first.id)
-    expect([status, problem["code"]]).to eq([400, "TenantRefused"])
+  it "passes over X-Tenant-ID of strangers, and of anybody where it is no source" do
+    [first.id, first.slug, "nobody-has-this", "a b", ""].each do |text|
+      status, problem, = get(peer: "203.0.113.9", HTTP_X_TENANT_ID: text)
+      expect([status, problem["code"]]).to eq([400, "TenantRefused"]), text
+      seen = get(host: "#{second.slug}.example.test", peer: "203.0.113.9", HTTP_X_TENANT_ID: text)[1]
+      expect(seen["tenant"]).to eq(second.slug), text
+    end
     hosts_only = described_class.new(app, sources: %i[host])
     allow(self).to receive(:middleware).and_return(hosts_only)
-    expect(get(HTTP_X_TENANT_ID: first.id).first).to eq(404)
+    expect(get(HTTP_X_TENANT_ID: first.id).first).to eq(400)
     expect(get(host: "#{second.slug}.example.test", HTTP_X_TENANT_ID: first.id)[1]["tenant"]).to eq(second.slug)
   end
 
@@ -129,7 +133,7 @@ RSpec.describe Tenantry::Middleware, :live do
 
   it "leaves health alone, and lets requests without a tenant through where that is allowed" do
     expect(get(path: "/livez")[1]).to include("tenant" => nil, "path" => "/livez")
-    expect(get(path: "/livez/x").first).to eq(404)
+    expect(get(path: "/livez/x").first).to eq(400)
     open = described_class.new(app, require_tenant: false)
     allow(self).to receive(:middleware).and_return(open)
     expect(get[0..1]).to match([200, include("tenant" => nil)])
@@ -150,7 +154,7 @@ RSpec.describe Tenantry::Middleware, :live do
     end
     own = described_class.new(app, custom_domains: false)
     allow(self).to receive(:middleware).and_return(own)
-    expect(get(host: host).first).to eq(404)
+    expect(get(host: host).first).to eq(400)
   end
 
   it "answers alike for unknown and malformed names" do

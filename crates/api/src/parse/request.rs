@@ -25,7 +25,7 @@ pub fn json(bytes: &[u8], code: Code) -> Result<Value, Rejection> {
     })
 }
 
-fn body<T>(value: &Value, read: impl FnOnce(&Node<'_>, &Report) -> Option<T>) -> Result<T, Rejection> {
+pub(super) fn body<T>(value: &Value, read: impl FnOnce(&Node<'_>, &Report) -> Option<T>) -> Result<T, Rejection> {
     let report = Report::new();
     if !value.is_object() {
         return Err(Rejection::field(Code::InvalidParameter, "", "the body must be a mapping"));

@@ -1,4 +1,4 @@
-//! What the guard found at a cell's places.
+//! What the guard found at a cell's places, and what came through at the leak probe.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,74 @@ pub struct PlaceSummary {
     pub open: Vec<IsolationFinding>,
 }
 
+/// One pair of canary tenants as the leak probe found it last: the first tries to reach the second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbePair {
+    /// The place of the tenant that tries.
+    #[schema(example = "tenant/ten_01jd8x3v9mfk2t5h7q0w4z6y8c")]
+    pub place: String,
+    /// The app of both; left out once the tenant is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "chat")]
+    pub app: Option<String>,
+    /// The level of both; left out once the tenant is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::isolation)]
+    pub isolation: Option<String>,
+    /// How the seal keeps the tenant of a transaction there; left out in a report of an older release, as are the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::seal)]
+    pub seal: Option<String>,
+    /// When it was tried, by its server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub taken_at: Timestamp,
+    /// How many probes were sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub probes: Option<u64>,
+    /// How many of them the server carried out; it refused the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub executed: Option<u64>,
+    /// How many values of the other tenant were looked for. Without one the run proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub canaries: Option<u64>,
+    /// Probes that gave, changed or confirmed a value of the other tenant.
+    pub leaks: u64,
+    /// The objects at which that happened, at most 50.
+    pub open: Vec<IsolationFinding>,
+}
+
+/// The leak probe on a cell as it ended last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeIsolation {
+    /// When every pair had been tried; left out before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = String, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// When the next run is due; left out when the probe does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = String, format = DateTime)]
+    pub due_at: Option<Timestamp>,
+    /// Whether it is running.
+    pub is_running: bool,
+    /// Why the last run did not reach every pair; left out when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub failure: Option<String>,
+    /// Probes of all pairs that came through.
+    pub leaks: u64,
+    /// Probes of all pairs that were sent.
+    pub probes: u64,
+    /// How many pairs there are.
+    pub pairs_count: u64,
+    /// The pairs, those that leak first, at most 200.
+    pub pairs: Vec<ProbePair>,
+}
+
 /// A cell as the guard found it last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +159,10 @@ pub struct CellIsolation {
     pub places_count: u64,
     /// The places, the worst first, at most 200.
     pub places: Vec<PlaceSummary>,
+    /// What the leak probe found last; left out where it never ran and does not. Its leaks are not among `counts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub probe: Option<ProbeIsolation>,
     /// The id of the key that reports are signed with.
     pub key_id: String,
     /// The public key, in hexadecimal digits, that they are verified with.

@@ -11,6 +11,7 @@ pub mod domain;
 pub mod entitlement;
 pub mod event;
 pub mod guard;
+pub mod login;
 pub mod operation;
 pub mod placement;
 pub mod rollout;

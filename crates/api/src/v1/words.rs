@@ -2,6 +2,7 @@
 
 use tenantry_domain::access::domain::{Problem, Standing};
 use tenantry_domain::event;
+use tenantry_domain::gateway;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::rollout;
 use tenantry_domain::tenant::lifecycle::Phase;
@@ -116,6 +117,11 @@ pub fn severity() -> Object {
     words("How much harm a finding can do.", ["critical", "high", "medium", "low"])
 }
 
+/// Forms of the seal.
+pub fn seal() -> Object {
+    words("How the seal keeps the tenant of a transaction.", ["register", "signed"])
+}
+
 /// Types of events.
 pub fn event_type() -> Object {
     words("What happened.", event::Type::ALL.iter().map(|kind| kind.as_str()))
@@ -148,4 +154,26 @@ pub fn domain_standing() -> Object {
 /// Why a domain is not proven.
 pub fn domain_problem() -> Object {
     words("Why the domain is not proven, or may lose its proof.", Problem::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How long clients of a login keep a server session.
+pub fn login_mode() -> Object {
+    let text = "`transaction` lends a server session for each transaction, `session` keeps one for as long as a client is connected.";
+    words(text, gateway::Mode::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Whether a login may write.
+pub fn login_access() -> Object {
+    words("Whether the login may write.", gateway::Access::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How a login proves itself.
+pub fn login_proof() -> Object {
+    let text = "By a password, or by an access token of a configured issuer in its place, over TLS only.";
+    words(text, gateway::Proof::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How a login stands.
+pub fn login_standing() -> Object {
+    words("Whether the login is let in.", gateway::Standing::ALL.map(gateway::Standing::as_str))
 }

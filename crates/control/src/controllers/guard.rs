@@ -24,6 +24,9 @@ const SIDE_BY_SIDE: usize = 4;
 /// How long others wait for a replica that died. One step takes a minute at most.
 const LEASE: Duration = Duration::from_secs(120);
 
+/// The latest first look at a cell: alerts about cells that nobody looks at wait for longer than that.
+const FIRST_MAX: Duration = Duration::from_secs(120);
+
 /// After a turn that did not reach every place, unless the schedule is tighter.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -81,7 +84,7 @@ impl<K: Inspect> Controller for Watch<K> {
 async fn begin<K: Inspect>(deps: &Deps) -> Result<Option<Current<K>>, StoreError> {
     let every = K::every(deps);
     // A cell that has just been registered gets its first tenants before the first look.
-    let first = every.unwrap_or_default() / 10;
+    let first = (every.unwrap_or_default() / 10).min(FIRST_MAX);
     let claimed = deps.store().isolation_claim(deps.replica(), K::KIND, LEASE, first, every.is_some()).await?;
     let Some(turn) = claimed else { return Ok(None) };
     let Route { places, busy } = K::route(deps, &turn.environment, &turn.cell).await?;

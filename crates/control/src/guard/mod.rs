@@ -7,6 +7,7 @@
 
 pub mod change;
 pub mod inspect;
+mod pairs;
 pub mod place;
 pub mod probe;
 mod read;
@@ -16,6 +17,7 @@ mod run;
 use std::time::Duration;
 
 pub use inspect::{Guard, Inspect};
+pub use pairs::{PairView, ProbeView};
 pub use place::Place;
 pub use read::{
     CellView, Document, Keys, PlaceView, cell, document, gauges, keys, leaks, status, tenant, tenant_document,

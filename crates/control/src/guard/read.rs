@@ -1,4 +1,4 @@
-//! What was found last: of a cell in short, of one place in full.
+//! What was found last: of a cell in short, with the leak probe; of one place in full.
 
 use tenantry_dataplane::guard::Report;
 use tenantry_domain::Timestamp;
@@ -7,6 +7,7 @@ use tenantry_domain::name::CellName;
 use tenantry_store::{CatalogKind, CellGauge, Counts, LookKind, OpenFinding, PlaceRow, StoreError, TenantRow};
 
 use super::Place;
+use super::pairs::{ProbeView, probe};
 use crate::catalog;
 use crate::ctx::Ctx;
 use crate::deps::Deps;
@@ -46,6 +47,8 @@ pub struct CellView {
     pub places_count: usize,
     /// The worst of them, with their critical and high findings.
     pub places: Vec<PlaceRow>,
+    /// What the leak probe found last; absent where it never ran and does not.
+    pub probe: Option<ProbeView>,
 }
 
 /// One place in full.
@@ -105,7 +108,8 @@ fn unseen(name: impl std::fmt::Display) -> Refusal {
 /// There is no such cell, or nobody has looked at it yet.
 pub async fn cell(cx: &Ctx, deps: &Deps, name: &str) -> Result<CellView, Refusal> {
     let view = status(cx, deps, name).await?;
-    if view.places.is_empty() { Err(unseen(name)) } else { Ok(view) }
+    let was_probed = view.probe.as_ref().is_some_and(|probe| probe.ended_at.is_some() || probe.pairs_count > 0);
+    if view.places.is_empty() && !was_probed { Err(unseen(name)) } else { Ok(view) }
 }
 
 /// The same, also where nobody has looked yet.
@@ -127,6 +131,7 @@ pub async fn status(cx: &Ctx, deps: &Deps, name: &str) -> Result<CellView, Refus
     }
     let places_count = places.len();
     places.truncate(PLACES_MAX);
+    let probe = probe(deps, &reader, &cell).await?;
     Ok(CellView {
         cell,
         ended_at: turn.as_ref().and_then(|turn| turn.ended_at),
@@ -137,6 +142,7 @@ pub async fn status(cx: &Ctx, deps: &Deps, name: &str) -> Result<CellView, Refus
         counts,
         places_count,
         places,
+        probe,
     })
 }
 

@@ -144,7 +144,8 @@ async fn put(
         check_cell(tx, spec).await?;
     }
     let old = row.as_ref().map(|row| row.spec.clone()).unwrap_or_default();
-    if kind == CatalogKind::App && row.is_some() {
+    if let (Manifest::App { spec: app, .. }, Some(_)) = (manifest, &row) {
+        rollouts::ran::check(tx, name, app).await?;
         let complaints = rollouts::safety::complaints(&old, &spec).await;
         if !complaints.is_empty() {
             return Err(Refusal::Fields(complaints));

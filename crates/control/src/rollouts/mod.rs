@@ -1,6 +1,7 @@
 //! Rollouts as people follow and steer them; [`crate::controllers::rollout`] moves them.
 
 pub mod plan;
+pub(crate) mod ran;
 pub(crate) mod safety;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tenantry_domain::page::PageSize;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::rollout::{Status, TargetStatus};
 use tenantry_store::{CatalogKind, CatalogPut, Entry, NewRollout, Page, TargetFilter, WriteTx};
-pub use tenantry_store::{RolloutCount, RolloutRow, TargetRow};
+pub use tenantry_store::{RolloutCount, RolloutGauge, RolloutRow, TargetRow};
 
 use crate::catalog;
 use crate::ctx::Ctx;
@@ -79,6 +80,14 @@ pub async fn get(cx: &Ctx, deps: &Deps, id: RolloutId) -> Result<Rollout, Refusa
     let row = row.ok_or_else(|| Refusal::NoRollout(id.to_string()))?;
     let counts = reader.rollout_counts(id).await.map_err(refuse_store)?;
     Ok(Rollout { row, counts })
+}
+
+/// The newest rollout of each app of the installation; for counters.
+///
+/// # Errors
+/// Our database does not answer.
+pub async fn gauges(deps: &Deps) -> Result<Vec<RolloutGauge>, Refusal> {
+    deps.store().rollout_gauges().await.map_err(refuse_store)
 }
 
 /// A page of rollouts, newest first, of one app or of all.

@@ -38,6 +38,7 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
             Refusal::ExternalIdTaken { field: format!("spec.externalIds.{system}"), id: format!("{system}:{id}") }
         }
         StoreError::AliasTaken { alias } => Refusal::ExternalIdTaken { field: "spec.aliases".to_owned(), id: alias },
+        StoreError::LoginTaken { name } => Refusal::LoginTaken(name.to_string()),
         StoreError::StaleVersion { current } => Refusal::Stale { current },
         StoreError::KeyReused => Refusal::KeyReused,
         StoreError::KeyInFlight => Refusal::KeyInFlight,

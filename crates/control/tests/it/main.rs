@@ -5,6 +5,7 @@
 mod domains;
 mod guard;
 mod lifecycle;
+mod logins;
 mod manifests;
 mod probe;
 mod rollouts;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use tenantry_control::guard::GuardOptions;
+use tenantry_control::guard::{self, GuardOptions};
 use tenantry_control::{Options, Runtime, events, tenants};
 use tenantry_domain::name::CellName;
 use tenantry_domain::page::PageSize;
@@ -60,6 +60,19 @@ async fn canaries_come_by_themselves_and_a_hole_is_told_until_it_is_closed() {
     assert_eq!((all.items.len(), canaries.len()), (9, 6), "two at each level, beside three customers");
     assert!(canaries.iter().all(|tenant| tenant.spec.business.synthetic));
     assert!(told(&world, "isolation.finding.opened").await.is_empty());
+
+    let view = guard::cell(&world.cx(), &world.deps, "eu-west-1").await.unwrap();
+    let probe = view.probe.expect("it runs");
+    assert_eq!((view.places_count, probe.pairs_count, probe.leaks), (0, 3, 0), "the guard does not look here");
+    let levels: BTreeSet<_> = probe.pairs.iter().filter_map(|pair| pair.row.isolation).collect();
+    assert_eq!(levels.len(), 3);
+    for pair in &probe.pairs {
+        let tried = pair.tried.as_ref().expect("how much was tried is kept");
+        assert_eq!((tried.seal.as_str(), pair.row.app.as_ref().map(|app| app.as_str())), ("register", Some("notes")));
+        assert!(tried.canaries > 0 && tried.executed > 50 && tried.probes > tried.executed, "{tried:?}");
+    }
+    let sent: u64 = probe.pairs.iter().filter_map(|pair| pair.tried.as_ref()).map(|tried| tried.probes).sum();
+    assert_eq!(probe.probes, sent);
 
     let (server, home) = (pg::server(), format!("tn_{}_notes", world.environment));
     let hole = "CREATE VIEW app.everything AS SELECT * FROM app.notes; GRANT SELECT ON app.everything TO PUBLIC";

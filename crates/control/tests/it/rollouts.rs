@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tenantry_control::rollouts::{self, Rollout, Steer};
 use tenantry_control::{Refusal, Runtime, manifests, tenants};
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
+use tenantry_domain::code::Code;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::AppName;
 use tenantry_domain::page::PageSize;
@@ -342,5 +343,120 @@ async fn processes_that_die_in_the_middle_leave_nothing_undone_and_nothing_twice
         let tenant = tenants::get(&world.cx(), &world.deps, &crate::world::name(slug)).await.unwrap();
         assert!(tenant.failure.is_none());
     }
+    world.stop().await;
+}
+
+/// Files that have run are held where the stream comes in; those that nobody has may change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_has_run_is_held_at_the_door_and_one_that_has_not_may_change() {
+    let world = World::running().await;
+    let changed = |sql: &str| {
+        let mut all = with(&[ADD], Strategy::default());
+        if let Manifest::App { spec: Spec { migrations: Migrations::Files { files }, .. }, .. } = &mut all[0] {
+            files[0].sql.push_str(sql);
+        }
+        all
+    };
+    world.active("a-1", "standard").await;
+    world.apply(&changed("")).await;
+    world.stands(Status::Completed).await;
+    let refused = |manifests: Vec<Manifest>| {
+        let world = &world;
+        async move {
+            let by_plan = manifests::plan(&world.cx(), &world.deps, &manifests).await.unwrap_err();
+            let refusal = manifests::apply(&world.cx(), &world.deps, &manifests).await.unwrap_err();
+            assert_eq!((refusal.code(), by_plan.code()), (Code::MigrationRan, Code::MigrationRan));
+            assert_eq!(refusal.fields(), by_plan.fields());
+            let [only] = <[_; 1]>::try_from(refusal.fields()).unwrap();
+            only
+        }
+    };
+    let of_first = refused(changed("-- second")).await;
+    assert_eq!(of_first.field, "documents[0].spec.migrations.files[0].sql");
+    assert!(of_first.message.contains("`0001_init.sql` was changed") && of_first.message.contains("version 2"));
+    let mut without = changed("");
+    let mut between = without.clone();
+    for (manifests, is_gone) in [(&mut without, true), (&mut between, false)] {
+        let Manifest::App { spec: Spec { migrations: Migrations::Files { files }, .. }, .. } = &mut manifests[0] else {
+            panic!("an app")
+        };
+        if is_gone {
+            files.remove(1);
+        } else {
+            files.insert(1, MigrationFile { name: "0001_later.sql".to_owned(), sql: "SELECT 1".to_owned() });
+        }
+    }
+    let of_gone = refused(without).await;
+    assert!(of_gone.message.contains("`0002_more.sql` is missing"), "{of_gone:?}");
+    let of_between = refused(between).await;
+    assert_eq!(of_between.field, "documents[0].spec.migrations.files[1].name");
+    assert_eq!(world.newest().await.row.version, 2, "none of these began a rollout");
+
+    // The canary fails at a new file: nobody has it, so it may be corrected, and the old ones may still not be touched.
+    let with_third = |sql: &str, first: &str| {
+        let mut all = changed(first);
+        if let Manifest::App { spec: Spec { migrations: Migrations::Files { files }, .. }, .. } = &mut all[0] {
+            files.push(MigrationFile { name: "0003_third.sql".to_owned(), sql: sql.to_owned() });
+        }
+        all
+    };
+    world.apply(&with_third("SELECT 1 / 0", "")).await;
+    world.stands(Status::Halted).await;
+    let still = refused(with_third("CREATE TABLE more (oops nonsense)", "-- second")).await;
+    assert!(still.message.contains("0001_init.sql"), "{still:?}");
+    world.apply(&with_third("ALTER TABLE notes ADD COLUMN hearts int", "")).await;
+    world.stands(Status::Completed).await;
+    assert!(world.has_column("a-1", "hearts").await);
+
+    let gauges = rollouts::gauges(&world.deps).await.unwrap();
+    let gauge = gauges.iter().find(|gauge| gauge.environment == world.environment).unwrap();
+    assert_eq!((gauge.app.as_str(), gauge.status), ("notes", Status::Completed));
+    assert_eq!(gauge.targets.get(&TargetStatus::Done), Some(&2), "the home and the schema: {gauge:?}");
+    world.stop().await;
+
+    // Where nobody has it, all of it may change.
+    let world = World::new().await;
+    world.apply(&changed("-- first")).await;
+    world.apply(&changed("-- second")).await;
+    assert_eq!(world.newest().await.row.version, 3);
+}
+
+/// What gauges tell: the newest rollout of each app, and how its targets stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_halted_rollout_and_its_failed_targets_are_counted_until_it_goes_on() {
+    let world = World::running().await;
+    for slug in ["a-1", "a-2"] {
+        world.active(slug, "standard").await;
+    }
+    let gauge = async || {
+        let all = rollouts::gauges(&world.deps).await.unwrap();
+        all.into_iter().find(|gauge| gauge.environment == world.environment)
+    };
+    assert_eq!(gauge().await, None, "an app that never had one is left out");
+    world.write("a-1", "bad").await;
+    world.write("a-2", "bad").await;
+    let canaries = Canary { count: 9, ..Canary::default() };
+    world.apply(&with(&[PICKY], Strategy { canary: canaries, ..Strategy::default() })).await;
+    world.stands(Status::Halted).await;
+    let halted = gauge().await.unwrap();
+    let count = |gauge: &rollouts::RolloutGauge, status| gauge.targets.get(&status).copied().unwrap_or_default();
+    assert_eq!((halted.status, halted.app.as_str()), (Status::Halted, "notes"));
+    assert!((1..=2).contains(&count(&halted, TargetStatus::Failed)), "{halted:?}");
+    assert_eq!(halted.targets.values().sum::<u64>(), 3, "{halted:?}");
+
+    // What the cell shares has the file, though no tenant has: it may not be another one.
+    assert_eq!(count(&halted, TargetStatus::Done), 1, "{halted:?}");
+    let other = manifests::apply(&world.cx(), &world.deps, &with(&[ADD], Strategy::default())).await.unwrap_err();
+    assert_eq!(other.code(), Code::MigrationRan, "{other}");
+    for slug in ["a-1", "a-2"] {
+        let tx = world.enter(slug).await.unwrap();
+        tx.execute("DELETE FROM notes WHERE body = 'bad'", &[]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let rollout = world.newest().await;
+    world.steer(&rollout, Steer::Continue { skip_failed: false }).await;
+    world.stands(Status::Completed).await;
+    let done = gauge().await.unwrap();
+    assert_eq!((done.status, count(&done, TargetStatus::Failed)), (Status::Completed, 0));
     world.stop().await;
 }

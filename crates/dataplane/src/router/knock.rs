@@ -20,7 +20,7 @@ use crate::seal::Backend;
 /// What `DISCARD ALL` does, except that it keeps the plans of functions: nothing of a tenant is in those, and making
 /// the seal's anew would cost more than all the rest. The last word leaves the session unbound. The settings come
 /// first: each of these statements runs under the time limit that the tenant before has left.
-const CLEAN: &str = "RESET ALL; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *; \
+pub const CLEAN: &str = "RESET ALL; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// `undefined_function`: the seal of this database is older than `seal.bind`.

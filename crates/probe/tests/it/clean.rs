@@ -5,12 +5,12 @@ use tenantry_probe::{Verb, render};
 
 use crate::world::{World, admin, with_probe};
 
-async fn nothing_comes_through(level: Isolation) {
-    let world = World::pair(level).await;
+async fn nothing_comes_through(world: &World) {
+    let level = world.a().level;
     let report = world.probe().await;
     let text = render(&report);
     println!("{text}");
-    assert_eq!(report.hits, [], "{text}");
+    assert_eq!((report.level, report.hits.as_slice()), (level, [].as_slice()), "{text}");
     assert!(report.is_clean());
     assert_eq!(report.unplantable, [], "{text}");
     assert!(report.probes > 600, "{}", report.probes);
@@ -27,17 +27,49 @@ async fn nothing_comes_through(level: Isolation) {
 
 #[tokio::test]
 async fn shared() {
-    nothing_comes_through(Isolation::Shared).await;
+    nothing_comes_through(&World::pair(Isolation::Shared).await).await;
 }
 
 #[tokio::test]
 async fn schema() {
-    nothing_comes_through(Isolation::Schema).await;
+    nothing_comes_through(&World::pair(Isolation::Schema).await).await;
 }
 
 #[tokio::test]
 async fn database() {
-    nothing_comes_through(Isolation::Database).await;
+    nothing_comes_through(&World::pair(Isolation::Database).await).await;
+}
+
+/// As on a managed server, where no login may be given the register: the context is a signed setting that everybody may
+/// write.
+#[tokio::test]
+async fn signed_shared() {
+    nothing_comes_through(&World::pair_signed(Isolation::Shared).await).await;
+}
+
+#[tokio::test]
+async fn signed_schema() {
+    nothing_comes_through(&World::pair_signed(Isolation::Schema).await).await;
+}
+
+#[tokio::test]
+async fn signed_database() {
+    nothing_comes_through(&World::pair_signed(Isolation::Database).await).await;
+}
+
+/// A seal that believes the setting without its signature is seen, so a clean run in that mode says something.
+#[tokio::test]
+async fn a_signed_context_that_nobody_checks_is_found() {
+    let world = World::pair_signed(Isolation::Shared).await;
+    world
+        .by_hand(
+            "CREATE OR REPLACE FUNCTION tenantry.current_tenant() RETURNS uuid LANGUAGE sql STABLE AS $$
+             SELECT nullif(split_part(current_setting('tenantry.context', true), '.', 2), '')::uuid $$",
+        )
+        .await;
+    let report = world.probe().await;
+    let forged = |hit: &tenantry_probe::Hit| hit.verb == Verb::Setting && hit.object == "setting tenantry.context";
+    assert!(report.hits.iter().any(forged), "{}", render(&report));
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tenantry_dataplane::secret::RootKey;
 use tenantry_dataplane::{
-    AppTarget, Cell, CellTarget, Claim, Dataplane, Door, Gate, Options, Router, RouterOptions, Space, TenantTx,
+    AppTarget, Cell, CellTarget, Claim, Dataplane, Door, Gate, Options, Router, RouterOptions, SealMode, Space,
+    TenantTx,
 };
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
 use tenantry_domain::id::{InstallationId, TenantId, WorkflowId};
@@ -43,19 +44,36 @@ pub struct World {
 impl World {
     /// As many tenants at each level as asked for.
     pub async fn new(levels: &[(Isolation, usize)], options: RouterOptions) -> Self {
-        Self::of_app(levels, options, Some("tenant_id")).await
+        Self::of_app(levels, options, Some("tenant_id"), Options::default()).await
     }
 
     /// Two tenants whose app knows no tenants: their schema, or their database, is all that keeps them apart.
     pub async fn pair_without_key(level: Isolation) -> Self {
-        Self::of_app(&[(level, 2)], RouterOptions::default(), None).await
+        Self::of_app(&[(level, 2)], RouterOptions::default(), None, Options::default()).await
     }
 
-    async fn of_app(levels: &[(Isolation, usize)], options: RouterOptions, tenant_key: Option<&str>) -> Self {
+    /// Two tenants whose context is a signed setting instead of a register that no session may write.
+    pub async fn pair_signed(level: Isolation) -> Self {
+        let signed = Options { seal: Some(SealMode::Signed), ..Options::default() };
+        let world = Self::of_app(&[(level, 2)], RouterOptions::default(), Some("tenant_id"), signed).await;
+        let sql = "SELECT to_regprocedure('seal.signature(bytea, uuid)') IS NOT NULL";
+        for tenant in &world.tenants {
+            let row = admin(&tenant.database).await.query_one(sql, &[]).await.unwrap();
+            assert!(row.get::<_, bool>(0), "{} is not signed", tenant.database);
+        }
+        world
+    }
+
+    async fn of_app(
+        levels: &[(Isolation, usize)],
+        options: RouterOptions,
+        tenant_key: Option<&str>,
+        plane: Options,
+    ) -> Self {
         let installation = InstallationId::from_uuid(unique());
         let environment = EnvironmentName::parse(&format!("e{:016x}", unique().as_u128() as u64)).unwrap();
         let root = RootKey::from_bytes(*b"0123456789abcdef0123456789abcdef").unwrap();
-        let plane = Dataplane::new(installation, root, Options::default());
+        let plane = Dataplane::new(installation, root, plane);
         let name = CellName::parse("one").unwrap();
         let target = CellTarget { environment: environment.clone(), name, url: server().url("postgres").into() };
         let cell = plane.cell(&target).await.unwrap();

@@ -103,7 +103,7 @@ impl Identification {
         Ok(self)
     }
 
-    /// A network (`10.0.0.0/8`) of services that may name tenants by header. From anybody else the header is refused.
+    /// A network (`10.0.0.0/8`) of services that may name tenants by header. From anybody else the header is no source.
     /// The peer is who opened the connection: serve with connection info.
     ///
     /// # Errors
@@ -205,10 +205,8 @@ pub fn identify(facts: &Facts<'_>, config: &Identification) -> Result<Found, Err
 
 fn header_of(facts: &Facts<'_>, config: &Identification, trusted: bool) -> Result<Option<String>, Error> {
     let mut given = facts.headers.get_all(&config.header).iter();
-    let Some(value) = given.next() else { return Ok(None) };
-    if !trusted {
-        return Err(Error::TenantMismatch(Mismatch::HeaderNotAccepted));
-    }
+    // From outside it is no source, whatever it holds: nobody can break a request by adding one.
+    let Some(value) = given.next().filter(|_| trusted) else { return Ok(None) };
     if given.next().is_some() {
         return Err(Error::TenantMismatch(Mismatch::TwoHeaders));
     }
@@ -325,8 +323,13 @@ mod tests {
         assert_eq!(named("10.1.2.3", "acme").unwrap().header.as_deref(), Some("acme"));
         assert_eq!(named("::ffff:10.1.2.3", "acme").unwrap().header.as_deref(), Some("acme"), "mapped");
         for peer in ["", "11.0.0.1", "192.168.0.1", "::1"] {
-            assert_eq!(named(peer, "acme"), Err("TenantMismatch"), "{peer}");
+            for value in ["acme", "Acme!", ""] {
+                assert_eq!(named(peer, value), Ok(Sources::default()), "{peer} {value}: no source");
+            }
         }
+        let beside = [("host", "acme.example.com"), ("x-tenant-id", "globex"), ("x-tenant-id", "acme")];
+        let alone = read(&config(), &beside, "/", "192.0.2.1").unwrap();
+        assert_eq!((alone.host.as_deref(), alone.header), (Some("acme.example.com"), None), "twice, and still none");
         assert_eq!(named("10.1.2.3", "Acme!"), Err("TenantNotFound"));
         let twice = [base, ("x-tenant-id", "acme"), ("x-tenant-id", "acme")];
         assert_eq!(read(&config(), &twice, "/", "10.1.2.3"), Err("TenantMismatch"));

@@ -76,8 +76,12 @@ async fn every_pair_of_sources_agrees_or_is_refused() {
     // The same service, with nobody trusted.
     let plain = Identification::new().base_domain("app.example.com").unwrap();
     let stranger = Service::start(&tenantry, plain).await;
-    let reply = stranger.get("/", &[("host", "acme.app.example.com"), ("x-tenant-id", "acme")]).await;
-    assert_eq!((reply.status, reply.reason.as_str()), (400, "TenantMismatch"), "not even when it agrees");
+    for header in ["acme", "globex", "no one"] {
+        let reply = stranger.get("/", &[("host", "acme.app.example.com"), ("x-tenant-id", header)]).await;
+        assert!(reply.text.starts_with("acme acme"), "a stranger's header is no source: {reply:?}");
+        let reply = stranger.get("/", &[("host", "app.example.com"), ("x-tenant-id", header)]).await;
+        assert_eq!((reply.status, reply.reason.as_str()), (400, "TenantMismatch"), "it names nobody: {header}");
+    }
     let reply = stranger.get("/t/globex/", &[("host", "acme.app.example.com")]).await;
     assert_eq!(reply.status, 404, "paths name nobody here, and there is no such route");
     world.end().await;

@@ -7,7 +7,7 @@ use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tenantry_control::{guard, health};
+use tenantry_control::{guard, health, rollouts};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -86,14 +86,24 @@ async fn look(state: &State) -> Result<()> {
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Counters in the text form of Prometheus.", body = String, content_type = "text/plain")))]
 async fn metrics(With(state): With<State>, _: Caller) -> Response {
     // What the database knows is left out while it is away: counters must not wait for it.
-    let gauges = tokio::time::timeout(PATIENCE, guard::gauges(state.deps())).await;
-    let every = state.deps().options().guard.every;
-    let found = gauges.ok().and_then(|gauges| gauges.ok()).map(|gauges| convert::guard::lines(&gauges, every));
-    let leaks = tokio::time::timeout(PATIENCE, guard::leaks(state.deps())).await;
-    let every = state.deps().options().guard.probe;
-    let leaks = leaks.ok().and_then(|leaks| leaks.ok()).map(|leaks| convert::guard::leak_lines(&leaks, every));
-    let found = found.unwrap_or_default() + &leaks.unwrap_or_default();
-    let text = state.metrics().render() + &found + &state.more_lines();
+    let deps = state.deps();
+    let (found, leaks, moved) = tokio::join!(
+        tokio::time::timeout(PATIENCE, guard::gauges(deps)),
+        tokio::time::timeout(PATIENCE, guard::leaks(deps)),
+        tokio::time::timeout(PATIENCE, rollouts::gauges(deps)),
+    );
+    let options = &deps.options().guard;
+    let mut text = state.metrics().render();
+    if let Ok(Ok(found)) = found {
+        text.push_str(&convert::guard::lines(&found, options.every));
+    }
+    if let Ok(Ok(leaks)) = leaks {
+        text.push_str(&convert::guard::leak_lines(&leaks, options.probe));
+    }
+    if let Ok(Ok(moved)) = moved {
+        text.push_str(&convert::rollout::lines(&moved));
+    }
+    text.push_str(&state.more_lines());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod history;
 pub mod insight;
 pub mod lifecycle;
+pub mod logins;
 pub mod manifests;
 pub mod operations;
 pub mod rollouts;
@@ -63,6 +64,16 @@ pub struct OfDomain {
     /// The domain as the manifest has it.
     #[param(example = "chat.acme.example", max_length = 233, pattern = "^[a-z0-9-]+([.][a-z0-9-]+)+$")]
     domain: String,
+}
+
+/// `{name}` of a login in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfLogin {
+    /// The login's name.
+    #[param(example = "acme-reports", min_length = 3, max_length = 63, pattern = "^[a-z][a-z0-9_-]{2,62}$")]
+    name: String,
 }
 
 /// `{version}` of the path.

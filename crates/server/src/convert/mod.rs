@@ -6,6 +6,7 @@ pub mod change;
 pub mod domain;
 pub mod event;
 pub mod guard;
+pub mod login;
 pub mod operation;
 pub mod placement;
 pub mod rollout;

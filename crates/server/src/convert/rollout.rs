@@ -1,11 +1,12 @@
-//! Rollouts and their targets.
+//! Rollouts and their targets, and the counters of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use tenantry_api::v1::rollout::{Progress, Rollout, RolloutPlan, Target, Wave};
 use tenantry_control::rollouts::plan::Planned;
-use tenantry_control::rollouts::{self, RolloutCount, TargetRow};
-use tenantry_domain::rollout::TargetStatus;
+use tenantry_control::rollouts::{self, RolloutCount, RolloutGauge, TargetRow};
+use tenantry_domain::rollout::{Status, TargetStatus};
 
 use super::failure;
 
@@ -84,4 +85,33 @@ pub fn plan(app: String, version: i64, planned: &Planned) -> RolloutPlan {
         behind,
         unseen_cells: planned.unseen.clone(),
     }
+}
+
+/// Gauges in the text form of Prometheus, of the newest rollout of each app. All replicas give the same ones.
+///
+/// A status is one series for each word, 1 for the one that holds, so that an alert ends with a 0 and not with silence.
+#[must_use]
+pub fn lines(gauges: &[RolloutGauge]) -> String {
+    let mut out = String::new();
+    // Writing to a text cannot fail.
+    let head = |out: &mut String, name: &str, help: &str| {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    };
+    let name = "tenantry_rollout_status";
+    head(&mut out, name, "How the newest rollout of the app stands: 1 for its status, 0 for the others.");
+    for RolloutGauge { environment, app, status, .. } in gauges {
+        for word in Status::ALL {
+            let labels = format!("environment=\"{environment}\",app=\"{app}\",status=\"{word}\"");
+            let _ = writeln!(out, "{name}{{{labels}}} {}", u8::from(word == *status));
+        }
+    }
+    let name = "tenantry_rollout_targets";
+    head(&mut out, name, "Targets of the newest rollout of the app, by how they stand.");
+    for RolloutGauge { environment, app, targets, .. } in gauges {
+        for word in TargetStatus::ALL {
+            let labels = format!("environment=\"{environment}\",app=\"{app}\",status=\"{}\"", word.as_str());
+            let _ = writeln!(out, "{name}{{{labels}}} {}", targets.get(&word).copied().unwrap_or_default());
+        }
+    }
+    out
 }

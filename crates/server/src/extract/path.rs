@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tenantry_control::tenants::TenantRef;
 use tenantry_domain::code::Code;
+use tenantry_domain::gateway::LoginName;
 use tenantry_domain::id::{OperationId, RolloutId};
 
 use crate::State;
@@ -74,6 +75,19 @@ impl FromRequestParts<State> for NamePath {
         tenantry_domain::name::check_label(&text, 1, 50)
             .map_err(|error| Failure::field(Code::InvalidParameter, "name", error))?;
         Ok(Self(text))
+    }
+}
+
+/// `{name}` of a login. What is no name names nothing.
+#[derive(Debug)]
+pub struct LoginPath(pub LoginName);
+
+impl FromRequestParts<State> for LoginPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "name").await?;
+        let name = LoginName::parse(&text);
+        name.map(Self).map_err(|error| Failure::field(Code::InvalidParameter, "name", error))
     }
 }
 

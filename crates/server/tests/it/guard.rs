@@ -154,13 +154,95 @@ async fn alerts_ask_for_series_that_are_there() {
     let world = World::quiet().await;
     let text = world.bare("GET", "/metrics").bearer().send().await.text;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
-    let rules = std::fs::read_to_string(folder.join("isolation.yml")).unwrap();
-    let mut asked = 0;
-    for rest in rules.split("tenantry_").skip(1) {
-        let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        assert!(text.contains(&format!("# TYPE tenantry_{name} ")), "tenantry_{name} is in no answer: {text}");
-        asked += 1;
+    for (file, least) in [("isolation.yml", 8), ("rollouts.yml", 3)] {
+        let rules = std::fs::read_to_string(folder.join(file)).unwrap();
+        let mut asked = 0;
+        for rest in rules.split("tenantry_").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            assert!(text.contains(&format!("# TYPE tenantry_{name} ")), "tenantry_{name} is in no answer: {text}");
+            asked += 1;
+        }
+        assert!(asked >= least, "{file}: {asked}");
     }
-    assert!(asked >= 5, "{asked}");
+    world.end().await;
+}
+
+/// GUARD-10 by the API: what the leak probe found is shown with the cell, and told while it runs.
+#[tokio::test]
+async fn the_leak_probes_last_run_is_shown_with_the_cell() {
+    let world = World::running_with(GuardOptions {
+        every: None,
+        probe: Some(std::time::Duration::from_secs(1)),
+        ..GuardOptions::default()
+    })
+    .await;
+    for (slug, plan) in [("acme", "starter"), ("globex", "standard")] {
+        placed(&world, slug, plan).await;
+    }
+    let shown = async |holds: fn(&Value) -> bool| {
+        let began = std::time::Instant::now();
+        loop {
+            let reply = world.get(CELL).send().await;
+            let view = if reply.status == 200 { reply.json() } else { Value::Null };
+            if holds(&view["probe"]) {
+                return view;
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(45), "{reply:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let sum = |view: &Value, name: &str| -> u64 {
+        view["probe"]["pairs"].as_array().unwrap().iter().map(|pair| pair[name].as_u64().unwrap()).sum()
+    };
+    // A pair at each of the two levels; nobody has run the guard.
+    let view = shown(|probe| probe["endedAt"].is_string() && probe["pairsCount"] == 2).await;
+    assert_eq!((&view["placesCount"], &view["counts"]["critical"]), (&json!(0), &json!(0)), "{view}");
+    assert_eq!((&view["probe"]["leaks"], &view["probe"]["failure"]), (&json!(0), &Value::Null), "{view}");
+    assert!(view["probe"]["dueAt"].is_string(), "{view}");
+    for pair in view["probe"]["pairs"].as_array().unwrap() {
+        assert_eq!((&pair["app"], &pair["seal"], &pair["leaks"]), (&json!("chat"), &json!("register"), &json!(0)));
+        assert!(pair["isolation"].is_string() && pair["place"].as_str().unwrap().starts_with("tenant/ten_"), "{pair}");
+        assert!(pair["canaries"].as_u64() > Some(0) && pair["executed"].as_u64() > Some(0), "{pair}");
+        assert!(pair["takenAt"].is_string() && pair["probes"].as_u64() > pair["executed"].as_u64(), "{pair}");
+    }
+    assert!(sum(&view, "probes") > 100, "{view}");
+    assert_eq!(view["probe"]["probes"].as_u64(), Some(sum(&view, "probes")));
+    let labels = format!("environment=\"{}\",cell=\"eu-west-1\"", world.environment);
+    let told = async |name: &str| {
+        let text = world.bare("GET", "/metrics").bearer().send().await.text;
+        metric(&text, &format!("{name}{{{labels}}}"))
+    };
+    assert_eq!(told("tenantry_isolation_leaks").await, Some(0.0));
+    assert!(told("tenantry_isolation_probe_last_seconds").await > Some(1.7e9));
+
+    let home = format!("tn_{}_chat", world.environment);
+    pg::server()
+        .sql(&home, "CREATE VIEW app.everything AS SELECT * FROM app.notes; GRANT SELECT ON app.everything TO PUBLIC");
+    let view = shown(|probe| probe["leaks"].as_u64() > Some(0)).await;
+    let leaky = &view["probe"]["pairs"][0];
+    let open = leaky["open"].as_array().unwrap();
+    assert!(
+        open.iter().any(|one| one["check"] == "P1" && one["object"].to_string().contains("app.everything")),
+        "{leaky}"
+    );
+    assert_eq!(view["counts"]["critical"], 0, "a leak is the probe's finding, not the guard's: {view}");
+    assert!(told("tenantry_isolation_leaks").await > Some(0.0));
+    world.end().await;
+}
+
+/// Where the probe does not run, no old value of it looks like a present one.
+#[tokio::test]
+async fn a_probe_that_does_not_run_tells_nothing_of_leaks() {
+    let world = World::quiet().await;
+    let text = world.bare("GET", "/metrics").bearer().send().await.text;
+    assert_eq!(metric(&text, "tenantry_isolation_probe_period_seconds"), Some(0.0));
+    for name in ["tenantry_isolation_leaks", "tenantry_isolation_probe_last_seconds"] {
+        assert!(
+            text.contains(&format!("# TYPE {name} gauge")) && !text.contains(&format!("\n{name}{{")),
+            "{name}: {text}"
+        );
+    }
+    let asked = world.post(&format!("{CELL}:run")).keyed().send().await;
+    assert!(asked.json().get("probe").is_none(), "{asked:?}");
     world.end().await;
 }

@@ -16,6 +16,7 @@ mod drain;
 mod flow;
 mod guard;
 mod idempotency;
+mod logins;
 mod openapi;
 mod operations;
 mod read;

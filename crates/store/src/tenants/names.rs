@@ -82,8 +82,8 @@ fn names(spec: &Spec) -> impl Iterator<Item = Name> + '_ {
 }
 
 impl Tenants<'_> {
-    /// Gives up everything that only one tenant can have: external ids, aliases and domains at once, the slug
-    /// after a quarantine. For a tenant that is set to deleted in the same transaction.
+    /// Gives up everything that only one tenant can have: external ids, aliases, domains and logins of the gateway at
+    /// once, the slug after a quarantine. For a tenant that is set to deleted in the same transaction.
     ///
     /// # Errors
     /// [`StoreError::NotLocked`].
@@ -93,6 +93,7 @@ impl Tenants<'_> {
             "DELETE FROM tenantry.tenant_external_id WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.tenant_alias WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.domain WHERE env = $1 AND tenant = $2",
+            "DELETE FROM tenantry.gateway_login WHERE env = $1 AND tenant = $2",
         ] {
             let statement = Statement::new(sql).bind(self.tx.env()).bind(id.uuid());
             self.tx.queue(statement);

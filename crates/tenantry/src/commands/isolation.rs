@@ -1,4 +1,7 @@
-//! `tenantry isolation`: what the guard of the control plane found at cells and tenants, looks on request, signed reports.
+//! `tenantry isolation`: what the guard and the leak probe of the control plane found at cells and tenants, looks on
+//! request, signed reports.
+
+mod probe;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +23,8 @@ use crate::output::{Paint, clean};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The control plane looks at every cell on a schedule; `tenantry guard` looks at any database by itself.
-Exit code 0: nothing of this severity; 1: findings; 3: nobody has looked yet.
+With `serve --probe-every` it also lets canary tenants try to reach each other: a leak counts as critical.
+Exit code 0: nothing of this severity; 1: findings or leaks; 3: nobody has looked yet.
 
 Examples:
   tenantry isolation status
@@ -169,29 +173,39 @@ async fn status(bar: Bar, session: &Session) -> Result<ExitCode> {
         views.push((name, view));
     }
     let mut total = FindingCounts::default();
-    for view in views.iter().filter_map(|(_, view)| view.as_ref()) {
-        total.critical += view.counts.critical;
-        total.high += view.counts.high;
-        total.medium += view.counts.medium;
-        total.low += view.counts.low;
+    for counts in views.iter().filter_map(|(_, view)| view.as_ref()).map(probe::with_leaks) {
+        total.critical += counts.critical;
+        total.high += counts.high;
+        total.medium += counts.medium;
+        total.low += counts.low;
     }
     if session.output.format().is_document() {
         session.output.document(&views.iter().filter_map(|(_, view)| view.as_ref()).collect::<Vec<_>>())?;
         return Ok(bar.judge(total));
     }
     let now = Timestamp::now();
-    let row = |(name, view): &(String, Option<CellIsolation>)| match view {
-        None => [name.as_str(), "never", "-", "-", "-", "-", "-"].map(ToOwned::to_owned).into(),
-        Some(view) => {
-            let mut row = vec![name.clone(), view.ended_at.map_or_else(|| "never".to_owned(), |at| age(at, now))];
-            row.extend(numbers(view.counts));
-            row.push(view.failure.clone().unwrap_or_else(|| "-".to_owned()));
-            row
+    let row = |(name, view): &(String, Option<CellIsolation>)| {
+        let ended_at = view.as_ref().and_then(|view| view.ended_at);
+        let mut row = vec![name.clone(), ended_at.map_or_else(|| "never".to_owned(), |at| age(at, now))];
+        match view {
+            None => row.extend(["-"; 4].map(ToOwned::to_owned)),
+            Some(view) => row.extend(numbers(view.counts)),
         }
+        row.extend(probe::columns(view.as_ref(), now));
+        row.push(view.as_ref().and_then(trouble).unwrap_or_else(|| "-".to_owned()));
+        row
     };
-    let headings = ["CELL", "LAST LOOK", "CRITICAL", "HIGH", "MEDIUM", "LOW", "TROUBLE"];
+    let headings = ["CELL", "LAST LOOK", "CRITICAL", "HIGH", "MEDIUM", "LOW", "LAST PROBE", "LEAKS", "TROUBLE"];
     session.output.table(&headings, views.iter().map(row).collect())?;
     Ok(bar.judge(total))
+}
+
+/// What kept the guard or the probe from a place.
+fn trouble(view: &CellIsolation) -> Option<String> {
+    let of_probe = view.probe.as_ref().and_then(|probe| probe.failure.as_ref());
+    let both = [view.failure.clone(), of_probe.map(|failure| format!("probe: {failure}"))];
+    let told: Vec<String> = both.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 async fn cells(client: &Client) -> Result<Vec<String>> {
@@ -214,9 +228,10 @@ fn numbers(counts: FindingCounts) -> [String; 4] {
 
 fn cell(session: &Session, view: &CellIsolation, bar: Bar) -> Result<ExitCode> {
     let output = session.output;
+    let counts = probe::with_leaks(view);
     if output.format().is_document() {
         output.document(view)?;
-        return Ok(bar.judge(view.counts));
+        return Ok(bar.judge(counts));
     }
     let now = Timestamp::now();
     let row = |place: &PlaceSummary| {
@@ -247,7 +262,13 @@ fn cell(session: &Session, view: &CellIsolation, bar: Bar) -> Result<ExitCode> {
     if shown < view.places_count {
         output.note(&format!("there are {} more places without worse findings", view.places_count - shown));
     }
-    Ok(bar.judge(view.counts))
+    if view.places.is_empty() {
+        output.note("the guard has not looked yet");
+    }
+    if let Some(found) = &view.probe {
+        probe::show(&output, found, now)?;
+    }
+    Ok(bar.judge(counts))
 }
 
 fn place(session: &Session, view: &PlaceIsolation, bar: Bar) -> Result<ExitCode> {

@@ -18,6 +18,7 @@ pub mod history;
 pub mod isolation;
 mod kind;
 pub mod lifecycle;
+pub mod logins;
 pub mod migrations;
 pub mod operations;
 pub mod place;

@@ -7,6 +7,7 @@ use tenantry_control::domains::DnsOptions;
 use tenantry_control::guard::{GuardOptions, Terms};
 use tenantry_control::{Options, PoolWants};
 use tenantry_domain::access::BaseDomain;
+use tenantry_domain::gateway::Address;
 
 use crate::roles::issuers::{self, Issuers};
 
@@ -44,6 +45,9 @@ pub struct Tuning {
     /// File with the issuers whose access tokens name tenants, as YAML or JSON
     #[arg(long, env = "TENANTRY_ISSUERS_FILE", value_name = "FILE", value_parser = issuers::read)]
     issuers: Option<Issuers>,
+    /// Where clients find the gateway, for the connection URLs of its logins
+    #[arg(long, env = "TENANTRY_GATEWAY_URL", value_name = "URL")]
+    gateway_url: Option<Address>,
 }
 
 /// A time between looks, or none.
@@ -84,6 +88,7 @@ impl Tuning {
             base_domains: self.base_domains.clone(),
             dns: DnsOptions { servers: self.dns_servers.clone(), ..DnsOptions::default() },
             issuers: self.issuers.clone().unwrap_or_default().0,
+            gateway: self.gateway_url.clone(),
             ..Options::default()
         }
     }

@@ -91,7 +91,8 @@ async fn mistakes_are_told_before_anything_is_asked() {
     assert!(ended.code == 2 && ended.err.contains("acepted") && ended.err.contains("docs/guard.md"), "{ended:?}");
 }
 
-/// GUARD-14: the leak alert fires at once, is silent when the leak is closed, and the absence of looks is an alert too.
+/// GUARD-14: the leak alert fires at once, is silent when the leak is closed, and the absence of looks is an alert too. So
+/// are a rollout that halted and one that left somebody behind.
 #[test]
 fn alerts_fire_as_their_tests_say() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
@@ -106,9 +107,9 @@ fn alerts_fire_as_their_tests_say() {
             );
         })
     };
-    if promtool(&["check", "rules", "isolation.yml"]).is_none() {
+    if promtool(&["check", "rules", "isolation.yml", "rollouts.yml"]).is_none() {
         eprintln!("skipped: promtool is not installed (Debian: prometheus)");
         return;
     }
-    promtool(&["test", "rules", "isolation_test.yml"]);
+    promtool(&["test", "rules", "isolation_test.yml", "rollouts_test.yml"]);
 }

@@ -15,6 +15,7 @@ mod domains;
 mod guard;
 mod isolation;
 mod lint;
+mod logins;
 mod migrations;
 mod offline;
 mod program;

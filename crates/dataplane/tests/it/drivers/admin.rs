@@ -6,7 +6,7 @@ use tenantry_testkit::pg::{PrivateServer, private_server, server};
 
 use super::bench::{Bench, LEVELS, claim, kinds};
 
-async fn as_login(server: &PrivateServer, rights: &str, options: Options) -> Bench {
+pub async fn as_login(server: &PrivateServer, rights: &str, options: Options) -> Bench {
     server.sql("postgres", &format!("CREATE ROLE cell LOGIN PASSWORD 'secret' {rights}"));
     let url = format!("postgres://cell:secret@127.0.0.1:{}/postgres?sslmode=disable", server.port());
     Bench::with(url, server.url("{}"), options).await

@@ -14,6 +14,7 @@ mod interrupted;
 mod lifecycle;
 mod migrate;
 mod premade;
+mod probe;
 mod refused;
 mod timing;
 mod upgrade;

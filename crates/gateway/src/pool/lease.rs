@@ -1,0 +1,224 @@
+//! A client's right to a server session.
+//!
+//! INVARIANT: a session goes back to its pool only by [`Lease::release`], which is called between transactions with nothing
+//! unanswered. A lease that is dropped, because its client is gone or its future was cancelled, closes the session.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tenantry_dataplane::Door;
+use tenantry_dataplane::router::SETTINGS;
+use tenantry_domain::id::TenantId;
+use tokio::time::timeout;
+
+use super::{Limits, Pool, Waiter};
+use crate::profile::Profile;
+use crate::server::{Backend, ConnectError, ReadyError, open};
+
+/// Why a client got no session. Nothing of it was run.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    /// None became free in time.
+    #[error("all connections of the tenant are in use")]
+    Busy,
+    /// So many clients of the tenant wait already that this one was not let into the line.
+    #[error("too many clients of the tenant wait for a connection")]
+    Crowded,
+    /// The server does not answer, or refuses.
+    #[error(transparent)]
+    Server(#[from] ConnectError),
+    /// The client's own settings are refused, with code and message.
+    #[error("a setting is refused ({code}): {message}")]
+    Settings {
+        /// SQLSTATE.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// A place in a pool, and the session in it.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Rc<RefCell<Pool>>,
+    tenant: TenantId,
+    backend: Option<Box<Backend>>,
+}
+
+impl Lease {
+    /// Waits for a session that is ready for the client.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn acquire(
+        pool: &Rc<RefCell<Pool>>,
+        door: &Door,
+        profile: &Rc<Profile>,
+        client: u64,
+        limits: &Limits,
+    ) -> Result<Self, AcquireError> {
+        if let Some(lease) = Self::at_once(pool, door, profile, client, limits) {
+            return Ok(lease);
+        }
+        let mut lease = Self::place(pool, door, limits).await?;
+        // Ones that died while they were unused show that only now. Nothing of the client's was run.
+        while lease.take() {
+            match lease.ready(door, profile, client, limits).await {
+                Ok(()) => return Ok(lease),
+                Err(AcquireError::Server(_)) => lease.discard(),
+                Err(error) => return Err(error),
+            }
+        }
+        let backend = open(&door.target, SETTINGS, limits.connect).await?;
+        {
+            let mut pool = pool.borrow_mut();
+            pool.open += 1;
+            pool.params.clone_from(&backend.params);
+        }
+        lease.backend = Some(Box::new(backend));
+        lease.ready(door, profile, client, limits).await?;
+        Ok(lease)
+    }
+
+    /// A session that has served this tenant and is as the client needs it, if there is one and nobody waits.
+    #[must_use]
+    pub fn at_once(
+        pool: &Rc<RefCell<Pool>>,
+        door: &Door,
+        profile: &Rc<Profile>,
+        client: u64,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let mut inner = pool.borrow_mut();
+        let place = inner.idle.iter().rposition(|backend| backend.is_ready(door, profile, client))?;
+        let most = most(&inner, door, limits);
+        if !inner.turns.pass(door.tenant, most) {
+            return None;
+        }
+        let backend = inner.idle.remove(place);
+        drop(inner);
+        let mut lease = Self { pool: Rc::clone(pool), tenant: door.tenant, backend: Some(backend) };
+        if lease.is_alive() {
+            return Some(lease);
+        }
+        lease.discard();
+        None
+    }
+
+    async fn place(pool: &Rc<RefCell<Pool>>, door: &Door, limits: &Limits) -> Result<Self, AcquireError> {
+        let tenant = door.tenant;
+        let most = most(&pool.borrow(), door, limits);
+        if !pool.borrow_mut().turns.pass(tenant, most) {
+            let waiter = pool.borrow_mut().turns.queue(tenant, limits.waiting).ok_or(AcquireError::Crowded)?;
+            let mut ticket = Ticket { pool, tenant, waiter: Some(waiter) };
+            timeout(limits.wait, ticket.served()).await.map_err(|_| AcquireError::Busy)?;
+            ticket.waiter = None;
+        }
+        Ok(Self { pool: Rc::clone(pool), tenant, backend: None })
+    }
+
+    /// Takes an unused session that is alive.
+    fn take(&mut self) -> bool {
+        loop {
+            let Some(backend) = self.pool.borrow_mut().take(self.tenant) else { return false };
+            self.backend = Some(backend);
+            if self.is_alive() {
+                return true;
+            }
+            self.discard();
+        }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.backend.as_mut().is_some_and(|backend| backend.is_alive())
+    }
+
+    async fn ready(
+        &mut self,
+        door: &Door,
+        profile: &Rc<Profile>,
+        client: u64,
+        limits: &Limits,
+    ) -> Result<(), AcquireError> {
+        let Some(backend) = &mut self.backend else { return Ok(()) };
+        let outcome = match backend.is_ready(door, profile, client) {
+            true => Ok(Ok(())),
+            false => timeout(limits.connect, backend.ready(door, profile, client)).await,
+        };
+        match outcome {
+            Ok(Ok(())) => {
+                backend.served = client;
+                Ok(())
+            }
+            Ok(Err(ReadyError::Settings { code, message })) => {
+                self.release();
+                Err(AcquireError::Settings { code, message })
+            }
+            Ok(Err(ReadyError::Session(error))) => Err(error.into()),
+            Err(_) => Err(ConnectError::Slow.into()),
+        }
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn backend(&mut self) -> Option<&mut Backend> {
+        self.backend.as_deref_mut()
+    }
+
+    /// Gives the session back, clean or marked as tainted.
+    pub fn release(&mut self) {
+        if let Some(mut backend) = self.backend.take() {
+            let now = Instant::now();
+            backend.idle_since = now;
+            let mut pool = self.pool.borrow_mut();
+            pool.used = now;
+            pool.idle.push(backend);
+        }
+    }
+
+    /// Closes the session and keeps the place.
+    fn discard(&mut self) {
+        if self.backend.take().is_some() {
+            self.pool.borrow_mut().open -= 1;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.discard();
+        self.pool.borrow_mut().turns.give_back(self.tenant);
+    }
+}
+
+/// How many sessions of a pool one tenant may use at a time.
+fn most(pool: &Pool, door: &Door, limits: &Limits) -> usize {
+    let asked = door.connections.map_or(usize::MAX, |count| count as usize);
+    if pool.is_shared { limits.per_tenant.min(asked) } else { limits.own.min(asked) }.max(1)
+}
+
+/// A client's place in a line.
+struct Ticket<'a> {
+    pool: &'a Rc<RefCell<Pool>>,
+    tenant: TenantId,
+    /// Gone once the place was taken.
+    waiter: Option<Rc<Waiter>>,
+}
+
+impl Ticket<'_> {
+    async fn served(&mut self) {
+        if let Some(waiter) = &self.waiter {
+            poll_fn(|cx| waiter.poll(cx)).await;
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            self.pool.borrow_mut().turns.leave(self.tenant, &waiter);
+        }
+    }
+}

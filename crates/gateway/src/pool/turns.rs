@@ -1,0 +1,212 @@
+//! Who gets the next place in a pool that several tenants use.
+//!
+//! Each tenant has at most so many places at a time. Clients that must wait stand in a line of their tenant; the lines are
+//! served by turns, so a tenant with a thousand clients delays another one's first client by one turn.
+//!
+//! INVARIANT: while a place is free, nobody waits who may have one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tenantry_domain::id::TenantId;
+
+/// One client in a line.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    is_served: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Waiter {
+    /// Ready once the place is there.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_served.get() {
+            return Poll::Ready(());
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn serve(&self) {
+        self.is_served.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    in_use: usize,
+    most: usize,
+    waiting: VecDeque<Rc<Waiter>>,
+}
+
+/// Places of one pool.
+#[derive(Debug)]
+pub struct Turns {
+    free: usize,
+    lines: HashMap<TenantId, Line>,
+    /// Tenants of which somebody waits, the next one first.
+    turns: VecDeque<TenantId>,
+}
+
+impl Turns {
+    /// So many places in all.
+    #[must_use]
+    pub fn new(places: usize) -> Self {
+        Self { free: places, lines: HashMap::new(), turns: VecDeque::new() }
+    }
+
+    /// Takes a place at once, of which the tenant has at most `most`. Whether there was one.
+    pub fn pass(&mut self, tenant: TenantId, most: usize) -> bool {
+        let line = self.lines.entry(tenant).or_default();
+        line.most = most;
+        if self.free == 0 || line.in_use >= most || !line.waiting.is_empty() {
+            return false;
+        }
+        line.in_use += 1;
+        self.free -= 1;
+        true
+    }
+
+    /// Joins the tenant's line, unless `longest` wait in it already.
+    pub fn queue(&mut self, tenant: TenantId, longest: usize) -> Option<Rc<Waiter>> {
+        let line = self.lines.entry(tenant).or_default();
+        if line.waiting.len() >= longest {
+            return None;
+        }
+        if line.waiting.is_empty() {
+            self.turns.push_back(tenant);
+        }
+        let waiter = Rc::new(Waiter::default());
+        line.waiting.push_back(Rc::clone(&waiter));
+        self.serve();
+        Some(waiter)
+    }
+
+    /// Leaves the line, or gives back the place that was just given.
+    pub fn leave(&mut self, tenant: TenantId, waiter: &Rc<Waiter>) {
+        if waiter.is_served.get() {
+            self.give_back(tenant);
+            return;
+        }
+        if let Some(line) = self.lines.get_mut(&tenant) {
+            line.waiting.retain(|other| !Rc::ptr_eq(other, waiter));
+            if line.waiting.is_empty() {
+                self.turns.retain(|other| *other != tenant);
+            }
+        }
+        self.forget(tenant);
+    }
+
+    /// A place of a tenant is free again.
+    pub fn give_back(&mut self, tenant: TenantId) {
+        self.free += 1;
+        if let Some(line) = self.lines.get_mut(&tenant) {
+            line.in_use = line.in_use.saturating_sub(1);
+        }
+        if !self.turns.is_empty() {
+            self.serve();
+        }
+        self.forget(tenant);
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.turns.iter().filter_map(|tenant| self.lines.get(tenant)).map(|line| line.waiting.len()).sum()
+    }
+
+    /// Gives free places to those who may have them, one a tenant and turn.
+    fn serve(&mut self) {
+        let mut passed_over = 0;
+        while self.free > 0 && passed_over < self.turns.len() {
+            let Some(tenant) = self.turns.pop_front() else { return };
+            let Some(line) = self.lines.get_mut(&tenant) else { continue };
+            if line.in_use >= line.most {
+                self.turns.push_back(tenant);
+                passed_over += 1;
+                continue;
+            }
+            if let Some(waiter) = line.waiting.pop_front() {
+                line.in_use += 1;
+                self.free -= 1;
+                waiter.serve();
+            }
+            if !line.waiting.is_empty() {
+                self.turns.push_back(tenant);
+            }
+            passed_over = 0;
+        }
+    }
+
+    fn forget(&mut self, tenant: TenantId) {
+        if self.lines.get(&tenant).is_some_and(|line| line.in_use == 0 && line.waiting.is_empty()) {
+            self.lines.remove(&tenant);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    fn id(letter: char) -> TenantId {
+        TenantId::from_uuid(uuid::Uuid::from_u128(u128::from(u32::from(letter))))
+    }
+
+    #[test]
+    fn lines_are_served_by_turns() {
+        let mut turns = Turns::new(1);
+        assert!(turns.pass(id('a'), 1));
+        let waiters: Vec<(char, Rc<Waiter>)> =
+            "aaaabbc".chars().map(|tenant| (tenant, turns.queue(id(tenant), 9).unwrap())).collect();
+        assert_eq!(turns.waiting(), 7);
+        let mut served = String::new();
+        let mut holder = 'a';
+        let mut left = waiters;
+        while !left.is_empty() {
+            turns.give_back(id(holder));
+            let place = left.iter().position(|(_, waiter)| waiter.is_served.get()).unwrap();
+            holder = left.remove(place).0;
+            served.push(holder);
+        }
+        // First come first served would be aaaabbc.
+        assert_eq!(served, "abcabaa");
+        turns.give_back(id(holder));
+        assert!(turns.lines.is_empty() && turns.turns.is_empty());
+        assert_eq!(turns.free, 1);
+    }
+
+    #[test]
+    fn a_tenant_at_its_bound_leaves_the_rest_to_others() {
+        let mut turns = Turns::new(3);
+        assert!(turns.pass(id('a'), 2) && turns.pass(id('a'), 2));
+        assert!(!turns.pass(id('a'), 2));
+        let waiter = turns.queue(id('a'), 9).unwrap();
+        assert!(!waiter.is_served.get());
+        assert!(turns.pass(id('b'), 2));
+        turns.give_back(id('a'));
+        assert!(waiter.is_served.get());
+    }
+
+    #[test]
+    fn whoever_leaves_leaves_nothing_behind() {
+        let mut turns = Turns::new(1);
+        assert!(turns.pass(id('a'), 1));
+        assert!(turns.queue(id('b'), 0).is_none(), "a full line refuses");
+        let (gone, stays) = (turns.queue(id('b'), 1).unwrap(), turns.queue(id('c'), 1).unwrap());
+        turns.leave(id('b'), &gone);
+        turns.give_back(id('a'));
+        assert!(stays.is_served.get() && !gone.is_served.get());
+        // One that was served and is gone gives its place back.
+        turns.leave(id('c'), &stays);
+        assert_eq!(turns.free, 1);
+        assert!(turns.lines.is_empty() && turns.turns.is_empty());
+    }
+}

@@ -1,0 +1,299 @@
+//! One session on a server: what it is bound to, what it has prepared, and whether it is clean.
+//!
+//! INVARIANT: a tenant's statement is sent only after [`Backend::ready`] said that the session is bound to this tenant and
+//! keeps nothing of another one. What cannot be emptied is closed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tenantry_dataplane::router::CLEAN;
+use tenantry_dataplane::{Door, seal};
+use tenantry_domain::id::TenantId;
+use tenantry_pg::Target;
+use tenantry_wire::server::Status;
+use tenantry_wire::{client, server};
+
+use super::connect::{ConnectError, Key, Talk, refused};
+use super::statements::Statements;
+use crate::pipe::Pipe;
+use crate::profile::Profile;
+use crate::socket::Stream;
+
+/// Statements that are kept prepared on one session.
+const STATEMENTS: usize = 200;
+
+/// Whom a session lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its placement's generation.
+    pub epoch: i64,
+    /// The number of the key that bound it.
+    pub kid: i32,
+}
+
+impl Bound {
+    /// What a door asks for.
+    #[must_use]
+    pub fn to(door: &Door) -> Self {
+        Self { tenant: door.tenant, epoch: door.epoch, kid: door.seal.kid() }
+    }
+}
+
+/// Why a session could not be made ready. It has to be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadyError {
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] ConnectError),
+    /// The client's own settings are refused, with code and message. The session is sound.
+    #[error("a setting is refused ({code}): {message}")]
+    Settings {
+        /// SQLSTATE.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// A session on a server.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its socket.
+    pub stream: Stream,
+    /// Read and not handled.
+    pub inbox: Pipe,
+    /// Made and not written.
+    pub outbox: Pipe,
+    /// Where it is.
+    pub target: Arc<Target>,
+    /// By what its statements are cancelled.
+    pub key: Key,
+    /// Settings that the server reports.
+    pub params: Vec<(String, String)>,
+    /// Whom it lets in.
+    pub bound: Option<Bound>,
+    /// What is prepared.
+    pub statements: Statements,
+    /// The settings that it has; absent when they are not known.
+    pub profile: Option<Rc<Profile>>,
+    /// Whether the client that it served may have left something.
+    pub is_tainted: bool,
+    /// The client that it served last.
+    pub served: u64,
+    /// When it was opened.
+    pub opened: Instant,
+    /// Since when it serves nobody.
+    pub idle_since: Instant,
+    who: Option<seal::Backend>,
+}
+
+impl Backend {
+    pub(super) fn new(stream: Stream, target: Target, key: Key, params: Vec<(String, String)>) -> Self {
+        let now = Instant::now();
+        let base = u32::from_be_bytes(random());
+        Self {
+            stream,
+            inbox: Pipe::default(),
+            outbox: Pipe::default(),
+            target: Arc::new(target),
+            key,
+            params,
+            bound: None,
+            statements: Statements::new(base, STATEMENTS),
+            profile: None,
+            is_tainted: false,
+            served: 0,
+            opened: now,
+            idle_since: now,
+            who: None,
+        }
+    }
+
+    /// Whether it can serve this client at once.
+    #[must_use]
+    pub fn is_ready(&self, door: &Door, profile: &Rc<Profile>, client: u64) -> bool {
+        self.bound == Some(Bound::to(door))
+            && (!self.is_tainted || self.served == client)
+            && self.profile.as_ref().is_some_and(|own| Rc::ptr_eq(own, profile) || own == profile)
+    }
+
+    /// Makes it ready for a client: emptied if it served another tenant or may hold something, bound, and with the client's
+    /// settings. One round trip, or two the first time.
+    ///
+    /// # Errors
+    /// See [`ReadyError`].
+    pub async fn ready(&mut self, door: &Door, profile: &Rc<Profile>, client: u64) -> Result<(), ReadyError> {
+        let bound = Bound::to(door);
+        let needs_cleaning = (self.is_tainted && self.served != client) || self.bound.is_some_and(|old| old != bound);
+        let mut unread = BytesMut::from(self.inbox.bytes());
+        self.inbox = Pipe::default();
+        let mut talk = Talk { stream: &mut self.stream, unread: &mut unread };
+        let who = match self.who {
+            Some(who) => who,
+            None => *self.who.insert(hello(&mut talk).await?),
+        };
+        let mut out = BytesMut::with_capacity(512);
+        let mut turns = 0;
+        if needs_cleaning {
+            client::put_query(&mut out, CLEAN.as_bytes());
+            turns += 1;
+            self.bound = None;
+            self.profile = None;
+            self.statements.clear();
+        }
+        let needs_binding = self.bound != Some(bound);
+        if needs_binding {
+            put_bind(&mut out, door, who);
+            turns += 1;
+        }
+        let needs_settings = self.profile.as_ref() != Some(profile);
+        if needs_settings {
+            client::put_query(&mut out, profile.statements().as_bytes());
+            turns += 1;
+        }
+        if turns == 0 {
+            return Ok(());
+        }
+        self.profile = None;
+        talk.say(&out).await.map_err(ConnectError::from)?;
+        let mut failure = None;
+        for turn in 1..=turns {
+            let said = answered(&mut talk, &mut self.params).await?;
+            let Err(error) = said.1 else { continue };
+            match error {
+                ConnectError::Refused { code, message } if turn == turns && needs_settings => {
+                    failure = Some(ReadyError::Settings { code, message });
+                }
+                error => return Err(error.into()),
+            }
+        }
+        self.bound = Some(bound);
+        self.is_tainted = false;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.profile = Some(Rc::clone(profile));
+        Ok(())
+    }
+
+    /// Says statements of the client's once more, and where its transaction stands then.
+    ///
+    /// # Errors
+    /// The session failed, or a statement is refused here.
+    pub async fn say_all(&mut self, statements: &[Box<[u8]>]) -> Result<Status, ConnectError> {
+        let mut status = Status::Idle;
+        let mut unread = BytesMut::from(self.inbox.bytes());
+        self.inbox = Pipe::default();
+        for statement in statements {
+            let mut talk = Talk { stream: &mut self.stream, unread: &mut unread };
+            let mut out = BytesMut::new();
+            client::put_query(&mut out, statement);
+            talk.say(&out).await?;
+            status = answered(&mut talk, &mut self.params).await?.1?;
+        }
+        Ok(status)
+    }
+
+    /// Ends a transaction that failed. Whether the session is sound then.
+    pub async fn roll_back(&mut self) -> bool {
+        let rollback: [Box<[u8]>; 1] = [b"ROLLBACK".as_slice().into()];
+        let limit = std::time::Duration::from_secs(5);
+        matches!(tokio::time::timeout(limit, self.say_all(&rollback)).await, Ok(Ok(Status::Idle)))
+    }
+
+    /// Whether it is still there. What the server said meanwhile is kept.
+    #[must_use]
+    pub fn is_alive(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        // Without news this asks nobody: the reactor knows whether something came.
+        match self.inbox.poll_read(&mut self.stream, &mut cx) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(0) | Err(_)) => false,
+            // A server that goes away says so before it does.
+            Poll::Ready(Ok(_)) => self.inbox.bytes().first() != Some(&b'E'),
+        }
+    }
+
+    /// Notes what the server says of a setting.
+    pub fn report(&mut self, name: &str, value: &str) {
+        report(&mut self.params, name, value);
+    }
+}
+
+fn report(params: &mut Vec<(String, String)>, name: &str, value: &str) {
+    match params.iter_mut().find(|(known, _)| known == name) {
+        Some((_, known)) => value.clone_into(known),
+        None => params.push((name.to_owned(), value.to_owned())),
+    }
+}
+
+/// Everything up to the next ReadyForQuery: the last row in it, and where the transaction stands or the first error.
+async fn answered(
+    talk: &mut Talk<'_>,
+    params: &mut Vec<(String, String)>,
+) -> Result<(Option<Bytes>, Result<Status, ConnectError>), ConnectError> {
+    let (mut row, mut failure) = (None, None);
+    loop {
+        let (tag, body) = talk.hear().await?;
+        match tag {
+            b'Z' => {
+                let status = server::ready(&body).map_err(|_| ConnectError::Protocol("a bad status"))?;
+                return Ok((row, failure.map_or(Ok(status), Err)));
+            }
+            b'D' => row = Some(body),
+            b'E' if failure.is_none() => failure = Some(refused(&body)),
+            b'S' => {
+                if let Ok((name, value)) = server::parameter(&body) {
+                    report(params, &String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Asks which server process it is.
+async fn hello(talk: &mut Talk<'_>) -> Result<seal::Backend, ConnectError> {
+    let mut out = BytesMut::new();
+    client::put_query(&mut out, b"SELECT pid, started FROM seal.hello()");
+    talk.say(&out).await?;
+    let (row, status) = answered(talk, &mut Vec::new()).await?;
+    status?;
+    let read = || {
+        let body = row?;
+        let mut fields = server::row(&body).ok()?;
+        let mut number = || std::str::from_utf8(fields.next()??).ok()?.parse::<i64>().ok();
+        Some(seal::Backend { pid: i32::try_from(number()?).ok()?, started: number()? })
+    };
+    read().ok_or(ConnectError::Protocol("a bad answer of the seal"))
+}
+
+/// `seal.bind`, unnamed, with bound values: literals could be seen by other sessions of the login.
+fn put_bind(out: &mut BytesMut, door: &Door, who: seal::Backend) {
+    let kid = door.seal.kid().to_string();
+    let tenant = door.tenant.uuid().to_string();
+    let epoch = door.epoch.to_string();
+    let proof = door.seal.bind(who, door.tenant.uuid(), door.epoch);
+    let proof: String = std::iter::once("\\x".to_owned()).chain(proof.iter().map(|byte| format!("{byte:02x}"))).collect();
+    client::put_parse(out, b"", b"SELECT seal.bind($1::int, $2::uuid, $3::bigint, $4::bytea)", &[]);
+    let params = [&kid, &tenant, &epoch, &proof].map(|text| Some(text.as_bytes()));
+    client::put_bind_params(out, b"", b"", &params, &[]);
+    client::put_execute(out, b"");
+    client::put_sync(out);
+}
+
+/// Bytes that nobody guesses.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // The generator of the process fails only when the system has none, and then nothing here could start.
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        tracing::error!("there is no randomness");
+        std::process::abort();
+    }
+    bytes
+}

@@ -1,0 +1,10 @@
+//! Sessions on a cell's server.
+
+mod backend;
+mod connect;
+mod statements;
+
+pub use backend::{Backend, ReadyError};
+pub(crate) use backend::random;
+pub use connect::{ConnectError, Key, cancel, open};
+pub use statements::{Effect, Facts, Parsed, Setting};

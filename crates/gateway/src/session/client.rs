@@ -1,0 +1,146 @@
+//! What a client's session is beside its transaction: its statements and its settings.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::profile::Profile;
+use crate::server::{Parsed, Setting};
+
+/// How many statements a client may have prepared.
+const STATEMENTS: usize = 10_000;
+
+/// Undoes one change, when what caused it is said again elsewhere.
+#[derive(Debug)]
+enum Undo {
+    Statement(Box<[u8]>, Option<Rc<Parsed>>),
+    Unnamed(Option<Rc<Parsed>>),
+}
+
+/// What the client has prepared and set.
+#[derive(Debug, Default)]
+pub struct ClientState {
+    statements: HashMap<Box<[u8]>, Rc<Parsed>>,
+    unnamed: Option<Rc<Parsed>>,
+    undo: Vec<Undo>,
+    /// The settings that follow it.
+    pub profile: Rc<Profile>,
+    /// SET statements whose transaction is not over.
+    pub unsettled: Vec<Setting>,
+}
+
+impl ClientState {
+    /// Nothing but settings.
+    #[must_use]
+    pub fn new(profile: Rc<Profile>) -> Self {
+        Self { profile, ..Self::default() }
+    }
+
+    /// A statement by the client's name for it; the empty name is the unnamed one.
+    #[must_use]
+    pub fn statement(&self, name: &[u8]) -> Option<&Rc<Parsed>> {
+        if name.is_empty() { self.unnamed.as_ref() } else { self.statements.get(name) }
+    }
+
+    /// Notes a statement. Whether there was room for it.
+    pub fn put(&mut self, name: &[u8], parsed: Rc<Parsed>) -> bool {
+        if name.is_empty() {
+            let before = self.unnamed.replace(parsed);
+            self.undo.push(Undo::Unnamed(before));
+            return true;
+        }
+        if self.statements.len() >= STATEMENTS && !self.statements.contains_key(name) {
+            return false;
+        }
+        let before = self.statements.insert(name.into(), parsed);
+        self.undo.push(Undo::Statement(name.into(), before));
+        true
+    }
+
+    /// Forgets a statement. Whether there was one.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        if name.is_empty() {
+            let before = self.unnamed.take();
+            let was = before.is_some();
+            self.undo.push(Undo::Unnamed(before));
+            return was;
+        }
+        let before = self.statements.remove(name);
+        let was = before.is_some();
+        self.undo.push(Undo::Statement(name.into(), before));
+        was
+    }
+
+    /// Forgets all named statements.
+    pub fn clear(&mut self) {
+        self.statements.clear();
+        self.undo.clear();
+    }
+
+    /// What was noted stays.
+    pub fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back what was noted since the last [`Self::keep`].
+    pub fn take_back(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Unnamed(before) => self.unnamed = before,
+                Undo::Statement(name, Some(before)) => {
+                    self.statements.insert(name, before);
+                }
+                Undo::Statement(name, None) => {
+                    self.statements.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// The transaction is over: what it set holds, or never did.
+    pub fn settle(&mut self, committed: bool) {
+        for setting in self.unsettled.drain(..) {
+            if !committed {
+                continue;
+            }
+            match (setting.name, setting.statement) {
+                (Some(name), Some(statement)) => self.profile.set_by(&name, &statement),
+                (Some(name), None) => self.profile.reset(&name),
+                (None, _) => self.profile = Rc::default(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_can_be_taken_back() {
+        let parsed = |sql: &str| Rc::new(Parsed::new(sql.as_bytes(), &[0, 0]));
+        let mut state = ClientState::default();
+        assert!(state.put(b"a", parsed("one")));
+        assert!(state.put(b"", parsed("two")));
+        state.keep();
+        assert!(state.remove(b"a"));
+        assert!(state.put(b"a", parsed("three")));
+        assert!(state.put(b"b", parsed("four")));
+        assert!(state.put(b"", parsed("five")));
+        state.take_back();
+        assert_eq!(state.statement(b"a").map(|found| found.tail().to_vec()), Some(b"one\0\0\0".to_vec()));
+        assert_eq!(state.statement(b"").map(|found| found.tail().to_vec()), Some(b"two\0\0\0".to_vec()));
+        assert!(state.statement(b"b").is_none());
+    }
+
+    #[test]
+    fn settings_hold_from_the_commit_on() {
+        let setting = |statement: &str| Setting { name: Some("jit".to_owned()), statement: Some(statement.to_owned()) };
+        let mut state = ClientState::default();
+        state.unsettled.push(setting("SET jit = on"));
+        state.settle(false);
+        assert_eq!(*state.profile, Profile::default());
+        state.unsettled.push(setting("SET jit = on"));
+        state.settle(true);
+        assert!(state.profile.statements().contains("SET jit = on"));
+    }
+}

@@ -1,0 +1,173 @@
+//! One client, from its login to its end.
+//!
+//! A session waits for its client's next statement ([`Session::idle`]), takes a server session for it, and relays until that
+//! can go back ([`Session::relay`]). INVARIANT: whoever ends a turn in any other way than by `release` closes the server
+//! session with it; a statement that may have run is never sent again.
+
+mod answer;
+mod ask;
+mod client;
+mod expect;
+mod refuse;
+mod relay;
+mod retry;
+mod shared;
+mod turn;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tenantry_dataplane::Door;
+use tenantry_domain::gateway::{Access, Mode};
+use tenantry_wire::server::Severity;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::pipe::Pipe;
+use crate::pool::Pool;
+use crate::profile::Profile;
+use crate::socket::Stream;
+use crate::table::{Login, Route, Slot};
+use crate::worker::Worker;
+use client::ClientState;
+pub use refuse::Refused;
+pub use shared::{Doing, Kick, Shared};
+
+/// A client that has logged in.
+pub struct Arrival {
+    /// Its socket, parked.
+    pub stream: Stream,
+    /// By which login.
+    pub login: Arc<Login>,
+    /// Which tenant.
+    pub slot: Arc<Slot>,
+    /// Settings that it began with.
+    pub settings: Vec<(String, String)>,
+    /// Bytes of the secret by which it cancels: 4, or 32 from protocol 3.2 on.
+    pub secret: usize,
+    /// From where.
+    pub peer: std::net::SocketAddr,
+    /// Counts it among the clients while it lives.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Why a session is over.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The client said so.
+    #[error("the client went")]
+    Bye,
+    /// The client's connection is gone.
+    #[error("the client's connection failed: {0}")]
+    Client(io::Error),
+    /// The gateway ended it.
+    #[error("ended: {0:?}")]
+    Kicked(Kick),
+    /// The client does not keep to the protocol.
+    #[error("protocol violation: {0}")]
+    Fault(#[from] ask::Fault),
+    /// The server's session failed in the middle of an answer.
+    #[error("the server's session failed in the middle of an answer")]
+    Torn,
+    /// It was refused.
+    #[error("{0}")]
+    Refused(Refused),
+}
+
+/// The tenant's door, and the route for which it was made.
+pub struct Way {
+    pub(crate) route: Arc<Route>,
+    pub(crate) door: Rc<Door>,
+    pub(crate) pool: Rc<RefCell<Pool>>,
+}
+
+/// See the module.
+pub struct Session {
+    worker: Rc<Worker>,
+    shared: Rc<Shared>,
+    stream: Stream,
+    inbox: Pipe,
+    answers: Pipe,
+    client: ClientState,
+    login: Arc<Login>,
+    slot: Arc<Slot>,
+    tenant: String,
+    way: Option<Way>,
+    /// After an error of ours, messages are left out up to a Sync.
+    is_skipping: bool,
+    /// Bytes of a long message that is left out.
+    skip: usize,
+}
+
+impl Session {
+    /// Serves an arrival until it ends.
+    pub async fn serve(worker: Rc<Worker>, arrival: Arrival, shared: Rc<Shared>) -> End {
+        let Arrival { mut stream, login, slot, settings, permit: _permit, .. } = arrival;
+        if let Err(error) = stream.unpark() {
+            return End::Client(error);
+        }
+        let mut profile = Rc::new(Profile::default());
+        for (name, value) in &settings {
+            profile.set(name, value);
+        }
+        let tenant = slot.tenant().uuid().to_string();
+        let mut session = Self {
+            worker,
+            shared,
+            stream,
+            inbox: Pipe::default(),
+            answers: Pipe::default(),
+            client: ClientState::new(profile),
+            login,
+            slot,
+            tenant,
+            way: None,
+            is_skipping: false,
+            skip: 0,
+        };
+        let end = match session.welcome().await {
+            Ok(()) => session.run().await,
+            Err(end) => end,
+        };
+        session.farewell(&end).await;
+        end
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            let turned = match self.idle().await {
+                Ok(()) => self.relay().await,
+                Err(end) => return end,
+            };
+            if let Err(end) = turned {
+                return end;
+            }
+        }
+    }
+
+    fn keeps_session(&self) -> bool {
+        self.login.mode == Mode::Session
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.login.access == Access::ReadOnly
+    }
+
+    /// Tells the client why it ends, if that can be told.
+    async fn farewell(&mut self, end: &End) {
+        let refused = match end {
+            End::Bye | End::Client(_) | End::Torn => return,
+            End::Kicked(kick) => Refused::of_kick(*kick),
+            End::Fault(fault) => Refused::new("08P01", fault.to_string()),
+            End::Refused(refused) => refused.clone(),
+        };
+        refused.put(self.answers.fill(), Severity::Fatal);
+        // Whoever does not read does not learn it.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(200), self.flush()).await;
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.answers.poll_write(&mut self.stream, cx)).await
+    }
+}

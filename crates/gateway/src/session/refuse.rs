@@ -1,0 +1,152 @@
+//! What a client is told when its statement cannot be run, and what becomes of the rest of its message.
+
+use bytes::BytesMut;
+use tenantry_dataplane::Gate;
+use tenantry_wire::frame;
+use tenantry_wire::server::{self, Report, Severity, Status};
+
+use super::shared::Kick;
+use super::turn::Refusal;
+use super::{End, Session};
+use crate::pool::AcquireError;
+use crate::server::ConnectError;
+
+/// The longest message of a client; PostgreSQL's own bound is the same.
+pub(super) const LONGEST: usize = 0x4000_0000;
+
+/// An error of ours: code, message, and what to do next.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// SQLSTATE.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<&'static str>,
+}
+
+impl Refused {
+    /// Without a hint.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), hint: None }
+    }
+
+    /// With a hint.
+    #[must_use]
+    pub const fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// Why a session was ended.
+    #[must_use]
+    pub fn of_kick(kick: Kick) -> Self {
+        match kick {
+            Kick::Closed => Self::new("57P01", "the tenant is not open any more"),
+            Kick::Login => Self::new("57P01", "the login was changed or revoked").hint("Connect with its present password."),
+            Kick::Stopping => Self::new("57P01", "the gateway stops").hint("Connect again."),
+            Kick::Killed => Self::new("57P01", "the connection was ended by an administrator"),
+            Kick::IdleInTransaction => {
+                Self::new("25P03", "the transaction was idle for too long").hint("Commit before you wait for anything.")
+            }
+        }
+    }
+
+    /// Why a tenant is not let in.
+    #[must_use]
+    pub fn of_gate(gate: Gate) -> Self {
+        match gate {
+            Gate::Suspended => Self::new("TN002", "the tenant is suspended"),
+            Gate::Archived => Self::new("TN002", "the tenant is archived"),
+            Gate::Preparing | Gate::Open => Self::new("57P03", "the tenant is being prepared").hint("Try again in a moment."),
+        }
+    }
+
+    /// Whose tenant is gone.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::new("TN003", "the tenant does not exist any more")
+    }
+
+    /// Why there is no server session.
+    #[must_use]
+    pub fn of_acquire(error: AcquireError) -> Self {
+        match error {
+            AcquireError::Busy => Self::new("53300", "all connections of the tenant are in use")
+                .hint("Shorten transactions, or raise `quotas.connections` of its plan."),
+            AcquireError::Crowded => Self::new("53300", "too many clients of the tenant wait for a connection")
+                .hint("Try again later; more clients make it slower, not faster."),
+            AcquireError::Settings { code, message } => Self { code, message, hint: Some("A setting of the connection.") },
+            // A login of the tenant's own is switched off while it is not open.
+            AcquireError::Server(ConnectError::Refused { code, .. }) if code == "28000" => Self::of_gate(Gate::Suspended),
+            AcquireError::Server(error) => {
+                tracing::warn!(error = %error, "no session of a cell's server");
+                Self::new("57P03", "the tenant's database cannot be reached").hint("Try again in a moment.")
+            }
+        }
+    }
+
+    /// What the server said to `enter`.
+    #[must_use]
+    pub fn of_refusal(refusal: Refusal) -> Self {
+        Self { code: refusal.code, message: refusal.message, hint: None }
+    }
+
+    /// As a message.
+    pub fn put(&self, out: &mut BytesMut, severity: Severity) {
+        let report =
+            Report { severity, code: &self.code, message: &self.message, detail: None, hint: self.hint };
+        server::put_error(out, &report);
+    }
+}
+
+impl Session {
+    /// Answers the message at the front of the inbox, and what belongs to it, with an error.
+    pub(super) fn refuse(&mut self, refused: &Refused, status: Status) -> Result<(), End> {
+        tracing::debug!(code = refused.code, message = refused.message, "refused");
+        refused.put(self.answers.fill(), Severity::Error);
+        let simple = matches!(self.inbox.bytes().first(), Some(b'Q' | b'F'));
+        if !simple {
+            self.is_skipping = true;
+            return self.leave_out(status);
+        }
+        if let Some(header) = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| super::ask::Fault::Malformed('Q'))? {
+            self.drop_frame(header.len);
+        }
+        server::put_ready(self.answers.fill(), status);
+        Ok(())
+    }
+
+    /// Leaves out messages up to a Sync, which is answered.
+    pub(super) fn leave_out(&mut self, status: Status) -> Result<(), End> {
+        while self.is_skipping && self.skip == 0 {
+            let header = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| super::ask::Fault::Malformed('?'))?;
+            let Some(header) = header else { break };
+            if header.tag == b'X' {
+                return Err(End::Bye);
+            }
+            self.drop_frame(header.len);
+            if header.tag == b'S' {
+                self.is_skipping = false;
+                server::put_ready(self.answers.fill(), status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a message of which not everything may have come.
+    pub(super) fn drop_frame(&mut self, len: usize) {
+        let there = len.min(self.inbox.len());
+        self.inbox.advance(there);
+        self.skip = len - there;
+    }
+
+    /// Forgets what came of a message that is left out.
+    pub(super) fn drop_rest(&mut self) {
+        let there = self.skip.min(self.inbox.len());
+        self.inbox.advance(there);
+        self.skip -= there;
+    }
+}

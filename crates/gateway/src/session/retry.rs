@@ -1,0 +1,240 @@
+//! Finds a server session for a tenant, and another one when the tenant was not where it was looked for.
+//!
+//! INVARIANT: only what came with an `enter` that the server refused is said again, and of that the server has run nothing.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tenantry_dataplane::Gate;
+use tenantry_wire::server::Status;
+
+use super::refuse::Refused;
+use super::shared::Doing;
+use super::turn::{Entry, Refusal, Turn};
+use super::{End, Session, Way};
+use crate::pool::Lease;
+
+/// How often the route is looked at while a tenant is on its way.
+const LOOK: Duration = Duration::from_millis(5);
+/// How often one statement is said again.
+const TRIES: u32 = 20;
+
+impl Session {
+    /// Tells a client that has logged in that it may begin.
+    pub(super) async fn welcome(&mut self) -> Result<(), End> {
+        let params = match self.way().await {
+            Ok(()) => self.params().await,
+            Err(refused) => Err(refused),
+        };
+        let params = params.map_err(End::Refused)?;
+        let out = self.answers.fill();
+        for (name, value) in &params {
+            let own = self.client.profile.get(name).unwrap_or(value);
+            tenantry_wire::server::put_parameter(out, name.as_bytes(), own.as_bytes());
+        }
+        tenantry_wire::server::put_key(out, self.shared.key.pid, &self.shared.key.secret);
+        tenantry_wire::server::put_ready(out, Status::Idle);
+        Ok(())
+    }
+
+    /// What the server says of itself; asked once per pool.
+    async fn params(&mut self) -> Result<Vec<(String, String)>, Refused> {
+        let Some(way) = &self.way else { return Err(Refused::gone()) };
+        let known = way.pool.borrow().params().to_vec();
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let limits = &self.worker.settings.pool;
+        let profile = &self.client.profile;
+        let lease = Lease::acquire(&way.pool, &way.door, profile, self.shared.id, limits).await;
+        lease.map_err(Refused::of_acquire)?.release();
+        let params = way.pool.borrow().params().to_vec();
+        Ok(params)
+    }
+
+    /// Takes a server session for the client's next statement; none if it was answered with a refusal.
+    pub(super) async fn begin(&mut self) -> Result<Option<Turn>, End> {
+        // By far the most turns begin here: the session that served this client last is free.
+        if let Some(lease) = self.lease_at_once() {
+            return Ok(Some(self.turn(lease)));
+        }
+        self.shared.does(Doing::Waiting, Instant::now());
+        match self.lease().await? {
+            Ok(lease) => Ok(Some(self.turn(lease))),
+            Err(refused) => {
+                self.shared.does(Doing::Idle, Instant::now());
+                self.refuse(&refused, Status::Idle)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn turn(&self, mut lease: Lease) -> Turn {
+        if let Some(backend) = lease.backend() {
+            self.shared.served_by(Some((backend.target.clone(), backend.key.clone())));
+        }
+        Turn::new(lease)
+    }
+
+    fn lease_at_once(&self) -> Option<Lease> {
+        let way = self.way.as_ref()?;
+        let route = self.slot.route()?;
+        if !std::sync::Arc::ptr_eq(&route, &way.route) || self.worker.holds.is_held(self.slot.tenant()) {
+            return None;
+        }
+        Lease::at_once(&way.pool, &way.door, &self.client.profile, self.shared.id, &self.worker.settings.pool)
+    }
+
+    /// Waits for a server session, while the client is still there.
+    async fn lease(&mut self) -> Result<Result<Lease, Refused>, End> {
+        let found = {
+            let wanted = self.wanted();
+            tokio::pin!(wanted);
+            let shared = Rc::clone(&self.shared);
+            poll_fn(|cx| {
+                if let Some(kick) = shared.kicked(cx) {
+                    return std::task::Poll::Ready(Err(End::Kicked(kick)));
+                }
+                wanted.as_mut().poll(cx).map(Ok)
+            })
+            .await?
+        };
+        match found {
+            Ok((way, lease)) => {
+                self.way = Some(way);
+                Ok(Ok(lease))
+            }
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    fn wanted(&self) -> impl Future<Output = Result<(Way, Lease), Refused>> + use<> {
+        let (worker, slot) = (Rc::clone(&self.worker), std::sync::Arc::clone(&self.slot));
+        let (profile, client) = (Rc::clone(&self.client.profile), self.shared.id);
+        async move {
+            worker.holds.pass(slot.tenant()).await.map_err(|()| {
+                Refused::new("57P03", "the tenant is held for longer than a client waits").hint("Try again in a moment.")
+            })?;
+            let way = worker.way(&slot).await?;
+            let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
+            Ok((way, lease.map_err(Refused::of_acquire)?))
+        }
+    }
+
+    async fn way(&mut self) -> Result<(), Refused> {
+        self.way = Some(self.worker.way(&self.slot).await?);
+        Ok(())
+    }
+
+    /// Goes on after `enter` was refused: somewhere else, or not at all.
+    pub(super) async fn again(&mut self, mut turn: Turn, refusal: Refusal) -> Result<Option<Turn>, End> {
+        self.client.take_back();
+        self.worker.metrics.retries.set(self.worker.metrics.retries.get() + 1);
+        let tried = turn.tries + 1;
+        let refused = if tried > TRIES { Err(Refused::of_refusal(refusal)) } else { self.judge(&mut turn, refusal).await };
+        let refused = match refused {
+            Ok(()) => match self.elsewhere(&mut turn).await? {
+                Ok(mut next) => {
+                    next.tries = tried;
+                    return Ok(Some(next));
+                }
+                Err(refused) => refused,
+            },
+            Err(refused) => refused,
+        };
+        self.give_up(turn, &refused)
+    }
+
+    /// What a refusal means: `Ok` once it makes sense to try again.
+    async fn judge(&mut self, turn: &mut Turn, refusal: Refusal) -> Result<(), Refused> {
+        match refusal.code.as_str() {
+            // The session lost its binding, which a DISCARD inside of a function does.
+            "28000" | "55000" => {
+                if let Some(backend) = turn.lease.backend() {
+                    backend.bound = None;
+                }
+                if turn.tries > 2 { Err(Refused::of_refusal(refusal)) } else { Ok(()) }
+            }
+            "TN001" | "TN002" | "TN003" => self.moved(refusal).await,
+            _ => Err(Refused::of_refusal(refusal)),
+        }
+    }
+
+    /// Waits until the tenant's route is another one, or says that it is shut.
+    async fn moved(&mut self, refusal: Refusal) -> Result<(), Refused> {
+        let asked = self.way.as_ref().map(|way| way.route.clone());
+        let began = Instant::now();
+        loop {
+            let route = self.slot.route().ok_or_else(Refused::gone)?;
+            if route.gate != Gate::Open {
+                return Err(Refused::of_gate(route.gate));
+            }
+            if asked.as_ref().and_then(|asked| asked.place.as_ref()) != route.place.as_ref() {
+                return Ok(());
+            }
+            if began.elapsed() >= self.worker.settings.hold {
+                return Err(Refused::of_refusal(refusal));
+            }
+            // The database may know first. Asking it again costs little, and finds a gate that was shut for a moment.
+            if refusal.code == "TN002" && began.elapsed() >= Duration::from_millis(50) {
+                return Ok(());
+            }
+            self.worker.ask_for_news();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Takes another server session, and says there what the client has said of this transaction.
+    async fn elsewhere(&mut self, turn: &mut Turn) -> Result<Result<Turn, Refused>, End> {
+        let preamble = std::mem::take(&mut turn.preamble);
+        let mut lease = match self.lease().await? {
+            Ok(lease) => lease,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut status = Status::Idle;
+        if let Some(backend) = lease.backend() {
+            match tokio::time::timeout(self.worker.settings.pool.connect, backend.say_all(&preamble)).await {
+                Ok(Ok(found)) => status = found,
+                _ => return Ok(Err(Refused::new("08006", "the connection to the tenant's database was lost"))),
+            }
+        }
+        // The old session is sound. It is left in a transaction that failed before it did anything.
+        if let Some(backend) = turn.lease.backend()
+            && (turn.status == Status::Idle || backend.roll_back().await)
+        {
+            turn.lease.release();
+        }
+        let mut next = self.turn(lease);
+        next.status = status;
+        next.hidden = turn.hidden;
+        next.preamble = preamble;
+        Ok(Ok(next))
+    }
+
+    /// Tells the client that its statement was not run.
+    fn give_up(&mut self, mut turn: Turn, refused: &Refused) -> Result<Option<Turn>, End> {
+        let status = turn.status;
+        turn.sent = 0;
+        for _ in 1..=turn.hidden {
+            // The other pieces of a query that was split follow its first.
+            let Ok(Some(header)) = tenantry_wire::frame::header(self.inbox.bytes(), super::refuse::LONGEST) else { break };
+            self.drop_frame(header.len);
+        }
+        self.refuse(refused, status)?;
+        if status == Status::Idle {
+            self.shared.served_by(None);
+            turn.lease.release();
+            return Ok(None);
+        }
+        // Inside a transaction the session stays the client's, until it rolls back.
+        turn.entry = Entry::Fine;
+        turn.needs_enter = false;
+        turn.is_entering = false;
+        turn.is_bounded = false;
+        turn.is_unsynced = false;
+        turn.hidden = 0;
+        turn.preamble.clear();
+        Ok(Some(turn))
+    }
+}

@@ -1,0 +1,202 @@
+//! One turn of a client at a server session: from its first statement to the moment when the session can go back.
+//!
+//! INVARIANT: while [`Turn::needs_enter`] holds, nothing that reads or writes is sent without `enter` in front. While
+//! [`Turn::is_entering`] holds, what was sent is still in the client's inbox, unchanged, and nothing of it has run unless the
+//! server says that the tenant was let in.
+
+use std::rc::Rc;
+
+use tenantry_wire::server::Status;
+
+use super::expect::{Expect, Owed};
+use crate::pool::Lease;
+use crate::server::{Effect, Parsed};
+
+/// What the server's unnamed statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unnamed {
+    /// The one that the client parsed last.
+    Client,
+    /// Another one, or none.
+    Other,
+}
+
+/// Why a tenant was not let in.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub code: String,
+    /// The server's words.
+    pub message: String,
+}
+
+/// Where the answer to a failed `enter` stands.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// Nothing was asked, or the tenant is in.
+    Fine,
+    /// The server refused; what it still says is not for the client.
+    Refused(Refusal),
+    /// The same, and the session has said everything: it can be left.
+    Left(Refusal),
+}
+
+/// A named portal whose statement matters.
+#[derive(Debug)]
+struct Portal {
+    name: Box<[u8]>,
+    parsed: Rc<Parsed>,
+}
+
+/// How many named portals are remembered; more are taken for ordinary ones.
+const PORTALS: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Turn {
+    /// The server session.
+    pub lease: Lease,
+    /// What it owes.
+    pub owed: Owed,
+    /// Where its transaction stands, as it said last.
+    pub status: Status,
+    /// Whether the tenant has to be let in before anything is done.
+    pub needs_enter: bool,
+    /// Whether `enter` is on its way.
+    pub is_entering: bool,
+    /// Whether the server named the right tenant.
+    pub has_entered: bool,
+    /// What became of `enter`.
+    pub entry: Entry,
+    /// Bytes at the front of the client's inbox that were sent and may have to be sent again.
+    pub sent: usize,
+    /// Statements that set up the present transaction and came before `enter`.
+    pub preamble: Vec<Box<[u8]>>,
+    /// Bytes of a long message of the client's that are still to be passed on.
+    pub passing: usize,
+    /// Bytes of a long message of the server's that are still to come, and what is done with them.
+    pub incoming: (usize, bool),
+    /// Whether a Sync or a query was sent that is not answered.
+    pub is_bounded: bool,
+    /// Whether something was sent since the last Sync or query.
+    pub is_unsynced: bool,
+    /// What the server's unnamed statement is.
+    pub unnamed: Unnamed,
+    /// Whether the server takes COPY data.
+    pub is_copying: bool,
+    /// Whether the client's query was split and this many ReadyForQuery are not for it.
+    pub hidden: usize,
+    /// How many messages at the front of the client's inbox are left out, because one before them failed.
+    pub dropped: usize,
+    /// How often what is sent was refused before.
+    pub tries: u32,
+    /// SET statements on their way of which we know what they set.
+    pub known_sets: usize,
+    /// Whether a Flush was sent since `enter`, so that its answer comes.
+    pub has_flushed: bool,
+    /// Whether the answer to the present query was an error.
+    pub has_failed: bool,
+    /// Whether a COMMIT or ROLLBACK was answered since the last ReadyForQuery, and whether it was a COMMIT.
+    pub ended_by: Option<bool>,
+    /// What the server said before it closed the session.
+    pub fatal: Option<Refusal>,
+    /// Whether the client may have left something in the session.
+    pub is_tainted: bool,
+    portals: Vec<Portal>,
+    unnamed_portal: Option<Rc<Parsed>>,
+}
+
+impl Turn {
+    /// Begins one.
+    #[must_use]
+    pub fn new(lease: Lease) -> Self {
+        Self {
+            lease,
+            owed: Owed::default(),
+            status: Status::Idle,
+            needs_enter: true,
+            is_entering: false,
+            has_entered: false,
+            entry: Entry::Fine,
+            sent: 0,
+            preamble: Vec::new(),
+            passing: 0,
+            incoming: (0, false),
+            is_bounded: false,
+            is_unsynced: false,
+            unnamed: Unnamed::Other,
+            is_copying: false,
+            hidden: 0,
+            dropped: 0,
+            tries: 0,
+            known_sets: 0,
+            has_flushed: false,
+            has_failed: false,
+            ended_by: None,
+            fatal: None,
+            is_tainted: false,
+            portals: Vec::new(),
+            unnamed_portal: None,
+        }
+    }
+
+    /// Whether the server session can go back.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.status == Status::Idle
+            && self.owed.is_empty()
+            && !self.is_unsynced
+            && !self.is_bounded
+            && self.passing == 0
+            && self.incoming.0 == 0
+            && self.sent == 0
+            && !self.is_copying
+            && self.hidden == 0
+    }
+
+    /// Notes what is behind a portal.
+    pub fn bind(&mut self, portal: &[u8], parsed: Option<Rc<Parsed>>) {
+        if portal.is_empty() {
+            self.unnamed_portal = parsed;
+            return;
+        }
+        self.portals.retain(|known| &*known.name != portal);
+        let matters = parsed.filter(|parsed| parsed.effect != Effect::Work && self.portals.len() < PORTALS);
+        if let Some(parsed) = matters {
+            self.portals.push(Portal { name: portal.into(), parsed });
+        }
+    }
+
+    /// What is behind a portal, as far as it matters.
+    #[must_use]
+    pub fn portal(&self, portal: &[u8]) -> Option<Rc<Parsed>> {
+        if portal.is_empty() {
+            return self.unnamed_portal.clone();
+        }
+        self.portals.iter().find(|known| &*known.name == portal).map(|known| Rc::clone(&known.parsed))
+    }
+
+    /// The transaction is over.
+    pub fn ended(&mut self) {
+        self.needs_enter = true;
+        self.preamble.clear();
+        self.portals.clear();
+        self.unnamed_portal = None;
+    }
+
+    /// What the server skips after an error: statements which were not prepared after all.
+    pub fn skip(&mut self) {
+        let mut lost: Vec<Rc<Parsed>> = Vec::new();
+        self.owed.skip(|expect| {
+            if let Expect::Named(parsed) | Expect::Again(parsed) = expect {
+                lost.push(parsed);
+            }
+        });
+        if let Some(backend) = self.lease.backend() {
+            for parsed in lost {
+                backend.statements.remove(&parsed);
+            }
+        }
+        self.unnamed = Unnamed::Other;
+    }
+}

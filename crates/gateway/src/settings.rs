@@ -1,0 +1,54 @@
+//! Bounds and choices of a gateway.
+
+use std::time::Duration;
+
+use crate::pool::Limits;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Worker threads.
+    pub workers: usize,
+    /// Bounds of pools, over all workers.
+    pub pool: Limits,
+    /// The most client connections.
+    pub clients: usize,
+    /// How long a login may take.
+    pub login: Duration,
+    /// How long a statement waits for a tenant that is on its way.
+    pub hold: Duration,
+    /// How long a transaction may be idle.
+    pub idle_in_transaction: Duration,
+    /// How long a statement may run.
+    pub statement: Duration,
+    /// Domains under which a TLS server name's first label is a tenant.
+    pub domains: Vec<String>,
+    /// Whether clients without encryption are let in.
+    pub allow_plain: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            pool: Limits::default(),
+            clients: 10_000,
+            login: Duration::from_secs(10),
+            hold: Duration::from_secs(10),
+            idle_in_transaction: Duration::from_secs(60),
+            statement: Duration::from_secs(300),
+            domains: Vec::new(),
+            allow_plain: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The share of one worker: pools of shared logins are divided, a tenant's own is on one worker anyway.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let mut share = self.clone();
+        share.pool.shared = self.pool.shared.div_ceil(self.workers.max(1));
+        share
+    }
+}

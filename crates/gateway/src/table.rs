@@ -1,0 +1,343 @@
+//! What the gateway knows of tenants, logins and cells.
+//!
+//! Filled by the feed, read at each login and, without a lock, at each transaction. A tenant's [`Slot`] stays the same
+//! object for as long as the process lives, so a session keeps it and sees every change of the tenant's route in it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arc_swap::ArcSwapOption;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tenantry_dataplane::Gate;
+use tenantry_domain::Timestamp;
+use tenantry_domain::cell::SecretRef;
+use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Whose};
+use tenantry_domain::id::TenantId;
+use tenantry_domain::isolation::Isolation;
+use tenantry_domain::name::{AppName, CellName, EnvironmentName};
+use tenantry_domain::tenant::Slug;
+use tokio::sync::broadcast;
+
+/// Where a tenant is and whether it is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Whose route it is.
+    pub tenant: TenantId,
+    /// The partition of the registry.
+    pub environment: EnvironmentName,
+    /// The tenant's readable name.
+    pub slug: Slug,
+    /// Names by which it was known before, or is known as well.
+    pub aliases: Vec<Slug>,
+    /// The app that runs in its place.
+    pub app: AppName,
+    /// Whether it is let in.
+    #[serde(with = "gate")]
+    pub gate: Gate,
+    /// Its place; absent while it has none.
+    pub place: Option<Place>,
+    /// The most server connections of it at a time, when its plan says so.
+    pub connections: Option<u32>,
+}
+
+/// A tenant's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The cell.
+    pub cell: CellName,
+    /// What separates it from others.
+    pub isolation: Isolation,
+    /// The placement's generation.
+    pub epoch: i64,
+}
+
+/// A login of the gateway.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// What a client gives as its user.
+    pub name: LoginName,
+    /// The partition whose tenants it can name.
+    pub environment: EnvironmentName,
+    /// Which tenants it may enter.
+    pub whose: Whose,
+    /// How long it keeps a server session.
+    pub mode: Mode,
+    /// Whether it may write.
+    pub access: Access,
+    /// How it proves itself.
+    pub proof: Proof,
+    /// `SCRAM-SHA-256$…`, the newest first; two while a password is being replaced, none for tokens.
+    pub verifiers: Vec<Verifier>,
+    /// The most client connections of it on one gateway.
+    pub connections: Option<u32>,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+}
+
+/// What a password is compared with.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    /// In PostgreSQL's own form.
+    pub text: SecretString,
+    /// From when on it is refused; absent for the newest.
+    pub until: Option<Timestamp>,
+}
+
+/// A cell: where its URL is found in this process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The partition.
+    pub environment: EnvironmentName,
+    /// Its name.
+    pub name: CellName,
+    /// Where the URL of its server is.
+    pub database: SecretRef,
+}
+
+/// One difference. `None` means that it is gone.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Of a tenant.
+    Tenant(TenantId, Option<Route>),
+    /// Of a login.
+    Login(LoginName, Option<Login>),
+    /// Of a cell.
+    Cell(EnvironmentName, CellName, Option<Cell>),
+}
+
+/// Everything at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Full {
+    /// All tenants that are not deleted.
+    pub routes: Vec<Route>,
+    /// All logins.
+    pub logins: Vec<Login>,
+    /// All cells.
+    pub cells: Vec<Cell>,
+}
+
+/// One tenant's place in the table.
+#[derive(Debug)]
+pub struct Slot {
+    tenant: TenantId,
+    route: ArcSwapOption<Route>,
+}
+
+impl Slot {
+    /// Whose it is.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The route as it is known now; absent once the tenant is gone.
+    #[must_use]
+    pub fn route(&self) -> Option<Arc<Route>> {
+        self.route.load_full()
+    }
+}
+
+/// Tells the workers what changed.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// This tenant's route is another one.
+    Tenant(TenantId),
+    /// This login is another one, or gone.
+    Login(LoginName),
+    /// Look at everything again.
+    All,
+}
+
+/// How many news may wait for a worker; one that is slower looks at everything again.
+const NEWS: usize = 1024;
+
+/// The table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Table {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    maps: RwLock<Maps>,
+    news: broadcast::Sender<News>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    slots: HashMap<TenantId, Arc<Slot>>,
+    names: HashMap<(EnvironmentName, String), TenantId>,
+    logins: HashMap<LoginName, Arc<Login>>,
+    cells: HashMap<(EnvironmentName, CellName), Arc<Cell>>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let inner = Inner { maps: RwLock::default(), news: broadcast::Sender::new(NEWS) };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Table {
+    /// Hears what changes from now on.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.inner.news.subscribe()
+    }
+
+    /// Takes a whole new state.
+    pub fn replace(&self, full: Full) {
+        let mut maps = self.write();
+        let old = std::mem::take(&mut *maps);
+        for (tenant, slot) in old.slots {
+            // Sessions of a tenant that is gone see that in their slot.
+            slot.route.store(None);
+            maps.slots.insert(tenant, slot);
+        }
+        for route in full.routes {
+            maps.put_route(route.tenant, Some(route));
+        }
+        maps.slots.retain(|_, slot| slot.route.load().is_some());
+        maps.logins = full.logins.into_iter().map(|login| (login.name.clone(), Arc::new(login))).collect();
+        let cells = full.cells.into_iter();
+        maps.cells = cells.map(|cell| ((cell.environment.clone(), cell.name.clone()), Arc::new(cell))).collect();
+        drop(maps);
+        // Nobody may be listening yet.
+        let _ = self.inner.news.send(News::All);
+    }
+
+    /// Takes some differences.
+    pub fn apply(&self, changes: Vec<Change>) {
+        let mut maps = self.write();
+        let mut news = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Change::Tenant(tenant, route) => {
+                    maps.put_route(tenant, route);
+                    news.push(News::Tenant(tenant));
+                }
+                Change::Login(name, login) => {
+                    match login {
+                        Some(login) => maps.logins.insert(name.clone(), Arc::new(login)),
+                        None => maps.logins.remove(&name),
+                    };
+                    news.push(News::Login(name));
+                }
+                Change::Cell(environment, name, cell) => {
+                    match cell {
+                        Some(cell) => maps.cells.insert((environment, name), Arc::new(cell)),
+                        None => maps.cells.remove(&(environment, name)),
+                    };
+                    news.push(News::All);
+                }
+            }
+        }
+        drop(maps);
+        for one in news {
+            let _ = self.inner.news.send(one);
+        }
+    }
+
+    /// A login by its name.
+    #[must_use]
+    pub fn login(&self, name: &str) -> Option<Arc<Login>> {
+        let name = LoginName::parse(name).ok()?;
+        self.read().logins.get(&name).cloned()
+    }
+
+    /// A tenant by its id.
+    #[must_use]
+    pub fn tenant(&self, tenant: TenantId) -> Option<Arc<Slot>> {
+        self.read().slots.get(&tenant).cloned()
+    }
+
+    /// A tenant by its id, slug or alias.
+    #[must_use]
+    pub fn named(&self, environment: &EnvironmentName, name: &str) -> Option<Arc<Slot>> {
+        let maps = self.read();
+        let tenant = match name.parse::<TenantId>() {
+            Ok(tenant) => tenant,
+            Err(_) => *maps.names.get(&(environment.clone(), name.to_owned()))?,
+        };
+        let slot = maps.slots.get(&tenant)?;
+        slot.route.load().as_ref().filter(|route| route.environment == *environment)?;
+        Some(Arc::clone(slot))
+    }
+
+    /// A cell by its name.
+    #[must_use]
+    pub fn cell(&self, environment: &EnvironmentName, name: &CellName) -> Option<Arc<Cell>> {
+        self.read().cells.get(&(environment.clone(), name.clone())).cloned()
+    }
+
+    /// Everything, to be written to a file.
+    #[must_use]
+    pub fn full(&self) -> Full {
+        let maps = self.read();
+        Full {
+            routes: maps.slots.values().filter_map(|slot| slot.route().map(|route| (*route).clone())).collect(),
+            logins: maps.logins.values().map(|login| (**login).clone()).collect(),
+            cells: maps.cells.values().map(|cell| (**cell).clone()).collect(),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Maps> {
+        // Nothing in between panics.
+        self.inner.maps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.inner.maps.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Maps {
+    fn put_route(&mut self, tenant: TenantId, route: Option<Route>) {
+        if let Some(old) = self.slots.get(&tenant).and_then(|slot| slot.route()) {
+            for name in names(&old) {
+                // Somebody else may have the name by now.
+                if self.names.get(&name) == Some(&tenant) {
+                    self.names.remove(&name);
+                }
+            }
+        }
+        match route {
+            Some(route) => {
+                for name in names(&route) {
+                    self.names.insert(name, tenant);
+                }
+                let slot = self.slots.entry(tenant);
+                let slot = slot.or_insert_with(|| Arc::new(Slot { tenant, route: ArcSwapOption::empty() }));
+                slot.route.store(Some(Arc::new(route)));
+            }
+            None => {
+                if let Some(slot) = self.slots.remove(&tenant) {
+                    slot.route.store(None);
+                }
+            }
+        }
+    }
+}
+
+fn names(route: &Route) -> impl Iterator<Item = (EnvironmentName, String)> {
+    let slugs = std::iter::once(&route.slug).chain(&route.aliases);
+    slugs.map(|slug| (route.environment.clone(), slug.as_str().to_owned()))
+}
+
+/// A gate as its word.
+mod gate {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tenantry_dataplane::Gate;
+
+    pub(super) fn serialize<S: Serializer>(gate: &Gate, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(gate.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Gate, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let found = Gate::ALL.into_iter().find(|gate| gate.as_str() == word);
+        found.ok_or_else(|| D::Error::custom("unknown gate"))
+    }
+}

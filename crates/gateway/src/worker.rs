@@ -1,0 +1,408 @@
+//! A worker: the sessions and pools of the tenants that are its own, on one thread.
+//!
+//! INVARIANT: whatever belongs to a tenant is on the worker that [`owner`] names, and nowhere else.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenantry_dataplane::Gate;
+use tenantry_domain::id::TenantId;
+use tenantry_pg::Target;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::doors::Doors;
+use crate::hold::Holds;
+use crate::pool::{Counts, Pools};
+use crate::server::{self, Key};
+use crate::session::{Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
+use crate::settings::Settings;
+use crate::table::{News, Slot, Table};
+
+/// How often a worker looks over its sessions and pools.
+const SWEEP: Duration = Duration::from_millis(250);
+/// How long a cancel request may take.
+const CANCEL: Duration = Duration::from_secs(5);
+
+/// Which worker a tenant lives on.
+#[must_use]
+pub fn owner(tenant: TenantId, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    tenant.hash(&mut hasher);
+    usize::try_from(hasher.finish() % u64::try_from(workers.max(1)).unwrap_or(1)).unwrap_or(0)
+}
+
+/// What a worker is told.
+pub enum Order {
+    /// A client that has logged in.
+    Arrive(Box<Arrival>),
+    /// End what the session with this key runs.
+    Cancel {
+        /// The number in the key.
+        pid: i32,
+        /// The secret.
+        secret: Vec<u8>,
+    },
+    /// Begin no transaction of a tenant, for at most so long; answered when none is in hand any more.
+    Hold(TenantId, Duration, oneshot::Sender<()>),
+    /// Go on with a tenant.
+    Release(TenantId),
+    /// Say what there is.
+    Look(oneshot::Sender<View>),
+    /// End a session by its number; answered whether there was one.
+    Kill(u64, oneshot::Sender<bool>),
+    /// End all sessions, those in a transaction after so long.
+    Stop(Duration, oneshot::Sender<()>),
+}
+
+/// One session, as others see it.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// Its number.
+    pub id: u64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// By which login.
+    pub login: String,
+    /// From where.
+    pub peer: String,
+    /// Whether it is encrypted.
+    pub is_encrypted: bool,
+    /// What it does.
+    pub doing: Doing,
+    /// For how long.
+    pub for_how_long: Duration,
+    /// How old it is.
+    pub age: Duration,
+    /// Transactions so far.
+    pub transactions: u64,
+}
+
+/// One pool, as others see it.
+#[derive(Debug, Clone)]
+pub struct PoolView {
+    /// Which worker's.
+    pub worker: usize,
+    /// The server.
+    pub address: String,
+    /// The database.
+    pub database: String,
+    /// The login.
+    pub user: String,
+    /// Its numbers.
+    pub counts: Counts,
+}
+
+/// What a worker has.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Its sessions.
+    pub sessions: Vec<SessionView>,
+    /// Its pools.
+    pub pools: Vec<PoolView>,
+    /// Transactions that are over.
+    pub transactions: u64,
+    /// Sessions that began.
+    pub arrivals: u64,
+    /// How often `enter` was refused and tried again.
+    pub retries: u64,
+}
+
+/// Counters of one worker.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Sessions that began.
+    pub arrivals: Cell<u64>,
+    /// How often `enter` was refused.
+    pub retries: Cell<u64>,
+    /// Transactions of sessions that are over.
+    pub transactions: Cell<u64>,
+}
+
+/// See the module.
+pub struct Worker {
+    index: usize,
+    /// Bounds and choices.
+    pub settings: Arc<Settings>,
+    /// Pools by login.
+    pub pools: Pools,
+    /// Tenants that wait.
+    pub holds: Holds,
+    /// Counters.
+    pub metrics: Metrics,
+    doors: Doors,
+    table: Table,
+    ask: Arc<dyn Fn() + Send + Sync>,
+    sessions: RefCell<HashMap<i32, Rc<Shared>>>,
+    is_stopping: Cell<bool>,
+}
+
+/// What a worker is made of.
+pub struct Parts {
+    /// Its number.
+    pub index: usize,
+    /// Bounds and choices, with the pools' sizes for this worker.
+    pub settings: Arc<Settings>,
+    /// How tenants are reached.
+    pub doors: Doors,
+    /// What is known of tenants.
+    pub table: Table,
+    /// Asks the feed to look at once.
+    pub ask: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Worker {
+    /// Runs until all orders are gone.
+    pub async fn run(parts: Parts, mut orders: mpsc::Receiver<Order>) {
+        let mut news = parts.table.news();
+        let Parts { index, settings, doors, table, ask } = parts;
+        let worker = Rc::new(Self {
+            index,
+            settings,
+            pools: Pools::default(),
+            holds: Holds::default(),
+            metrics: Metrics::default(),
+            doors,
+            table,
+            ask,
+            sessions: RefCell::default(),
+            is_stopping: Cell::new(false),
+        });
+        let local = LocalSet::new();
+        local
+            .run_until(async move {
+                let mut tasks = JoinSet::new();
+                let mut sweep = tokio::time::interval(SWEEP);
+                sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                loop {
+                    tokio::select! {
+                        order = orders.recv() => match order {
+                            Some(order) => worker.obey(order, &mut tasks),
+                            None => break,
+                        },
+                        one = news.recv() => worker.hear(one),
+                        Some(_) = tasks.join_next() => {}
+                        _ = sweep.tick() => worker.sweep(),
+                    }
+                }
+                for shared in worker.sessions.borrow().values() {
+                    shared.kick(Kick::Stopping);
+                }
+                while tasks.join_next().await.is_some() {}
+            })
+            .await;
+    }
+
+    fn obey(self: &Rc<Self>, order: Order, tasks: &mut JoinSet<()>) {
+        match order {
+            Order::Arrive(arrival) => {
+                let (worker, shared) = (Rc::clone(self), self.admit(&arrival));
+                // Boxed, so that a session that waits takes no more than it needs.
+                tasks.spawn_local(async move {
+                    let ended = Box::pin(Session::serve(Rc::clone(&worker), *arrival, Rc::clone(&shared))).await;
+                    worker.leave(&shared, &ended);
+                });
+            }
+            Order::Cancel { pid, secret } => self.cancel_by_key(pid, &secret),
+            Order::Hold(tenant, limit, done) => {
+                self.holds.hold(tenant, limit);
+                let worker = Rc::clone(self);
+                tasks.spawn_local(async move {
+                    while worker.is_busy(tenant) && !done.is_closed() {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    let _ = done.send(());
+                });
+            }
+            Order::Release(tenant) => self.holds.release(tenant),
+            Order::Look(answer) => {
+                let _ = answer.send(self.view());
+            }
+            Order::Kill(id, answer) => {
+                let sessions = self.sessions.borrow();
+                let found = sessions.values().find(|shared| shared.id == id);
+                found.inspect(|shared| shared.kick(Kick::Killed));
+                let _ = answer.send(found.is_some());
+            }
+            Order::Stop(grace, done) => {
+                self.is_stopping.set(true);
+                let worker = Rc::clone(self);
+                tasks.spawn_local(async move {
+                    let until = Instant::now() + grace;
+                    loop {
+                        let is_late = Instant::now() >= until;
+                        for shared in worker.sessions.borrow().values() {
+                            if is_late || shared.doing().0 == Doing::Idle {
+                                shared.kick(Kick::Stopping);
+                            }
+                        }
+                        if worker.sessions.borrow().is_empty() || is_late {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    let _ = done.send(());
+                });
+            }
+        }
+    }
+
+    /// Gives a session a number, and a key by which its statements are cancelled.
+    fn admit(&self, arrival: &Arrival) -> Rc<Shared> {
+        self.metrics.arrivals.set(self.metrics.arrivals.get() + 1);
+        let mut sessions = self.sessions.borrow_mut();
+        // The worker is in the number, so that a cancel request finds it.
+        let pid = loop {
+            let random = i32::from_be_bytes(server::random()) & 0x00ff_ffff;
+            let pid = random | (i32::try_from(self.index & 0x7f).unwrap_or(0) << 24);
+            if pid != 0 && !sessions.contains_key(&pid) {
+                break pid;
+            }
+        };
+        let secret: [u8; 32] = server::random();
+        let secret = bytes::Bytes::copy_from_slice(&secret[..arrival.secret.min(32)]);
+        let id = crate::next_id();
+        let from = (arrival.peer, arrival.stream.is_encrypted());
+        let login = arrival.login.name.clone();
+        let shared = Shared::new(id, arrival.slot.tenant(), login, from, Key { pid, secret });
+        sessions.insert(pid, Rc::clone(&shared));
+        shared
+    }
+
+    fn leave(&self, shared: &Rc<Shared>, ended: &End) {
+        self.sessions.borrow_mut().remove(&shared.key.pid);
+        self.metrics.transactions.set(self.metrics.transactions.get() + shared.transactions());
+        let (tenant, login, session) = (shared.tenant, shared.login.as_str(), shared.id);
+        match ended {
+            End::Bye => tracing::debug!(%tenant, login, session, "client gone"),
+            ended => tracing::info!(%tenant, login, session, reason = %ended, "session ended"),
+        }
+    }
+
+    /// The tenant's door and pool, as its route is now.
+    ///
+    /// # Errors
+    /// It is not open, or cannot be reached from here.
+    pub async fn way(&self, slot: &Slot) -> Result<Way, Refused> {
+        let route = slot.route().ok_or_else(Refused::gone)?;
+        if route.gate != Gate::Open {
+            return Err(Refused::of_gate(route.gate));
+        }
+        let door = Rc::new(self.doors.door(&self.table, &route).await?);
+        let pool = self.pools.get(&door, &self.settings.pool);
+        Ok(Way { route, door, pool })
+    }
+
+    /// Asks for a look at what has changed.
+    pub fn ask_for_news(&self) {
+        (self.ask)();
+    }
+
+    /// Cancels what a server session runs, without waiting.
+    pub fn cancel(&self, target: Arc<Target>, key: Key) {
+        tokio::task::spawn_local(async move {
+            let _ = server::cancel(&target, &key, CANCEL).await;
+        });
+    }
+
+    fn cancel_by_key(&self, pid: i32, secret: &[u8]) {
+        let shared = self.sessions.borrow().get(&pid).filter(|shared| shared.is_key(secret)).cloned();
+        let Some(shared) = shared else { return };
+        // While it waits for a server session there is nothing to cancel but the waiting.
+        let Some((target, key)) = shared.cancel() else { return };
+        tokio::task::spawn_local(async move {
+            let _ = server::cancel(&target, &key, CANCEL).await;
+            shared.cancelled();
+        });
+    }
+
+    fn is_busy(&self, tenant: TenantId) -> bool {
+        let sessions = self.sessions.borrow();
+        sessions
+            .values()
+            .any(|shared| shared.tenant == tenant && matches!(shared.doing().0, Doing::Running | Doing::InTransaction))
+    }
+
+    fn hear(&self, news: Result<News, broadcast::error::RecvError>) {
+        match news {
+            Ok(News::Tenant(tenant)) => self.look_at(Some(tenant)),
+            Ok(News::Login(_) | News::All) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at(None),
+            Err(broadcast::error::RecvError::Closed) => {}
+        }
+    }
+
+    /// Ends sessions whose tenant is shut or whose login is another one.
+    fn look_at(&self, only: Option<TenantId>) {
+        for shared in self.sessions.borrow().values() {
+            if only.is_some_and(|tenant| tenant != shared.tenant) {
+                continue;
+            }
+            let slot = self.table.tenant(shared.tenant);
+            let is_open = slot.and_then(|slot| slot.route()).is_some_and(|route| route.gate == Gate::Open);
+            if !is_open {
+                shared.kick(Kick::Closed);
+                self.pools.forget(shared.tenant);
+            } else if only.is_none() && self.table.login(shared.login.as_str()).is_none() {
+                shared.kick(Kick::Login);
+            }
+        }
+    }
+
+    /// Bounds what takes too long, and closes what nobody uses.
+    fn sweep(&self) {
+        let now = Instant::now();
+        for shared in self.sessions.borrow().values() {
+            let (doing, since) = shared.doing();
+            let age = now.duration_since(since);
+            match doing {
+                Doing::InTransaction if age >= self.settings.idle_in_transaction => shared.kick(Kick::IdleInTransaction),
+                Doing::Running if age >= self.settings.statement => {
+                    if let Some((target, key)) = shared.cancel() {
+                        let shared = Rc::clone(shared);
+                        tokio::task::spawn_local(async move {
+                            let _ = server::cancel(&target, &key, CANCEL).await;
+                            shared.cancelled();
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.pools.sweep(&self.settings.pool, now);
+    }
+
+    fn view(&self) -> View {
+        let now = Instant::now();
+        let sessions = self.sessions.borrow();
+        let mut transactions = self.metrics.transactions.get();
+        let sessions = sessions.values().map(|shared| {
+            let (doing, since) = shared.doing();
+            transactions += shared.transactions();
+            SessionView {
+                id: shared.id,
+                tenant: shared.tenant,
+                login: shared.login.to_string(),
+                peer: shared.peer.to_string(),
+                is_encrypted: shared.is_encrypted,
+                doing,
+                for_how_long: now.duration_since(since),
+                age: now.duration_since(shared.since),
+                transactions: shared.transactions(),
+            }
+        });
+        let sessions = sessions.collect();
+        let pools = self.pools.counts().into_iter().map(|(key, counts)| PoolView {
+            worker: self.index,
+            address: key.address(),
+            database: key.database().to_owned(),
+            user: key.user().to_owned(),
+            counts,
+        });
+        let (arrivals, retries) = (self.metrics.arrivals.get(), self.metrics.retries.get());
+        View { sessions, pools: pools.collect(), transactions, arrivals, retries }
+    }
+}

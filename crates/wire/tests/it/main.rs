@@ -1,0 +1,9 @@
+//! The protocol's bytes from both sides, whole and in pieces, right and wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod lead;
+mod mutants;
+mod pieces;
+mod round;
+mod starts;
+mod statements;
