@@ -32,7 +32,8 @@ async fn main() {
     settings.workers = number("WORKERS", 1);
     let tls = certificate(&folder);
     let server = private_server();
-    let world = World::new(&server.url("postgres"), &LEVELS.map(|level| (level, 2)), settings.clone(), Some(tls.clone())).await;
+    let world =
+        World::new(&server.url("postgres"), &LEVELS.map(|level| (level, 2)), settings.clone(), Some(tls.clone())).await;
     let mut wide = settings;
     wide.pool.shared = 4;
     wide.pool.own = 4;
@@ -40,7 +41,7 @@ async fn main() {
     for tenant in &world.tenants {
         let client = world.client(tenant).await;
         for row in 0..3 {
-            let body = format!("{} {row}", canary(tenant));
+            let body = if row == 0 { canary(tenant) } else { format!("plain {row}") };
             client.execute("INSERT INTO note (body) VALUES ($1)", &[&body]).await.unwrap();
         }
         if tenant.level != Isolation::Shared {
@@ -59,7 +60,8 @@ async fn main() {
         })
     });
     // One tenant of each level is enough for the clients; the other one is there to be seen.
-    let places: Vec<Value> = places.enumerate().filter(|(place, _)| place / 2 % 2 == 0).map(|(_, value)| value).collect();
+    let places: Vec<Value> =
+        places.enumerate().filter(|(place, _)| place / 2 % 2 == 0).map(|(_, value)| value).collect();
     write(&folder.join("places.json"), &json!({ "places": places }));
     let poolers = world.tenants.chunks(2).map(|pair| {
         let side = |tenant: &Tenant, port: u16| {
@@ -96,7 +98,9 @@ fn write(path: &Path, value: &Value) {
 /// A certificate that signs itself.
 fn certificate(folder: &Path) -> Tls {
     let made = Command::new("openssl")
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost".split(' '))
+        .args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost".split(' '),
+        )
         .args(["-keyout", "server.key", "-out", "server.crt", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
         .current_dir(folder)
         .output()

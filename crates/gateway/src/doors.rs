@@ -33,7 +33,8 @@ impl Doors {
     pub async fn door(&self, table: &Table, route: &Route) -> Result<Door, Refused> {
         let nowhere = |why: &'static str| {
             tracing::error!(tenant = %route.tenant, why, "a tenant cannot be reached");
-            Refused::new("57P03", "the tenant cannot be reached from this gateway").hint("Its operator finds the reason in the log.")
+            Refused::new("57P03", "the tenant cannot be reached from this gateway")
+                .hint("Its operator finds the reason in the log.")
         };
         let place = route.place.as_ref().ok_or_else(|| Refused::new("57P03", "the tenant has no place yet"))?;
         let cell = table.cell(&route.environment, &place.cell).ok_or_else(|| nowhere("its cell is not known"))?;

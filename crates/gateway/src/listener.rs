@@ -219,11 +219,13 @@ enum Greeting {
 impl Front {
     async fn greet(&self, socket: TcpStream, peer: SocketAddr) {
         let _ = socket.set_nodelay(true);
-        let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+        let alive =
+            socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
         let _ = socket2::SockRef::from(&socket).set_tcp_keepalive(&alive);
         let Ok(permit) = Arc::clone(&self.clients).try_acquire_owned() else {
             let mut socket = socket;
-            let _ = refuse(&mut socket, "53300", "too many clients", Some("Close connections that are not used.")).await;
+            let _ =
+                refuse(&mut socket, "53300", "too many clients", Some("Close connections that are not used.")).await;
             return;
         };
         let mut stream = Stream::from(socket);
@@ -278,7 +280,10 @@ impl Front {
         let encrypted = offer.acceptor.accept(socket).await?;
         let session = encrypted.get_ref().1;
         if is_direct && session.alpn_protocol() != Some(ALPN) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "TLS from the first byte without ALPN `postgresql`"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "TLS from the first byte without ALPN `postgresql`",
+            ));
         }
         let sni = session.server_name().map(str::to_owned);
         *facts = Some(TlsFacts { end_point: offer.end_point.clone(), sni });

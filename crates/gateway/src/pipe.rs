@@ -102,11 +102,7 @@ impl Pipe {
     }
 
     /// Reads once. `Ok(0)` is the stream's end.
-    pub fn poll_read<S: AsyncRead + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    pub fn poll_read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let buffer = self.fill();
         // Room is made only when little is left: a long message grows its buffer, a short one never does.
         if buffer.capacity() - buffer.len() < CHUNK / 4 {
@@ -118,11 +114,7 @@ impl Pipe {
     }
 
     /// Writes all there is.
-    pub fn poll_write<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_write<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(buffer) = self.buffer.as_mut().filter(|buffer| !buffer.is_empty()) {
             let count = ready!(Pin::new(&mut *stream).poll_write(cx, buffer))?;
             if count == 0 {

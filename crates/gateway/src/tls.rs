@@ -89,10 +89,8 @@ fn read(chain: &Path, key: &Path) -> Result<Offer, TlsError> {
     let end_point = end_point(first);
     let secret = PrivateKeyDer::from_pem_file(key).map_err(file(key))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-    let mut config = builder
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, secret)?;
+    let mut config =
+        builder.with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(certificates, secret)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Offer { acceptor: TlsAcceptor::from(Arc::new(config)), end_point })
 }
@@ -106,7 +104,9 @@ fn end_point(certificate: &CertificateDer<'_>) -> Vec<u8> {
 fn hash_of(signature: ObjectIdentifier) -> Option<&'static Algorithm> {
     match signature.to_string().as_str() {
         // MD5 and SHA-1 with RSA count as SHA-256; then RSA and ECDSA with SHA-256.
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => Some(&SHA256),
+        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => {
+            Some(&SHA256)
+        }
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Some(&SHA384),
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Some(&SHA512),
         // Ed25519 and RSA-PSS have no hash that can be read off their name.

@@ -1,6 +1,7 @@
 //! A worker: the sessions and pools of the tenants that are its own, on one thread.
 //!
-//! INVARIANT: whatever belongs to a tenant is on the worker that [`owner`] names, and nowhere else.
+//! INVARIANT: whatever belongs to a tenant is on the worker that [`owner`] names, and nowhere else. Long because it holds
+//! what others ask of a worker and the answers to it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -359,7 +360,9 @@ impl Worker {
             let (doing, since) = shared.doing();
             let age = now.duration_since(since);
             match doing {
-                Doing::InTransaction if age >= self.settings.idle_in_transaction => shared.kick(Kick::IdleInTransaction),
+                Doing::InTransaction if age >= self.settings.idle_in_transaction => {
+                    shared.kick(Kick::IdleInTransaction)
+                }
                 Doing::Running if age >= self.settings.statement => {
                     if let Some((target, key)) = shared.cancel() {
                         let shared = Rc::clone(shared);

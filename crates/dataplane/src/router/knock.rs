@@ -17,11 +17,14 @@ use uuid::Uuid;
 use super::Door;
 use crate::seal::Backend;
 
-/// What `DISCARD ALL` does, except that it keeps the plans of functions: nothing of a tenant is in those, and making
-/// the seal's anew would cost more than all the rest. The last word leaves the session unbound. The settings come
-/// first: each of these statements runs under the time limit that the tenant before has left.
+/// What `DISCARD ALL` does and a new seed for `random()`, which a tenant could have set; but it keeps the plans of
+/// functions: nothing of a tenant is in those, and making the seal's anew would cost more than all the rest. The last word
+/// leaves the session unbound. The settings come first: each of these statements runs under the time limit that the tenant
+/// before has left.
 pub const CLEAN: &str = "RESET ALL; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+    SELECT pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed((('x' || \
+    pg_catalog.substr(pg_catalog.gen_random_uuid()::pg_catalog.text, 1, 7))::bit(28)::int4)::float8 / 268435456); \
+    DISCARD TEMP; DISCARD SEQUENCES";
 
 /// `undefined_function`: the seal of this database is older than `seal.bind`.
 const NOT_THERE: &str = "42883";

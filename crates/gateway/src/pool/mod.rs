@@ -71,7 +71,8 @@ impl PoolKey {
 /// Sessions with one login of one database.
 #[derive(Debug)]
 pub struct Pool {
-    /// Unused ones, the one that was used last at the end.
+    /// Unused ones, the one that was used last at the end. Boxed, because they are moved at every turn.
+    #[allow(clippy::vec_box, reason = "a session is large, and moves between a lease and this list")]
     idle: Vec<Box<Backend>>,
     /// Used and unused ones.
     open: usize,
@@ -87,8 +88,7 @@ pub struct Pool {
 impl Pool {
     /// An unused session for a tenant: the one that served it last, else the longest unused.
     fn take(&mut self, tenant: TenantId) -> Option<Box<Backend>> {
-        let own = |backend: &Box<Backend>| backend.bound.is_some_and(|bound| bound.tenant == tenant);
-        let place = self.idle.iter().rposition(own);
+        let place = self.idle.iter().rposition(|backend| backend.bound.is_some_and(|bound| bound.tenant == tenant));
         match place {
             Some(place) => Some(self.idle.remove(place)),
             None if self.idle.is_empty() => None,

@@ -279,7 +279,8 @@ fn put_bind(out: &mut BytesMut, door: &Door, who: seal::Backend) {
     let tenant = door.tenant.uuid().to_string();
     let epoch = door.epoch.to_string();
     let proof = door.seal.bind(who, door.tenant.uuid(), door.epoch);
-    let proof: String = std::iter::once("\\x".to_owned()).chain(proof.iter().map(|byte| format!("{byte:02x}"))).collect();
+    let proof: String =
+        std::iter::once("\\x".to_owned()).chain(proof.iter().map(|byte| format!("{byte:02x}"))).collect();
     client::put_parse(out, b"", b"SELECT seal.bind($1::int, $2::uuid, $3::bigint, $4::bytea)", &[]);
     let params = [&kid, &tenant, &epoch, &proof].map(|text| Some(text.as_bytes()));
     client::put_bind_params(out, b"", b"", &params, &[]);
@@ -290,10 +291,9 @@ fn put_bind(out: &mut BytesMut, door: &Door, who: seal::Backend) {
 /// Bytes that nobody guesses.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // The generator of the process fails only when the system has none, and then nothing here could start.
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-        tracing::error!("there is no randomness");
-        std::process::abort();
+    // Fails only while the system's generator cannot be read, which passes.
+    while aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        std::thread::yield_now();
     }
     bytes
 }

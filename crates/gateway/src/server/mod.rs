@@ -4,7 +4,7 @@ mod backend;
 mod connect;
 mod statements;
 
-pub use backend::{Backend, ReadyError};
 pub(crate) use backend::random;
+pub use backend::{Backend, ReadyError};
 pub use connect::{ConnectError, Key, cancel, open};
 pub use statements::{Effect, Facts, Parsed, Setting};

@@ -288,7 +288,8 @@ mod tests {
         assert_eq!(set("SET TIME ZONE 'UTC'"), told("timezone", "SET TIME ZONE 'UTC'"));
         assert_eq!(set("RESET jit"), Some((Some("jit".to_owned()), None)));
         assert_eq!(set("RESET ALL"), Some((None, None)));
-        let none = ["SET LOCAL jit = on", "SET search_path = x", "SET ROLE x", "SET jit = on; SELECT 1", "SET jit = on --"];
+        let none =
+            ["SET LOCAL jit = on", "SET search_path = x", "SET ROLE x", "SET jit = on; SELECT 1", "SET jit = on --"];
         for sql in none.into_iter().chain(["RESET", "RESET a b", "RESET \"a\"", "SELECT 1"]) {
             assert_eq!(set(sql), None, "{sql}");
         }
@@ -296,10 +297,14 @@ mod tests {
 
     #[test]
     fn only_what_sets_up_goes_without_a_tenant() {
-        for sql in ["BEGIN", "start transaction read only", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SHOW x", ""] {
+        for sql in
+            ["BEGIN", "start transaction read only", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SHOW x", ""]
+        {
             assert_eq!(Facts::of(sql.as_bytes()).effect, Effect::SetUp, "{sql}");
         }
-        for sql in ["SELECT 1", "SET search_path = x", "SAVEPOINT a", "CALL x()", "WITH a AS (SELECT 1) SELECT", "EXECUTE x"] {
+        for sql in
+            ["SELECT 1", "SET search_path = x", "SAVEPOINT a", "CALL x()", "WITH a AS (SELECT 1) SELECT", "EXECUTE x"]
+        {
             assert_eq!(Facts::of(sql.as_bytes()).effect, Effect::Work, "{sql}");
         }
         for sql in ["COMMIT", "/* x */ rollback", "END", "ABORT AND CHAIN"] {

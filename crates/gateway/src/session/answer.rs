@@ -207,9 +207,7 @@ impl Answering<'_> {
             self.turn.fatal = Some(refusal(body));
             return Pass::Not;
         }
-        if self.pass_of_head() == Pass::Not
-            && matches!(self.turn.owed.head(), Some(Expect::Enter | Expect::Hidden))
-        {
+        if self.pass_of_head() == Pass::Not && matches!(self.turn.owed.head(), Some(Expect::Enter | Expect::Hidden)) {
             self.turn.entry = Entry::Refused(refusal(body));
             self.turn.skip();
             return Pass::Not;

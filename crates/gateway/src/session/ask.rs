@@ -1,6 +1,6 @@
 //! What a client sends, one message at a time: what is sent on for it, and what the server owes for that.
 //!
-//! Pure but for the buffers it fills. Nothing here waits.
+//! Pure but for the buffers it fills. Nothing here waits. Long because there is a function for each of the nine messages.
 
 use std::rc::Rc;
 
@@ -270,6 +270,10 @@ impl Asking<'_> {
     /// The server's name of a statement that a client means, with what has to be said first.
     fn meant(&mut self, name: &[u8]) -> (Vec<u8>, Option<Rc<Parsed>>) {
         let Some(parsed) = self.client.statement(name).cloned() else {
+            if name.is_empty() && self.turn.unnamed == Unnamed::Client {
+                // It was too long to be kept, and the server still has it.
+                return (Vec::new(), None);
+            }
             // By SQL a client can prepare statements that we do not know; an unnamed one it cannot.
             let name = if name.is_empty() { MISSING } else { name };
             self.enter();
@@ -395,7 +399,8 @@ fn pieces(sql: &[u8]) -> Vec<Vec<u8>> {
             }
             piece.extend_from_slice(statement);
         }
-        is_cut = facts.begins && pieces.last().is_some_and(|piece| piece.len() == statement.len()) || facts.effect == Effect::End;
+        is_cut = facts.begins && pieces.last().is_some_and(|piece| piece.len() == statement.len())
+            || facts.effect == Effect::End;
     }
     pieces
 }

@@ -82,11 +82,7 @@ impl Expect {
     #[must_use]
     pub const fn pass(&self) -> Pass {
         match self {
-            Self::Enter
-            | Self::Hidden
-            | Self::Again(..)
-            | Self::AgainUnnamed
-            | Self::HiddenClose => Pass::Not,
+            Self::Enter | Self::Hidden | Self::Again(..) | Self::AgainUnnamed | Self::HiddenClose => Pass::Not,
             _ => Pass::On,
         }
     }

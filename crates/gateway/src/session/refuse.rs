@@ -45,7 +45,9 @@ impl Refused {
     pub fn of_kick(kick: Kick) -> Self {
         match kick {
             Kick::Closed => Self::new("57P01", "the tenant is not open any more"),
-            Kick::Login => Self::new("57P01", "the login was changed or revoked").hint("Connect with its present password."),
+            Kick::Login => {
+                Self::new("57P01", "the login was changed or revoked").hint("Connect with its present password.")
+            }
             Kick::Stopping => Self::new("57P01", "the gateway stops").hint("Connect again."),
             Kick::Killed => Self::new("57P01", "the connection was ended by an administrator"),
             Kick::IdleInTransaction => {
@@ -60,7 +62,9 @@ impl Refused {
         match gate {
             Gate::Suspended => Self::new("TN002", "the tenant is suspended"),
             Gate::Archived => Self::new("TN002", "the tenant is archived"),
-            Gate::Preparing | Gate::Open => Self::new("57P03", "the tenant is being prepared").hint("Try again in a moment."),
+            Gate::Preparing | Gate::Open => {
+                Self::new("57P03", "the tenant is being prepared").hint("Try again in a moment.")
+            }
         }
     }
 
@@ -78,9 +82,13 @@ impl Refused {
                 .hint("Shorten transactions, or raise `quotas.connections` of its plan."),
             AcquireError::Crowded => Self::new("53300", "too many clients of the tenant wait for a connection")
                 .hint("Try again later; more clients make it slower, not faster."),
-            AcquireError::Settings { code, message } => Self { code, message, hint: Some("A setting of the connection.") },
+            AcquireError::Settings { code, message } => {
+                Self { code, message, hint: Some("A setting of the connection.") }
+            }
             // A login of the tenant's own is switched off while it is not open.
-            AcquireError::Server(ConnectError::Refused { code, .. }) if code == "28000" => Self::of_gate(Gate::Suspended),
+            AcquireError::Server(ConnectError::Refused { code, .. }) if code == "28000" => {
+                Self::of_gate(Gate::Suspended)
+            }
             AcquireError::Server(error) => {
                 tracing::warn!(error = %error, "no session of a cell's server");
                 Self::new("57P03", "the tenant's database cannot be reached").hint("Try again in a moment.")
@@ -96,8 +104,7 @@ impl Refused {
 
     /// As a message.
     pub fn put(&self, out: &mut BytesMut, severity: Severity) {
-        let report =
-            Report { severity, code: &self.code, message: &self.message, detail: None, hint: self.hint };
+        let report = Report { severity, code: &self.code, message: &self.message, detail: None, hint: self.hint };
         server::put_error(out, &report);
     }
 }
@@ -112,7 +119,9 @@ impl Session {
             self.is_skipping = true;
             return self.leave_out(status);
         }
-        if let Some(header) = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| super::ask::Fault::Malformed('Q'))? {
+        if let Some(header) =
+            frame::header(self.inbox.bytes(), LONGEST).map_err(|_| super::ask::Fault::Malformed('Q'))?
+        {
             self.drop_frame(header.len);
         }
         server::put_ready(self.answers.fill(), status);

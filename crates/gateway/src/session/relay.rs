@@ -1,4 +1,6 @@
 //! The relay itself: bytes from the client to the server and back, until the server session can go back.
+//!
+//! Long because reading, writing, long messages and the ways in which a turn ends share one state.
 
 use std::future::poll_fn;
 use std::io;
@@ -57,7 +59,12 @@ impl Session {
                 let header = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| Fault::Malformed('?'))?;
                 match header.map(|header| (header.tag, header.len)) {
                     None => {}
-                    Some((b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F', _)) => return Ok(()),
+                    Some((b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F', len)) => {
+                        // No server session waits for what a slow client has not sent, unless it is too long to be held.
+                        if self.inbox.len() >= len.min(WHOLE) {
+                            return Ok(());
+                        }
+                    }
                     Some((b'X', _)) => return Err(End::Bye),
                     Some((b'S', len)) => {
                         self.drop_frame(len);
@@ -137,7 +144,10 @@ impl Session {
             self.ask(turn)?;
             let before = (turn.is_bounded, turn.is_entering, turn.is_copying);
             self.answer(turn).map_err(Trouble::OutOfStep)?;
-            if before != (turn.is_bounded, turn.is_entering, turn.is_copying) && !self.inbox.is_empty() && !turn.is_over() {
+            if before != (turn.is_bounded, turn.is_entering, turn.is_copying)
+                && !self.inbox.is_empty()
+                && !turn.is_over()
+            {
                 // What the client sent meanwhile may go now.
                 continue;
             }
@@ -167,7 +177,9 @@ impl Session {
         if self.answers.wants_write() {
             match self.answers.poll_write(&mut self.stream, cx) {
                 Poll::Pending => {}
-                Poll::Ready(Ok(())) => is_moving = turn.lease.backend().is_some_and(|backend| !backend.inbox.is_empty()),
+                Poll::Ready(Ok(())) => {
+                    is_moving = turn.lease.backend().is_some_and(|backend| !backend.inbox.is_empty())
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Client(error).into())),
             }
         }
@@ -178,7 +190,9 @@ impl Session {
         if backend.outbox.wants_write() {
             match backend.outbox.poll_write(&mut backend.stream, cx) {
                 Poll::Pending => {}
-                Poll::Ready(Ok(())) => is_moving |= !self.inbox.is_empty() && !turn.is_bounded,
+                Poll::Ready(Ok(())) => {
+                    is_moving |= !self.inbox.is_empty() && (!turn.is_bounded || turn.passing > 0 || turn.is_copying)
+                }
                 // What the server said before it went is still to be read.
                 Poll::Ready(Err(error)) => failure = Some(error),
             }
@@ -258,6 +272,7 @@ impl Session {
                 answers: &mut self.answers,
                 is_read_only: self.login.access == tenantry_domain::gateway::Access::ReadOnly,
             };
+            asking.turn.has_begun = true;
             match asking.take(header.tag, &bytes[..header.len])? {
                 Asked::Done if turn.is_entering => turn.sent += header.len,
                 Asked::Done => self.inbox.advance(header.len),
@@ -295,8 +310,7 @@ impl Session {
             return Ok(false);
         }
         let is_read_only = self.is_read_only();
-        let mut asking =
-            Asking { turn, client: &mut self.client, answers: &mut self.answers, is_read_only };
+        let mut asking = Asking { turn, client: &mut self.client, answers: &mut self.answers, is_read_only };
         // Nothing of a message in pieces can be said again, so the tenant has to be in before it begins.
         if header.tag != b'd' {
             asking.enter();
@@ -305,6 +319,7 @@ impl Session {
             Self::flush_enter(turn);
             return Ok(false);
         }
+        turn.has_begun = true;
         let body = self.inbox.bytes().get(frame::HEADER..).unwrap_or_default();
         match header.tag {
             b'd' => {}
@@ -324,8 +339,7 @@ impl Session {
                 let Ok(bind) = client::bind(body) else { return Ok(false) };
                 let (portal, statement) = (bind.portal.to_vec(), bind.statement.to_vec());
                 let head = client::Bind { portal: &portal, statement: &statement, rest: &[] };
-                let mut asking =
-                    Asking { turn, client: &mut self.client, answers: &mut self.answers, is_read_only };
+                let mut asking = Asking { turn, client: &mut self.client, answers: &mut self.answers, is_read_only };
                 asking.bind_head(&head, header.len);
                 let taken = frame::HEADER + portal.len() + statement.len() + 2;
                 self.inbox.advance(taken);

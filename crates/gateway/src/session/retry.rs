@@ -114,7 +114,8 @@ impl Session {
         let (profile, client) = (Rc::clone(&self.client.profile), self.shared.id);
         async move {
             worker.holds.pass(slot.tenant()).await.map_err(|()| {
-                Refused::new("57P03", "the tenant is held for longer than a client waits").hint("Try again in a moment.")
+                Refused::new("57P03", "the tenant is held for longer than a client waits")
+                    .hint("Try again in a moment.")
             })?;
             let way = worker.way(&slot).await?;
             let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
@@ -132,7 +133,8 @@ impl Session {
         self.client.take_back();
         self.worker.metrics.retries.set(self.worker.metrics.retries.get() + 1);
         let tried = turn.tries + 1;
-        let refused = if tried > TRIES { Err(Refused::of_refusal(refusal)) } else { self.judge(&mut turn, refusal).await };
+        let refused =
+            if tried > TRIES { Err(Refused::of_refusal(refusal)) } else { self.judge(&mut turn, refusal).await };
         let refused = match refused {
             Ok(()) => match self.elsewhere(&mut turn).await? {
                 Ok(mut next) => {
@@ -218,7 +220,9 @@ impl Session {
         turn.sent = 0;
         for _ in 1..=turn.hidden {
             // The other pieces of a query that was split follow its first.
-            let Ok(Some(header)) = tenantry_wire::frame::header(self.inbox.bytes(), super::refuse::LONGEST) else { break };
+            let Ok(Some(header)) = tenantry_wire::frame::header(self.inbox.bytes(), super::refuse::LONGEST) else {
+                break;
+            };
             self.drop_frame(header.len);
         }
         self.refuse(refused, status)?;

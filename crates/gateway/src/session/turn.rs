@@ -56,6 +56,8 @@ const PORTALS: usize = 64;
 pub struct Turn {
     /// The server session.
     pub lease: Lease,
+    /// Whether anything was taken from the client.
+    pub has_begun: bool,
     /// What it owes.
     pub owed: Owed,
     /// Where its transaction stands, as it said last.
@@ -112,6 +114,7 @@ impl Turn {
     pub fn new(lease: Lease) -> Self {
         Self {
             lease,
+            has_begun: false,
             owed: Owed::default(),
             status: Status::Idle,
             needs_enter: true,
@@ -143,7 +146,8 @@ impl Turn {
     /// Whether the server session can go back.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.status == Status::Idle
+        self.has_begun
+            && self.status == Status::Idle
             && self.owed.is_empty()
             && !self.is_unsynced
             && !self.is_bounded

@@ -98,13 +98,8 @@ impl World {
 
     /// One more gateway over the same table.
     pub async fn another(&self, settings: Settings, tls: Option<Tls>) -> Gateway {
-        let ports = Ports {
-            table: self.table.clone(),
-            doors: self.doors.clone(),
-            tokens: None,
-            tls,
-            ask: Arc::new(|| {}),
-        };
+        let ports =
+            Ports { table: self.table.clone(), doors: self.doors.clone(), tokens: None, tls, ask: Arc::new(|| {}) };
         let settings = Settings { allow_plain: true, ..settings };
         Gateway::start("127.0.0.1:0".parse().unwrap(), settings, ports).await.unwrap()
     }
@@ -189,7 +184,8 @@ impl Drop for World {
                 let sql = "SELECT rolname::text FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE $1";
                 for row in conn.query(sql, &[&mark]).await.unwrap() {
                     let role = row.get::<_, String>(0);
-                    let _ = conn.batch(&Sql::script(&format!("DROP OWNED BY {role}; DROP ROLE IF EXISTS {role}"))).await;
+                    let _ =
+                        conn.batch(&Sql::script(&format!("DROP OWNED BY {role}; DROP ROLE IF EXISTS {role}"))).await;
                 }
             });
         };
