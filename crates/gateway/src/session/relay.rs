@@ -59,12 +59,10 @@ impl Session {
                 let header = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| Fault::Malformed('?'))?;
                 match header.map(|header| (header.tag, header.len)) {
                     None => {}
-                    Some((b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F', len)) => {
-                        // No server session waits for what a slow client has not sent, unless it is too long to be held.
-                        if self.inbox.len() >= len.min(WHOLE) {
-                            return Ok(());
-                        }
-                    }
+                    // No server session waits for what a slow client has not sent, unless it is too long to be held.
+                    Some((b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F', len))
+                        if self.inbox.len() < len.min(WHOLE) => {}
+                    Some((b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F', _)) => return Ok(()),
                     Some((b'X', _)) => return Err(End::Bye),
                     Some((b'S', len)) => {
                         self.drop_frame(len);
