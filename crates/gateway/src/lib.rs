@@ -11,6 +11,7 @@ pub mod login;
 mod pipe;
 pub mod pool;
 mod profile;
+mod seats;
 mod server;
 mod session;
 pub mod settings;

@@ -15,9 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::doors::Doors;
 use crate::login::{Desk, Facts, Limits, Mock, TlsFacts, Tokens, login};
+use crate::seats::Seats;
 use crate::session::Arrival;
 use crate::settings::Settings;
 use crate::socket::{Socket, Stream};
@@ -58,6 +60,8 @@ pub struct Ports {
     pub tls: Option<Tls>,
     /// Asks the feed to look at once.
     pub ask: Arc<dyn Fn() + Send + Sync>,
+    /// From which unknown logins get a salt. The same on all gateways of an installation, so that they look like known ones.
+    pub mock: Zeroizing<[u8; 32]>,
 }
 
 /// A running gateway.
@@ -74,6 +78,7 @@ struct Front {
     tls: Option<Tls>,
     workers: Vec<mpsc::Sender<Order>>,
     clients: Arc<Semaphore>,
+    seats: Seats,
 }
 
 impl Gateway {
@@ -102,10 +107,10 @@ impl Gateway {
             workers.push(sender);
         }
         let limits = Limits { deadline: settings.login, base_domains: settings.domains.clone(), ..Limits::default() };
-        let mock = Mock::new(&crate::server::random());
+        let mock = Mock::new(&ports.mock);
         let desk = Desk::new(ports.table, ports.tokens, limits, mock);
         let clients = Arc::new(Semaphore::new(settings.clients));
-        let front = Arc::new(Front { desk, settings, tls: ports.tls, workers, clients });
+        let front = Arc::new(Front { desk, settings, tls: ports.tls, workers, clients, seats: Seats::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&front)));
         Ok(Self { address, front, accepting, threads })
     }
@@ -255,7 +260,13 @@ impl Front {
         // A client asks for each kind of encryption once at most.
         for _ in 0..4 {
             let packet = read_start(stream).await?;
-            let first = start::first(&packet).map_err(|_| io::ErrorKind::InvalidData)?;
+            let first = match start::first(&packet) {
+                Ok(first) => first,
+                Err(error) => {
+                    refuse(stream, error.sqlstate(), &error.to_string(), None).await?;
+                    return Ok(None);
+                }
+            };
             let Some((first, _)) = first else { return Err(io::ErrorKind::InvalidData.into()) };
             match first {
                 First::Gss => stream.write_all(b"N").await?,
@@ -310,9 +321,15 @@ impl Front {
             Ok(accepted) => accepted,
             Err(refused) => return tracing::info!(%peer, %refused, "login refused"),
         };
+        let Some(seat) = self.seats.take(&accepted.login) else {
+            let hint = "Close connections that are not used, or raise the login's bound.";
+            let _ = refuse(&mut stream, "53300", "the login has as many connections as it may have", Some(hint)).await;
+            return;
+        };
         if stream.park().is_err() {
             return;
         }
+        let ends = [accepted.login.expires, accepted.claims.map(|claims| claims.expires)];
         let worker = owner(accepted.slot.tenant(), self.workers.len());
         let arrival = Arrival {
             stream,
@@ -321,6 +338,8 @@ impl Front {
             settings: accepted.settings,
             secret,
             peer,
+            expires: ends.into_iter().flatten().min(),
+            seat,
             permit,
         };
         if let Some(worker) = self.workers.get(worker) {

@@ -48,7 +48,10 @@ impl Settings {
     #[must_use]
     pub fn share(&self) -> Self {
         let mut share = self.clone();
-        share.pool.shared = self.pool.shared.div_ceil(self.workers.max(1));
+        let workers = self.workers.max(1);
+        share.pool.shared = self.pool.shared.div_ceil(workers);
+        // Rounded down: together they never have more.
+        share.pool.server = (self.pool.server / workers).max(1);
         share
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
+use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -22,7 +23,7 @@ use crate::pool::{Counts, Pools};
 use crate::server::{self, Key};
 use crate::session::{Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
-use crate::table::{News, Slot, Table};
+use crate::table::{Login, News, Slot, Table};
 
 /// How often a worker looks over its sessions and pools.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -269,7 +270,7 @@ impl Worker {
         let id = crate::next_id();
         let from = (arrival.peer, arrival.stream.is_encrypted());
         let login = arrival.login.name.clone();
-        let shared = Shared::new(id, arrival.slot.tenant(), login, from, Key { pid, secret });
+        let shared = Shared::new(id, arrival.slot.tenant(), login, from, Key { pid, secret }, arrival.expires);
         sessions.insert(pid, Rc::clone(&shared));
         shared
     }
@@ -296,6 +297,12 @@ impl Worker {
         let door = Rc::new(self.doors.door(&self.table, &route).await?);
         let pool = self.pools.get(&door, &self.settings.pool);
         Ok(Way { route, door, pool })
+    }
+
+    /// Whether a login is still what it was when a client gave it.
+    #[must_use]
+    pub fn knows(&self, login: &Login) -> bool {
+        self.table.login(login.name.as_str()).is_some_and(|known| known.whose == login.whose)
     }
 
     /// Asks for a look at what has changed.
@@ -355,8 +362,11 @@ impl Worker {
 
     /// Bounds what takes too long, and closes what nobody uses.
     fn sweep(&self) {
-        let now = Instant::now();
+        let (now, clock) = (Instant::now(), Timestamp::now());
         for shared in self.sessions.borrow().values() {
+            if shared.expires.is_some_and(|expires| expires <= clock) {
+                shared.kick(Kick::Expired);
+            }
             let (doing, since) = shared.doing();
             let age = now.duration_since(since);
             match doing {

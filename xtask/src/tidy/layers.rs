@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_new_crate_needs_a_layer() {
-        let found = findings("tenantry-gateway", "uuid", None);
+        let found = findings("tenantry-newcomer", "uuid", None);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].path, "crates/tenantry-gateway/Cargo.toml");
+        assert_eq!(found[0].path, "crates/tenantry-newcomer/Cargo.toml");
     }
 }

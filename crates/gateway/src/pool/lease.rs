@@ -26,6 +26,9 @@ pub enum AcquireError {
     /// So many clients of the tenant wait already that this one was not let into the line.
     #[error("too many clients of the tenant wait for a connection")]
     Crowded,
+    /// All sessions that the server has for us are in use, and none became free in time.
+    #[error("all connections of the tenant's server are in use")]
+    Full,
     /// The server does not answer, or refuses.
     #[error(transparent)]
     Server(#[from] ConnectError),
@@ -45,6 +48,8 @@ pub struct Lease {
     pool: Rc<RefCell<Pool>>,
     tenant: TenantId,
     backend: Option<Box<Backend>>,
+    /// Whether a session of the pool is in our hands, or on its way to them.
+    is_counted: bool,
 }
 
 impl Lease {
@@ -71,12 +76,13 @@ impl Lease {
                 Err(error) => return Err(error),
             }
         }
+        let budget = Rc::clone(&pool.borrow().budget);
+        timeout(limits.wait, budget.take()).await.map_err(|_| AcquireError::Full)?;
+        // From here on the place is the lease's, and given back with it.
+        pool.borrow_mut().open += 1;
+        lease.is_counted = true;
         let backend = open(&door.target, SETTINGS, limits.connect).await?;
-        {
-            let mut pool = pool.borrow_mut();
-            pool.open += 1;
-            pool.params.clone_from(&backend.params);
-        }
+        pool.borrow_mut().params.clone_from(&backend.params);
         lease.backend = Some(Box::new(backend));
         lease.ready(door, profile, client, limits).await?;
         Ok(lease)
@@ -99,7 +105,7 @@ impl Lease {
         }
         let backend = inner.idle.remove(place);
         drop(inner);
-        let mut lease = Self { pool: Rc::clone(pool), tenant: door.tenant, backend: Some(backend) };
+        let mut lease = Self { pool: Rc::clone(pool), tenant: door.tenant, backend: Some(backend), is_counted: true };
         if lease.is_alive() {
             return Some(lease);
         }
@@ -111,12 +117,12 @@ impl Lease {
         let tenant = door.tenant;
         let most = most(&pool.borrow(), door, limits);
         if !pool.borrow_mut().turns.pass(tenant, most) {
-            let waiter = pool.borrow_mut().turns.queue(tenant, limits.waiting).ok_or(AcquireError::Crowded)?;
+            let waiter = pool.borrow_mut().turns.queue(tenant, most, limits.waiting).ok_or(AcquireError::Crowded)?;
             let mut ticket = Ticket { pool, tenant, waiter: Some(waiter) };
             timeout(limits.wait, ticket.served()).await.map_err(|_| AcquireError::Busy)?;
             ticket.waiter = None;
         }
-        Ok(Self { pool: Rc::clone(pool), tenant, backend: None })
+        Ok(Self { pool: Rc::clone(pool), tenant, backend: None, is_counted: false })
     }
 
     /// Takes an unused session that is alive.
@@ -124,6 +130,7 @@ impl Lease {
         loop {
             let Some(backend) = self.pool.borrow_mut().take(self.tenant) else { return false };
             self.backend = Some(backend);
+            self.is_counted = true;
             if self.is_alive() {
                 return true;
             }
@@ -169,7 +176,12 @@ impl Lease {
 
     /// Gives the session back, clean or marked as tainted.
     pub fn release(&mut self) {
+        if self.pool.borrow().budget.is_short() {
+            // Another pool of the server has clients and no session.
+            return self.discard();
+        }
         if let Some(mut backend) = self.backend.take() {
+            self.is_counted = false;
             let now = Instant::now();
             backend.idle_since = now;
             let mut pool = self.pool.borrow_mut();
@@ -180,8 +192,9 @@ impl Lease {
 
     /// Closes the session and keeps the place.
     fn discard(&mut self) {
-        if self.backend.take().is_some() {
-            self.pool.borrow_mut().open -= 1;
+        self.backend = None;
+        if std::mem::take(&mut self.is_counted) {
+            self.pool.borrow_mut().closed(1);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Server sessions that clients of one worker use in turn.
 
+mod budget;
 mod lease;
 mod turns;
 
@@ -13,13 +14,16 @@ use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 
 use crate::server::Backend;
+use budget::Budget;
 pub use lease::{AcquireError, Lease};
 pub use turns::{Turns, Waiter};
 
 /// Bounds of pools.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The most sessions of this worker with one shared login.
+    /// The most sessions on one server.
+    pub server: usize,
+    /// The most sessions with one shared login.
     pub shared: usize,
     /// The most of them that one tenant uses at a time, unless its plan says less.
     pub per_tenant: usize,
@@ -40,6 +44,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            // PostgreSQL has 100 unless told otherwise, and the control plane needs some of them.
+            server: 80,
             shared: 20,
             per_tenant: 8,
             own: 10,
@@ -78,6 +84,8 @@ pub struct Pool {
     open: usize,
     /// Who gets the next place.
     turns: Turns,
+    /// What the server has for all pools.
+    budget: Rc<Budget>,
     /// Whether several tenants share it.
     is_shared: bool,
     /// What the newest session was told of the server.
@@ -93,6 +101,14 @@ impl Pool {
             Some(place) => Some(self.idle.remove(place)),
             None if self.idle.is_empty() => None,
             None => Some(self.idle.remove(0)),
+        }
+    }
+
+    /// So many sessions are closed.
+    fn closed(&mut self, count: usize) {
+        self.open -= count;
+        for _ in 0..count {
+            self.budget.give_back();
         }
     }
 
@@ -123,27 +139,36 @@ pub struct Counts {
 /// All pools of a worker.
 #[derive(Debug, Default)]
 pub struct Pools {
+    budgets: RefCell<HashMap<(String, u16), Rc<Budget>>>,
     map: RefCell<HashMap<PoolKey, Rc<RefCell<Pool>>>>,
 }
 
 impl Pools {
     /// The pool behind a door.
     pub fn get(&self, door: &Door, limits: &Limits) -> Rc<RefCell<Pool>> {
+        let key = PoolKey::of(&door.target);
         let mut map = self.map.borrow_mut();
-        let pool = map.entry(PoolKey::of(&door.target)).or_insert_with(|| {
-            let is_shared = !door.isolation.has_own_role();
-            let asked = door.connections.map_or(usize::MAX, |count| count as usize).max(1);
-            let places = if is_shared { limits.shared } else { limits.own.min(asked) }.max(1);
-            Rc::new(RefCell::new(Pool {
-                idle: Vec::new(),
-                open: 0,
-                turns: Turns::new(places),
-                is_shared,
-                params: Vec::new(),
-                used: Instant::now(),
-            }))
-        });
-        Rc::clone(pool)
+        if let Some(pool) = map.get(&key) {
+            return Rc::clone(pool);
+        }
+        let is_shared = !door.isolation.has_own_role();
+        let asked = door.connections.map_or(usize::MAX, |count| count as usize).max(1);
+        let places = if is_shared { limits.shared } else { limits.own.min(asked) }.max(1);
+        let mut budgets = self.budgets.borrow_mut();
+        let server = budgets.entry((key.host.clone(), key.port));
+        let budget = Rc::clone(server.or_insert_with(|| Budget::new(limits.server)));
+        let pool = Rc::new(RefCell::new(Pool {
+            idle: Vec::new(),
+            open: 0,
+            turns: Turns::new(places),
+            budget: Rc::clone(&budget),
+            is_shared,
+            params: Vec::new(),
+            used: Instant::now(),
+        }));
+        budget.join(&pool);
+        map.insert(key, Rc::clone(&pool));
+        pool
     }
 
     /// Closes what has been unused for too long or is too old, and forgets empty pools.
@@ -156,7 +181,8 @@ impl Pools {
                     && now.duration_since(backend.opened) < limits.lifetime
                     && backend.is_alive()
             });
-            pool.open -= before - pool.idle.len();
+            let closed = before - pool.idle.len();
+            pool.closed(closed);
             pool.open > 0 || pool.turns.waiting() > 0 || now.duration_since(pool.used) < limits.idle
         });
     }
@@ -167,7 +193,8 @@ impl Pools {
             let mut pool = pool.borrow_mut();
             let before = pool.idle.len();
             pool.idle.retain(|backend| backend.bound.is_none_or(|bound| bound.tenant != tenant));
-            pool.open -= before - pool.idle.len();
+            let closed = before - pool.idle.len();
+            pool.closed(closed);
         }
     }
 

@@ -29,7 +29,14 @@ impl Waiter {
         Poll::Pending
     }
 
-    fn serve(&self) {
+    /// Whether the place is there.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.is_served.get()
+    }
+
+    /// Gives it the place.
+    pub fn serve(&self) {
         self.is_served.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -72,10 +79,12 @@ impl Turns {
         true
     }
 
-    /// Joins the tenant's line, unless `longest` wait in it already.
-    pub fn queue(&mut self, tenant: TenantId, longest: usize) -> Option<Rc<Waiter>> {
+    /// Joins the line of a tenant which has at most `most` places, unless `longest` wait in it already.
+    pub fn queue(&mut self, tenant: TenantId, most: usize, longest: usize) -> Option<Rc<Waiter>> {
         let line = self.lines.entry(tenant).or_default();
+        line.most = most;
         if line.waiting.len() >= longest {
+            self.forget(tenant);
             return None;
         }
         if line.waiting.is_empty() {
@@ -165,7 +174,7 @@ mod tests {
         let mut turns = Turns::new(1);
         assert!(turns.pass(id('a'), 1));
         let waiters: Vec<(char, Rc<Waiter>)> =
-            "aaaabbc".chars().map(|tenant| (tenant, turns.queue(id(tenant), 9).unwrap())).collect();
+            "aaaabbc".chars().map(|tenant| (tenant, turns.queue(id(tenant), 1, 9).unwrap())).collect();
         assert_eq!(turns.waiting(), 7);
         let mut served = String::new();
         let mut holder = 'a';
@@ -188,7 +197,7 @@ mod tests {
         let mut turns = Turns::new(3);
         assert!(turns.pass(id('a'), 2) && turns.pass(id('a'), 2));
         assert!(!turns.pass(id('a'), 2));
-        let waiter = turns.queue(id('a'), 9).unwrap();
+        let waiter = turns.queue(id('a'), 2, 9).unwrap();
         assert!(!waiter.is_served.get());
         assert!(turns.pass(id('b'), 2));
         turns.give_back(id('a'));
@@ -199,8 +208,8 @@ mod tests {
     fn whoever_leaves_leaves_nothing_behind() {
         let mut turns = Turns::new(1);
         assert!(turns.pass(id('a'), 1));
-        assert!(turns.queue(id('b'), 0).is_none(), "a full line refuses");
-        let (gone, stays) = (turns.queue(id('b'), 1).unwrap(), turns.queue(id('c'), 1).unwrap());
+        assert!(turns.queue(id('b'), 1, 0).is_none(), "a full line refuses");
+        let (gone, stays) = (turns.queue(id('b'), 1, 1).unwrap(), turns.queue(id('c'), 1, 1).unwrap());
         turns.leave(id('b'), &gone);
         turns.give_back(id('a'));
         assert!(stays.is_served.get() && !gone.is_served.get());

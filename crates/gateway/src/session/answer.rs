@@ -212,11 +212,12 @@ impl Answering<'_> {
             self.turn.skip();
             return Pass::Not;
         }
-        if code == b"26000"
+        if matches!(code, b"26000" | b"0A000")
             && let Some(backend) = self.turn.lease.backend()
         {
-            // Somebody deallocated it by SQL.
+            // Deallocated by SQL, or its table has other columns now: it is prepared anew for whoever needs it next.
             backend.statements.clear();
+            self.turn.is_tainted = true;
         }
         self.turn.has_failed = true;
         self.turn.is_copying = false;

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tenantry_dataplane::Door;
+use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::{Access, Mode};
 use tenantry_wire::server::Severity;
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,6 +28,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::pipe::Pipe;
 use crate::pool::Pool;
 use crate::profile::Profile;
+use crate::seats::Seat;
 use crate::socket::Stream;
 use crate::table::{Login, Route, Slot};
 use crate::worker::Worker;
@@ -48,7 +50,11 @@ pub struct Arrival {
     pub secret: usize,
     /// From where.
     pub peer: std::net::SocketAddr,
-    /// Counts it among the clients while it lives.
+    /// From when on its login or its token is no longer valid.
+    pub expires: Option<Timestamp>,
+    /// Counts it among its login's clients while it lives.
+    pub seat: Seat,
+    /// Counts it among the gateway's clients while it lives.
     pub permit: OwnedSemaphorePermit,
 }
 
@@ -103,7 +109,7 @@ pub struct Session {
 impl Session {
     /// Serves an arrival until it ends.
     pub async fn serve(worker: Rc<Worker>, arrival: Arrival, shared: Rc<Shared>) -> End {
-        let Arrival { mut stream, login, slot, settings, permit: _permit, .. } = arrival;
+        let Arrival { mut stream, login, slot, settings, permit: _permit, seat: _seat, .. } = arrival;
         if let Err(error) = stream.unpark() {
             return End::Client(error);
         }
@@ -126,7 +132,9 @@ impl Session {
             is_skipping: false,
             skip: 0,
         };
-        let end = match session.welcome().await {
+        // What was revoked or shut between the login and here was told to nobody yet.
+        let is_known = session.worker.knows(&session.login);
+        let end = match if is_known { session.welcome().await } else { Err(End::Kicked(Kick::Login)) } {
             Ok(()) => session.run().await,
             Err(end) => end,
         };

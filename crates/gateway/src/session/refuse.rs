@@ -45,8 +45,9 @@ impl Refused {
     pub fn of_kick(kick: Kick) -> Self {
         match kick {
             Kick::Closed => Self::new("57P01", "the tenant is not open any more"),
-            Kick::Login => {
-                Self::new("57P01", "the login was changed or revoked").hint("Connect with its present password.")
+            Kick::Login => Self::new("57P01", "the login was revoked"),
+            Kick::Expired => {
+                Self::new("57P01", "the login or its token is no longer valid").hint("Connect with a new one.")
             }
             Kick::Stopping => Self::new("57P01", "the gateway stops").hint("Connect again."),
             Kick::Killed => Self::new("57P01", "the connection was ended by an administrator"),
@@ -80,6 +81,8 @@ impl Refused {
         match error {
             AcquireError::Busy => Self::new("53300", "all connections of the tenant are in use")
                 .hint("Shorten transactions, or raise `quotas.connections` of its plan."),
+            AcquireError::Full => Self::new("53300", "all connections of the tenant's server are in use")
+                .hint("Try again in a moment; its operator may raise the gateway's bound, and the server's."),
             AcquireError::Crowded => Self::new("53300", "too many clients of the tenant wait for a connection")
                 .hint("Try again later; more clients make it slower, not faster."),
             AcquireError::Settings { code, message } => {

@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use subtle::ConstantTimeEq as _;
+use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::LoginName;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
@@ -19,8 +20,10 @@ use crate::server::Key;
 pub enum Kick {
     /// The tenant is not open any more.
     Closed,
-    /// The login is gone, or was changed.
+    /// The login is gone.
     Login,
+    /// The login or its token is no longer valid.
+    Expired,
     /// The gateway stops.
     Stopping,
     /// Somebody asked for it.
@@ -59,6 +62,8 @@ pub struct Shared {
     pub since: Instant,
     /// By what the client may cancel.
     pub key: Key,
+    /// From when on its login or its token is no longer valid.
+    pub expires: Option<Timestamp>,
     doing: Cell<(Doing, Instant)>,
     transactions: Cell<u64>,
     kick: Cell<Option<Kick>>,
@@ -76,6 +81,7 @@ impl Shared {
         login: LoginName,
         (peer, is_encrypted): (SocketAddr, bool),
         key: Key,
+        expires: Option<Timestamp>,
     ) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
@@ -86,6 +92,7 @@ impl Shared {
             is_encrypted,
             since: now,
             key,
+            expires,
             doing: Cell::new((Doing::Idle, now)),
             transactions: Cell::new(0),
             kick: Cell::new(None),

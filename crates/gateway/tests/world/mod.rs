@@ -98,8 +98,14 @@ impl World {
 
     /// One more gateway over the same table.
     pub async fn another(&self, settings: Settings, tls: Option<Tls>) -> Gateway {
-        let ports =
-            Ports { table: self.table.clone(), doors: self.doors.clone(), tokens: None, tls, ask: Arc::new(|| {}) };
+        let ports = Ports {
+            table: self.table.clone(),
+            doors: self.doors.clone(),
+            tokens: None,
+            tls,
+            ask: Arc::new(|| {}),
+            mock: [7; 32].into(),
+        };
         let settings = Settings { allow_plain: true, ..settings };
         Gateway::start("127.0.0.1:0".parse().unwrap(), settings, ports).await.unwrap()
     }
@@ -153,6 +159,18 @@ impl World {
     /// A client of a tenant.
     pub async fn client(&self, tenant: &Tenant) -> tokio_postgres::Client {
         connect(&self.dsn(tenant)).await.unwrap()
+    }
+
+    /// A number that a superuser finds in a database.
+    pub async fn number(&self, database: &str, query: &str) -> i64 {
+        let target = Target::parse(&self.url.clone().into()).unwrap().with_database(database);
+        let conn = Pool::new(target, PoolOptions { max: 1, ..PoolOptions::default() }).get().await.unwrap();
+        let rows = conn.client().simple_query(query).await.unwrap();
+        let found = rows.iter().find_map(|row| match row {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        found.unwrap()
     }
 
     /// Runs statements as superuser in a database.

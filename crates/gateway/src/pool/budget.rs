@@ -1,0 +1,132 @@
+//! How many sessions all pools of one server have together.
+//!
+//! Tenants with a login of their own have a pool each, and a server has a bound for all of them. A pool that needs one more
+//! takes the place of a session that has been unused for longest, wherever it is; when all are in use, it waits.
+//!
+//! INVARIANT: while a place is free, nobody waits for one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+
+use super::Pool;
+use super::turns::Waiter;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Budget {
+    free: Cell<usize>,
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    pools: RefCell<Vec<Weak<RefCell<Pool>>>>,
+}
+
+impl Budget {
+    /// So many in all.
+    #[must_use]
+    pub fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self { free: Cell::new(most.max(1)), waiting: RefCell::default(), pools: RefCell::default() })
+    }
+
+    /// One more pool whose unused sessions may have to make room.
+    pub fn join(&self, pool: &Rc<RefCell<Pool>>) {
+        let mut pools = self.pools.borrow_mut();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Rc::downgrade(pool));
+    }
+
+    /// A place for one more session.
+    pub async fn take(&self) {
+        if self.free.get() == 0 {
+            self.make_room();
+        }
+        if self.free.get() > 0 {
+            self.free.set(self.free.get() - 1);
+            return;
+        }
+        let waiter = Rc::new(Waiter::default());
+        self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
+        let mut ticket = Ticket { budget: self, waiter: Some(waiter) };
+        ticket.served().await;
+        ticket.waiter = None;
+    }
+
+    /// A session is closed.
+    pub fn give_back(&self) {
+        match self.waiting.borrow_mut().pop_front() {
+            Some(waiter) => waiter.serve(),
+            None => self.free.set(self.free.get() + 1),
+        }
+    }
+
+    /// Whether somebody waits, for whom an unused session had better be closed.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// Closes the session that has been unused for longest.
+    fn make_room(&self) {
+        let pools = self.pools.borrow();
+        let idle = pools.iter().filter_map(Weak::upgrade).filter_map(|pool| {
+            let since = pool.borrow().idle.iter().map(|backend| backend.idle_since).min()?;
+            Some((since, pool))
+        });
+        if let Some((since, pool)) = idle.min_by_key(|(since, _)| *since) {
+            let mut pool = pool.borrow_mut();
+            if let Some(place) = pool.idle.iter().position(|backend| backend.idle_since == since) {
+                drop(pool.idle.remove(place));
+                pool.open -= 1;
+                self.free.set(self.free.get() + 1);
+            }
+        }
+    }
+}
+
+/// A pool's place in the line.
+struct Ticket<'a> {
+    budget: &'a Budget,
+    /// Gone once the place was taken.
+    waiter: Option<Rc<Waiter>>,
+}
+
+impl Ticket<'_> {
+    async fn served(&mut self) {
+        if let Some(waiter) = &self.waiter {
+            poll_fn(|cx| waiter.poll(cx)).await;
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        if waiter.is_served() {
+            self.budget.give_back();
+        } else {
+            self.budget.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_that_is_given_back_goes_to_whoever_waits_longest() {
+        let budget = Budget::new(1);
+        budget.take().await;
+        let (mut first, mut second) = (Box::pin(budget.take()), Box::pin(budget.take()));
+        assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+        assert!(budget.is_short());
+        budget.give_back();
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut first).is_ready());
+        budget.give_back();
+        // Served, and gone before it looked.
+        drop(second);
+        assert!(!budget.is_short());
+        assert_eq!(budget.free.get(), 1);
+    }
+}

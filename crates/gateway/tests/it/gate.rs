@@ -1,0 +1,140 @@
+//! Tenants that are shut, held, moved; and cancel requests.
+
+use std::time::{Duration, Instant};
+
+use tenantry_dataplane::Gate;
+use tenantry_domain::isolation::Isolation;
+use tenantry_gateway::Settings;
+use tenantry_testkit::pg::server;
+use tokio::time::timeout;
+
+use crate::world::{WAIT, World, connect};
+
+const LEVELS: [(Isolation, usize); 3] = [(Isolation::Shared, 2), (Isolation::Schema, 2), (Isolation::Database, 2)];
+
+async fn world() -> World {
+    World::new(&server().url("postgres"), &LEVELS, Settings::default(), None).await
+}
+
+#[tokio::test]
+async fn a_shut_tenant_loses_its_sessions_within_a_second_and_its_neighbour_none() {
+    let world = world().await;
+    for pair in world.tenants.chunks(2) {
+        let (shut, open) = (world.client(&pair[0]).await, world.client(&pair[1]).await);
+        let tx = world.client(&pair[0]).await;
+        tx.batch_execute("BEGIN; SELECT count(*) FROM note").await.unwrap();
+        world.gate(&pair[0], Gate::Suspended).await;
+        world.set_route(&pair[0], |route| route.gate = Gate::Suspended);
+        let began = Instant::now();
+        for client in [&shut, &tx] {
+            while !client.is_closed() {
+                assert!(began.elapsed() < Duration::from_secs(1), "{}", pair[0].slug);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let error = connect(&world.dsn(&pair[0])).await.map(drop).unwrap_err();
+        assert!(error.as_db_error().unwrap().message().contains("suspended"), "{error:?}");
+        open.query("SELECT 1 FROM note", &[]).await.unwrap();
+        world.gate(&pair[0], Gate::Open).await;
+        world.set_route(&pair[0], |_| {});
+        world.client(&pair[0]).await.query("SELECT 1 FROM note", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_database_has_the_last_word_about_a_gate() {
+    let world = world().await;
+    let tenant = &world.tenants[0];
+    let client = world.client(tenant).await;
+    client.query("SELECT 1 FROM note", &[]).await.unwrap();
+    // The gateway has not heard of it.
+    world.gate(tenant, Gate::Suspended).await;
+    let late = tokio::spawn(async move {
+        let rows = client.query("SELECT 1 FROM note", &[]).await;
+        (client, rows.map(|rows| rows.len()))
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!late.is_finished(), "it waits for the gateway to hear of it");
+    world.gate(tenant, Gate::Open).await;
+    let (_, rows) = timeout(WAIT, late).await.unwrap().unwrap();
+    assert_eq!(rows.unwrap(), 0, "and goes on as if nothing had been");
+}
+
+#[tokio::test]
+async fn a_held_tenant_waits_and_its_neighbour_does_not() {
+    let world = world().await;
+    for pair in world.tenants.chunks(2) {
+        let (held, other) = (world.client(&pair[0]).await, world.client(&pair[1]).await);
+        timeout(WAIT, world.gateway().hold(pair[0].id, Duration::from_secs(60))).await.unwrap();
+        let waiting = tokio::spawn(async move { held.query("SELECT 1 FROM note", &[]).await.map(drop) });
+        other.query("SELECT 1 FROM note", &[]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        world.gateway().release(pair[0].id).await;
+        timeout(WAIT, waiting).await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hold_waits_for_the_transaction_in_hand() {
+    let world = world().await;
+    let tenant = &world.tenants[0];
+    let client = world.client(tenant).await;
+    client.batch_execute("BEGIN; INSERT INTO note (body) VALUES ('in hand')").await.unwrap();
+    let hold = world.gateway().hold(tenant.id, Duration::from_secs(60));
+    tokio::pin!(hold);
+    assert!(timeout(Duration::from_millis(100), &mut hold).await.is_err());
+    client.batch_execute("COMMIT").await.unwrap();
+    timeout(WAIT, hold).await.unwrap();
+    world.gateway().release(tenant.id).await;
+    assert_eq!(client.query("SELECT 1 FROM note", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_with_another_generation_is_found_without_the_client_noticing() {
+    let world = world().await;
+    for tenant in world.tenants.iter().step_by(2) {
+        let mut client = world.client(tenant).await;
+        let statement = client.prepare("INSERT INTO note (body) VALUES ($1)").await.unwrap();
+        client.execute(&statement, &[&"before"]).await.unwrap();
+        let table = format!("UPDATE tenantry.tenant SET epoch = 2 WHERE tenant_id = '{}'", tenant.id.uuid());
+        world.by_hand(&tenant.database, &table).await;
+        let begun = tokio::spawn(async move {
+            // The first statement of a transaction, after what only set it up.
+            let tx = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
+            let tx = tx.start().await.unwrap();
+            tx.execute(&statement, &[&"after"]).await.unwrap();
+            let level: String = tx.query_one("SHOW transaction_isolation", &[]).await.unwrap().get(0);
+            tx.commit().await.unwrap();
+            (client.query("SELECT body FROM note ORDER BY id", &[]).await.unwrap().len(), level)
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!begun.is_finished(), "nobody knows the new generation yet");
+        world.set_route(tenant, |route| route.place.as_mut().unwrap().epoch = 2);
+        let (rows, level) = timeout(WAIT, begun).await.unwrap().unwrap();
+        assert_eq!((rows, level.as_str()), (2, "repeatable read"), "{}", tenant.slug);
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_request_reaches_its_own_statement_only() {
+    let mut settings = Settings::default();
+    settings.pool.shared = 2;
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 2)], settings, None).await;
+    let (one, other) = (world.client(&world.tenants[0]).await, world.client(&world.tenants[1]).await);
+    let token = one.cancel_token();
+    let foreign = other.cancel_token();
+    let began = Instant::now();
+    let sleeping = tokio::spawn(async move { one.batch_execute("SELECT pg_sleep(30)").await });
+    let neighbour = tokio::spawn(async move { (other.batch_execute("SELECT pg_sleep(1)").await, other) });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    let error = timeout(WAIT, sleeping).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let (slept, other) = neighbour.await.unwrap();
+    slept.unwrap();
+    // A request that comes too late hits nobody.
+    foreign.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    other.query("SELECT 1 FROM note", &[]).await.unwrap();
+}
