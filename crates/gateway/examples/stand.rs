@@ -17,7 +17,7 @@ use tenantry_testkit::pg::private_server;
 #[path = "../tests/world/mod.rs"]
 mod world;
 
-use world::{PASSWORD, Tenant, World};
+use world::{Tenant, World, password};
 
 const LEVELS: [Isolation; 3] = [Isolation::Shared, Isolation::Schema, Isolation::Database];
 
@@ -26,7 +26,8 @@ async fn main() {
     let folder = PathBuf::from(std::env::args().nth(1).expect("usage: stand FOLDER"));
     std::fs::create_dir_all(&folder).unwrap();
     let number = |name: &str, otherwise: usize| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
-    let mut settings = Settings::default();
+    // Those who try to get in by force all come from this machine.
+    let mut settings = Settings { failures: 1_000_000, ..Settings::default() };
     settings.pool.shared = number("POOL", 20);
     settings.pool.own = number("POOL", 20);
     settings.workers = number("WORKERS", 1);
@@ -64,13 +65,13 @@ async fn main() {
         places.enumerate().filter(|(place, _)| place / 2 % 2 == 0).map(|(_, value)| value).collect();
     write(&folder.join("places.json"), &json!({ "places": places }));
     let poolers = world.tenants.chunks(2).map(|pair| {
-        let side = |tenant: &Tenant, port: u16| {
+        let side = |tenant: &Tenant| {
             json!({ "dsn": dsn(tenant, port, Some(&ca)), "tenant": tenant.id.uuid().to_string(),
                 "canary": canary(tenant), "slug": tenant.slug })
         };
         let far = wide.address().port();
-        json!({ "name": format!("gateway, {}", pair[0].level.as_str()), "a": side(&pair[0], port), "b": side(&pair[1], port),
-            "wide": { "a": side(&pair[0], far), "b": side(&pair[1], far) }, "admin": server.url(&pair[0].database) })
+        json!({ "name": format!("gateway, {}", pair[0].level.as_str()), "a": side(&pair[0]), "b": side(&pair[1]),
+            "wide": { "a": dsn(&pair[0], far, Some(&ca)), "b": dsn(&pair[1], far, Some(&ca)) }, "admin": server.url(&pair[0].database) })
     });
     write(&folder.join("poolers.json"), &json!({ "poolers": poolers.collect::<Vec<_>>() }));
     println!("ready");
@@ -83,7 +84,7 @@ fn canary(tenant: &Tenant) -> String {
 
 fn dsn(tenant: &Tenant, port: u16, ca: Option<&PathBuf>) -> String {
     let login = tenant.slug.replace('-', "_");
-    let password = PASSWORD.replace(' ', "%20");
+    let password = password(&login).replace(' ', "%20");
     let ssl = match ca {
         Some(ca) => format!("sslmode=verify-full&sslrootcert={}", ca.display()),
         None => "sslmode=disable".to_owned(),

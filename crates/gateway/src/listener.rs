@@ -106,7 +106,12 @@ impl Gateway {
             threads.push(thread::Builder::new().name(format!("gateway-{index}")).spawn(work)?);
             workers.push(sender);
         }
-        let limits = Limits { deadline: settings.login, base_domains: settings.domains.clone(), ..Limits::default() };
+        let limits = Limits {
+            deadline: settings.login,
+            failures: settings.failures,
+            base_domains: settings.domains.clone(),
+            ..Limits::default()
+        };
         let mock = Mock::new(&ports.mock);
         let desk = Desk::new(ports.table, ports.tokens, limits, mock);
         let clients = Arc::new(Semaphore::new(settings.clients));

@@ -15,6 +15,8 @@ pub struct Settings {
     pub clients: usize,
     /// How long a login may take.
     pub login: Duration,
+    /// How many failed logins an address may have in a minute before it is turned away unheard.
+    pub failures: u32,
     /// How long a statement waits for a tenant that is on its way.
     pub hold: Duration,
     /// How long a transaction may be idle.
@@ -34,6 +36,7 @@ impl Default for Settings {
             pool: Limits::default(),
             clients: 10_000,
             login: Duration::from_secs(10),
+            failures: 20,
             hold: Duration::from_secs(10),
             idle_in_transaction: Duration::from_secs(60),
             statement: Duration::from_secs(300),

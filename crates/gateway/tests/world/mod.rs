@@ -21,8 +21,10 @@ use tenantry_pg::{Conn, Pool, PoolOptions, Sql, Target};
 use uuid::Uuid;
 
 const FILE: &str = include_str!("0001_note.sql");
-/// The password of all logins of a world.
-pub const PASSWORD: &str = "correct horse battery staple";
+/// The password of a login.
+pub fn password(login: &str) -> String {
+    format!("correct horse of {login}")
+}
 
 /// One tenant and its place.
 #[derive(Clone)]
@@ -118,7 +120,7 @@ impl World {
     /// Makes a login with an access.
     pub fn login_with(&self, name: &str, whose: Whose, mode: Mode, access: Access) {
         let name = LoginName::parse(name).unwrap();
-        let text = tenantry_pg::scram::verifier(&PASSWORD.to_owned().into()).into();
+        let text = tenantry_pg::scram::verifier(&password(name.as_str()).into()).into();
         let login = Login {
             name: name.clone(),
             environment: self.environment.clone(),
@@ -152,7 +154,7 @@ impl World {
     /// The connection string of a login.
     pub fn dsn_as(&self, login: &str, database: &str) -> String {
         let port = self.gateway().address().port();
-        let password = PASSWORD.replace(' ', "%20");
+        let password = password(login).replace(' ', "%20");
         format!("postgres://{login}:{password}@127.0.0.1:{port}/{database}")
     }
 
