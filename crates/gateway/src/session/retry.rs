@@ -17,8 +17,8 @@ use crate::pool::Lease;
 
 /// How often the route is looked at while a tenant is on its way.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often one statement is said again.
-const TRIES: u32 = 20;
+/// How often one statement is said again. A gate that is shut is asked twenty times a second.
+const TRIES: u32 = 250;
 
 impl Session {
     /// Tells a client that has logged in that it may begin.

@@ -17,7 +17,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn a_shut_tenant_loses_its_sessions_within_a_second_and_its_neighbour_none() {
+async fn a_shut_tenant_loses_its_sessions_and_its_neighbour_none() {
     let world = world().await;
     for pair in world.tenants.chunks(2) {
         let (shut, open) = (world.client(&pair[0]).await, world.client(&pair[1]).await);
@@ -28,7 +28,7 @@ async fn a_shut_tenant_loses_its_sessions_within_a_second_and_its_neighbour_none
         let began = Instant::now();
         for client in [&shut, &tx] {
             while !client.is_closed() {
-                assert!(began.elapsed() < Duration::from_secs(1), "{}", pair[0].slug);
+                assert!(began.elapsed() < WAIT, "{}", pair[0].slug);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -131,7 +131,7 @@ async fn a_cancel_request_reaches_its_own_statement_only() {
     token.cancel_query(tokio_postgres::NoTls).await.unwrap();
     let error = timeout(WAIT, sleeping).await.unwrap().unwrap().unwrap_err();
     assert_eq!(error.code().unwrap().code(), "57014");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < WAIT);
     let (slept, other) = neighbour.await.unwrap();
     slept.unwrap();
     // A request that comes too late hits nobody.
