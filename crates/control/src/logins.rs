@@ -235,7 +235,6 @@ pub async fn rotate(
     let found = known(cx, deps, name).await?;
     let permit = permit(cx, "gateway.login.rotate", &found.login.whose)?;
     let password = password::make()?;
-    let verifier = Verifier::of(&password);
     let mut tx = match open(cx, deps, &permit).await? {
         Opened::Replay(answer) => return repeated(answer),
         Opened::Fresh(tx) => tx,
@@ -250,6 +249,10 @@ pub async fn rotate(
         return Err(Refusal::Request(vec![FieldError::new("name", message)]));
     }
     let expires = wanted.expires.or(row.login.expires);
+    let verifier = match &row.verifiers.current {
+        Some(old) if *old_until > cx.now => Verifier::beside(&password, old),
+        _ => Verifier::of(&password),
+    };
     let row = tx.logins().rotate(&row, &verifier, *old_until, expires).await.map_err(refuse_store)?;
     finish(cx, deps, &permit, tx, row, Some(password), Type::GatewayLoginRotated).await
 }

@@ -80,6 +80,13 @@ impl Pipe {
         self.buffer.get_or_insert_with(take)
     }
 
+    /// Appends.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.fill().extend_from_slice(bytes);
+        }
+    }
+
     /// Forgets the first bytes.
     pub fn advance(&mut self, count: usize) {
         if let Some(buffer) = &mut self.buffer {

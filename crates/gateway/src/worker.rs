@@ -27,6 +27,8 @@ use crate::table::{Login, News, Slot, Table};
 
 /// How often a worker looks over its sessions and pools.
 const SWEEP: Duration = Duration::from_millis(250);
+/// How long a statement may go on after it was cancelled for the first time.
+const STUCK: Duration = Duration::from_secs(10);
 /// How long a cancel request may take.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -203,6 +205,9 @@ impl Worker {
         match order {
             Order::Arrive(arrival) => {
                 let (worker, shared) = (Rc::clone(self), self.admit(&arrival));
+                if self.is_stopping.get() {
+                    shared.kick(Kick::Stopping);
+                }
                 // Boxed, so that a session that waits takes no more than it needs.
                 tasks.spawn_local(async move {
                     let ended = Box::pin(Session::serve(Rc::clone(&worker), *arrival, Rc::clone(&shared))).await;
@@ -373,6 +378,7 @@ impl Worker {
                 Doing::InTransaction if age >= self.settings.idle_in_transaction => {
                     shared.kick(Kick::IdleInTransaction)
                 }
+                Doing::Running if age >= self.settings.statement + STUCK => shared.kick(Kick::Stuck),
                 Doing::Running if age >= self.settings.statement => {
                     if let Some((target, key)) = shared.cancel() {
                         let shared = Rc::clone(shared);

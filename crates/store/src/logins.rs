@@ -31,6 +31,13 @@ impl Verifier {
         Self(SecretString::from(scram::verifier(password)))
     }
 
+    /// That of a new password which is to be valid beside the old one for a while: with its salt, because a gateway tells
+    /// the salt before it knows which of the two it will be proven. With a fresh one if the old cannot be read.
+    #[must_use]
+    pub fn beside(password: &SecretString, old: &Self) -> Self {
+        scram::verifier_like(password, &old.0).map_or_else(|| Self::of(password), |text| Self(text.into()))
+    }
+
     /// In PostgreSQL's own form. Not the password, yet of use to whoever wants to be taken for the server.
     #[must_use]
     pub const fn text(&self) -> &SecretString {

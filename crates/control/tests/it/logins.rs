@@ -162,6 +162,14 @@ async fn passwords_follow_each_other_and_a_revoked_login_gets_no_other() {
     let stale = rotate(&world, Expected::Version(7), RotateRequest::default()).await.unwrap_err();
     assert_eq!(stale.code(), Code::StaleVersion);
     let rotated = rotate(&world, Expected::Version(1), RotateRequest::default()).await.unwrap();
+    // A gateway tells one salt before it knows which of the two passwords is coming.
+    let row = world.deps.store().read(&world.cx().environment).login(&name).await.unwrap().unwrap();
+    let salt = |verifier: &tenantry_store::logins::Verifier| {
+        verifier.text().expose_secret().split('$').nth(1).map(str::to_owned).unwrap()
+    };
+    let (current, old) = (row.verifiers.current.as_ref().unwrap(), &row.verifiers.old.as_ref().unwrap().0);
+    assert_eq!(salt(current), salt(old));
+    assert_ne!(current.text().expose_secret(), old.text().expose_secret());
     let until = rotated.login.old_until.unwrap();
     let day = SignedDuration::from_hours(24);
     assert!((until.duration_since(world.cx().now) - day).abs() < SignedDuration::from_secs(60), "{until}");

@@ -157,6 +157,7 @@ impl Backend {
             turns += 1;
         }
         if turns == 0 {
+            self.inbox.put(&unread);
             return Ok(());
         }
         self.profile = None;
@@ -172,6 +173,8 @@ impl Backend {
                 error => return Err(error.into()),
             }
         }
+        // What the server has said beyond the answers is for whoever comes next.
+        self.inbox.put(&unread);
         self.bound = Some(bound);
         self.is_tainted = false;
         if let Some(failure) = failure {
@@ -196,6 +199,7 @@ impl Backend {
             talk.say(&out).await?;
             status = answered(&mut talk, &mut self.params).await?.1?;
         }
+        self.inbox.put(&unread);
         Ok(status)
     }
 

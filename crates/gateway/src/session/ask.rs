@@ -77,6 +77,8 @@ impl Asking<'_> {
             b'D' => self.describe(client::named(body).map_err(bad)?, frame),
             b'E' => self.execute(client::execute(body).map_err(bad)?, frame),
             b'C' => self.close(client::named(body).map_err(bad)?, frame),
+            // The server does not heed them while it takes data, and owes nothing for them.
+            b'S' | b'H' if self.turn.is_copying => {}
             b'S' => {
                 self.send(frame);
                 self.bounded(Expect::Sync);

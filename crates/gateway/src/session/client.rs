@@ -8,6 +8,8 @@ use crate::server::{Parsed, Setting};
 
 /// How many statements a client may have prepared.
 const STATEMENTS: usize = 10_000;
+/// How long their texts may be together, in bytes.
+const TEXTS: usize = 16 * 1024 * 1024;
 
 /// Undoes one change, when what caused it is said again elsewhere.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ enum Undo {
 pub struct ClientState {
     statements: HashMap<Box<[u8]>, Rc<Parsed>>,
     unnamed: Option<Rc<Parsed>>,
+    /// Bytes of the named statements' texts.
+    texts: usize,
     undo: Vec<Undo>,
     /// The settings that follow it.
     pub profile: Rc<Profile>,
@@ -48,10 +52,13 @@ impl ClientState {
             self.undo.push(Undo::Unnamed(before));
             return true;
         }
-        if self.statements.len() >= STATEMENTS && !self.statements.contains_key(name) {
+        let length = parsed.tail().len();
+        if self.texts + length > TEXTS || self.statements.len() >= STATEMENTS && !self.statements.contains_key(name) {
             return false;
         }
+        self.texts += length;
         let before = self.statements.insert(name.into(), parsed);
+        self.texts -= length_of(before.as_ref());
         self.undo.push(Undo::Statement(name.into(), before));
         true
     }
@@ -65,6 +72,7 @@ impl ClientState {
             return was;
         }
         let before = self.statements.remove(name);
+        self.texts -= length_of(before.as_ref());
         let was = before.is_some();
         self.undo.push(Undo::Statement(name.into(), before));
         was
@@ -73,6 +81,7 @@ impl ClientState {
     /// Forgets all named statements.
     pub fn clear(&mut self) {
         self.statements.clear();
+        self.texts = 0;
         self.undo.clear();
     }
 
@@ -83,6 +92,7 @@ impl ClientState {
 
     /// Takes back what was noted since the last [`Self::keep`].
     pub fn take_back(&mut self) {
+        let is_changed = !self.undo.is_empty();
         while let Some(undo) = self.undo.pop() {
             match undo {
                 Undo::Unnamed(before) => self.unnamed = before,
@@ -93,6 +103,9 @@ impl ClientState {
                     self.statements.remove(&name);
                 }
             }
+        }
+        if is_changed {
+            self.texts = self.statements.values().map(|parsed| parsed.tail().len()).sum();
         }
     }
 
@@ -109,6 +122,10 @@ impl ClientState {
             }
         }
     }
+}
+
+fn length_of(parsed: Option<&Rc<Parsed>>) -> usize {
+    parsed.map_or(0, |parsed| parsed.tail().len())
 }
 
 #[cfg(test)]
@@ -130,6 +147,19 @@ mod tests {
         assert_eq!(state.statement(b"a").map(|found| found.tail().to_vec()), Some(b"one\0\0\0".to_vec()));
         assert_eq!(state.statement(b"").map(|found| found.tail().to_vec()), Some(b"two\0\0\0".to_vec()));
         assert!(state.statement(b"b").is_none());
+    }
+
+    #[test]
+    fn texts_are_bounded_together() {
+        let long = |letter: &str| Rc::new(Parsed::new(letter.repeat(TEXTS / 3).as_bytes(), &[0, 0]));
+        let mut state = ClientState::default();
+        assert!(state.put(b"a", long("a")) && state.put(b"b", long("b")));
+        assert!(!state.put(b"c", long("c")));
+        assert!(state.remove(b"a"));
+        assert!(state.put(b"c", long("c")));
+        state.take_back();
+        assert_eq!((state.texts, state.statements.len()), (0, 0));
+        assert!(state.put(b"d", long("d")) && state.put(b"e", long("e")));
     }
 
     #[test]

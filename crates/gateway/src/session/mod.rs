@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tenantry_dataplane::Door;
 use tenantry_domain::Timestamp;
@@ -144,6 +145,10 @@ impl Session {
 
     async fn run(&mut self) -> End {
         loop {
+            // However the last turn ended.
+            if self.shared.doing().0 != Doing::Idle {
+                self.shared.does(Doing::Idle, Instant::now());
+            }
             let turned = match self.idle().await {
                 Ok(()) => self.relay().await,
                 Err(end) => return end,

@@ -51,6 +51,8 @@ impl Refused {
             }
             Kick::Stopping => Self::new("57P01", "the gateway stops").hint("Connect again."),
             Kick::Killed => Self::new("57P01", "the connection was ended by an administrator"),
+            Kick::Stuck => Self::new("57014", "the statement did not end in time")
+                .hint("Send all of it, and read its answer, within the time that a statement has."),
             Kick::IdleInTransaction => {
                 Self::new("25P03", "the transaction was idle for too long").hint("Commit before you wait for anything.")
             }

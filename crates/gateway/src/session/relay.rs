@@ -152,10 +152,11 @@ impl Session {
             if matches!(turn.entry, Entry::Left(_)) {
                 return Ok(());
             }
-            let doing = match (turn.status, turn.owed.is_empty()) {
-                (Status::Idle, true) => Doing::Idle,
-                (_, true) => Doing::InTransaction,
-                (_, false) => Doing::Running,
+            // A statement that was begun and not ended holds the session as much as an open transaction does.
+            let doing = match (turn.is_over(), turn.owed.is_empty()) {
+                (true, _) => Doing::Idle,
+                (false, true) => Doing::InTransaction,
+                (false, false) => Doing::Running,
             };
             if self.shared.doing().0 != doing {
                 self.shared.does(doing, Instant::now());
@@ -334,7 +335,10 @@ impl Session {
                 self.client.remove(b"");
             }
             b'B' => {
-                let Ok(bind) = client::bind(body) else { return Ok(false) };
+                let Ok(bind) = client::bind(body) else {
+                    // Names end long before that.
+                    return if body.len() < CHUNK { Ok(false) } else { Err(Fault::Malformed('B').into()) };
+                };
                 let (portal, statement) = (bind.portal.to_vec(), bind.statement.to_vec());
                 let head = client::Bind { portal: &portal, statement: &statement, rest: &[] };
                 let mut asking = Asking { turn, client: &mut self.client, answers: &mut self.answers, is_read_only };
@@ -393,7 +397,7 @@ impl Session {
         if self.shared.is_cancelling() {
             // The request must not reach whoever has the session next.
             poll_fn(|cx| {
-                let _ = self.shared.kicked(cx);
+                self.shared.listen(cx);
                 if self.shared.is_cancelling() { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;

@@ -113,13 +113,20 @@ impl Session {
         let (worker, slot) = (Rc::clone(&self.worker), std::sync::Arc::clone(&self.slot));
         let (profile, client) = (Rc::clone(&self.client.profile), self.shared.id);
         async move {
-            worker.holds.pass(slot.tenant()).await.map_err(|()| {
-                Refused::new("57P03", "the tenant is held for longer than a client waits")
-                    .hint("Try again in a moment.")
-            })?;
-            let way = worker.way(&slot).await?;
-            let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
-            Ok((way, lease.map_err(Refused::of_acquire)?))
+            loop {
+                worker.holds.pass(slot.tenant()).await.map_err(|()| {
+                    Refused::new("57P03", "the tenant is held for longer than a client waits")
+                        .hint("Try again in a moment.")
+                })?;
+                let way = worker.way(&slot).await?;
+                let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
+                let mut lease = lease.map_err(Refused::of_acquire)?;
+                if !worker.holds.is_held(slot.tenant()) {
+                    return Ok((way, lease));
+                }
+                // The hold began while this client waited for its session.
+                lease.release();
+            }
         }
     }
 

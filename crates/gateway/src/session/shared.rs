@@ -30,6 +30,9 @@ pub enum Kick {
     Killed,
     /// It was idle inside a transaction for too long.
     IdleInTransaction,
+    /// Its statement took too long, and did not end when it was cancelled: the client does not send the rest of it, or
+    /// does not read the answer.
+    Stuck,
 }
 
 /// What a session does.
@@ -112,12 +115,17 @@ impl Shared {
     pub fn kicked(&self, cx: &mut Context<'_>) -> Option<Kick> {
         let kick = self.kick.take();
         if kick.is_none() {
-            let mut waker = self.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
+            self.listen(cx);
         }
         kick
+    }
+
+    /// Has the task woken when anything is new, and takes nothing.
+    pub fn listen(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
     }
 
     fn wake(&self) {
