@@ -5,6 +5,7 @@
 
 pub mod doors;
 pub mod feed;
+mod front;
 mod hold;
 mod listener;
 pub mod login;
