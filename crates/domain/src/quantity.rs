@@ -1,6 +1,7 @@
 //! Amounts in plans: quotas (`100`, `50Gi`, `1000000/month`, `unlimited`) and rate limits (`1000/min`).
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,32 @@ impl Quantity {
             return Err(QuantityError::NoPeriod);
         }
         Ok(quantity)
+    }
+}
+
+/// So many of something in a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rate {
+    /// At least one.
+    pub amount: NonZeroU32,
+    /// The stretch of time, in seconds.
+    pub seconds: NonZeroU32,
+}
+
+impl Quantity {
+    /// As a rate; absent if it is unlimited or no rate. None at all is one in its period: a bound cannot lock a tenant out,
+    /// suspending it does. A month has thirty days.
+    #[must_use]
+    pub fn rate(self) -> Option<Rate> {
+        let seconds = match self.per? {
+            Period::Second => 1,
+            Period::Minute => 60,
+            Period::Hour => 3_600,
+            Period::Day => 86_400,
+            Period::Month => 30 * 86_400,
+        };
+        let amount = u32::try_from(self.amount?).unwrap_or(u32::MAX);
+        Some(Rate { amount: NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN), seconds: NonZeroU32::new(seconds)? })
     }
 }
 

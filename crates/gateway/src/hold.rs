@@ -42,6 +42,13 @@ impl Holds {
         !map.is_empty() && map.get(&tenant).is_some_and(|hold| hold.until > Instant::now())
     }
 
+    /// The tenants that have to wait.
+    #[must_use]
+    pub fn held(&self) -> Vec<TenantId> {
+        let now = Instant::now();
+        self.map.borrow().iter().filter(|(_, hold)| hold.until > now).map(|(tenant, _)| *tenant).collect()
+    }
+
     /// Waits until the tenant is not held.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 //! [`Gateway::start`] listens; [`login`] finds out who a client is; its [`session`] is then served by the worker on which its
 //! tenant lives. What the gateway knows of tenants is in [`table`], filled by [`feed`]. Why it is built so is in ADR 0016.
 
+pub mod admin;
+pub mod counts;
 pub mod doors;
 pub mod feed;
 mod front;
@@ -10,8 +12,11 @@ mod hold;
 mod listener;
 pub mod login;
 mod pipe;
+mod orders;
+pub mod metrics;
 pub mod pool;
 mod profile;
+mod rates;
 mod seats;
 mod server;
 mod session;
@@ -23,6 +28,7 @@ mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use admin::Admin;
 pub use doors::{Doors, Secrets};
 pub use listener::{Gateway, GatewayError, Ports};
 pub use session::Doing;

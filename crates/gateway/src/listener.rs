@@ -8,22 +8,31 @@ use std::time::Duration;
 
 use tenantry_domain::id::TenantId;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::admin::Admin;
+use crate::counts::Refusals;
 use crate::doors::Doors;
 use crate::front::Front;
 use crate::login::{Desk, Limits, Mock, Tokens};
+use crate::metrics::Meter;
+use crate::orders::Workers;
 use crate::seats::Seats;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::Tls;
-use crate::worker::{Order, Parts, View, Worker, owner};
+use crate::worker::{Parts, View, Worker};
 
 /// Orders that may wait for a worker; connections that find no room wait, which is what they would do anyway.
 const ORDERS: usize = 4096;
+
+/// How long threads are waited for that have nothing to do any more.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Administrators at a time.
+const CONSOLES: usize = 8;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +62,8 @@ pub struct Ports {
     pub tls: Option<Tls>,
     /// Asks the feed to look at once.
     pub ask: Arc<dyn Fn() + Send + Sync>,
+    /// The administrator's console, if there is one.
+    pub admin: Option<Admin>,
     /// From which unknown logins get a salt. The same on all gateways of an installation, so that they look like known ones.
     pub mock: Zeroizing<[u8; 32]>,
 }
@@ -74,6 +85,19 @@ impl Gateway {
         let listen = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        Self::on(listener, address, settings, ports)
+    }
+
+    /// Serves on a listener that is there already.
+    ///
+    /// # Errors
+    /// See [`GatewayError`].
+    pub fn on(
+        listener: TcpListener,
+        address: SocketAddr,
+        settings: Settings,
+        ports: Ports,
+    ) -> Result<Self, GatewayError> {
         let share = Arc::new(settings.share());
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..settings.workers.max(1) {
@@ -97,9 +121,21 @@ impl Gateway {
             ..Limits::default()
         };
         let mock = Mock::new(&ports.mock);
+        let table = ports.table.clone();
         let desk = Desk::new(ports.table, ports.tokens, limits, mock);
         let clients = Arc::new(Semaphore::new(settings.clients));
-        let front = Arc::new(Front { desk, settings, tls: ports.tls, workers, clients, seats: Seats::default() });
+        let front = Arc::new(Front {
+            desk,
+            settings,
+            tls: ports.tls,
+            workers: Workers::new(workers),
+            clients,
+            seats: Seats::default(),
+            admin: ports.admin,
+            consoles: Semaphore::new(CONSOLES),
+            refused: Refusals::default(),
+            table,
+        });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&front)));
         Ok(Self { address, front, accepting, threads })
     }
@@ -118,73 +154,43 @@ impl Gateway {
         self.front.tls.as_ref().map_or(Ok(()), Tls::reload)
     }
 
-    /// Begins no transaction of a tenant for at most so long, and waits until none is in hand.
-    pub async fn hold(&self, tenant: TenantId, limit: Duration) {
-        let (done, held) = oneshot::channel();
-        if self.order(tenant, Order::Hold(tenant, limit, done)).await {
-            let _ = timeout(limit, held).await;
-        }
+    /// Begins no transaction of a tenant for at most so long, and waits until none is in hand. Whether that came true
+    /// within the time.
+    pub async fn hold(&self, tenant: TenantId, limit: Duration) -> bool {
+        self.front.workers.hold(tenant, limit).await
     }
 
     /// Goes on with a tenant.
     pub async fn release(&self, tenant: TenantId) {
-        self.order(tenant, Order::Release(tenant)).await;
+        self.front.workers.release(tenant).await;
     }
 
     /// What all workers have.
     pub async fn view(&self) -> View {
-        let mut all = View::default();
-        for worker in &self.front.workers {
-            let (answer, view) = oneshot::channel();
-            if worker.send(Order::Look(answer)).await.is_ok()
-                && let Ok(view) = view.await
-            {
-                all.sessions.extend(view.sessions);
-                all.pools.extend(view.pools);
-                all.transactions += view.transactions;
-                all.arrivals += view.arrivals;
-                all.retries += view.retries;
-            }
-        }
-        all
+        self.front.workers.view().await
+    }
+
+    /// For whoever reads metrics, also while the gateway stops.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter::new(Arc::clone(&self.front))
     }
 
     /// Ends a session by its number. Whether there was one.
     pub async fn kill(&self, session: u64) -> bool {
-        for worker in &self.front.workers {
-            let (answer, found) = oneshot::channel();
-            if worker.send(Order::Kill(session, answer)).await.is_ok() && found.await == Ok(true) {
-                return true;
-            }
-        }
-        false
+        self.front.workers.kill(session).await
     }
 
     /// Takes no more connections, ends idle sessions at once, and the others when their transaction is over or after `grace`.
     pub async fn stop(self, grace: Duration) {
         self.accepting.abort();
-        let mut waiting = Vec::new();
-        for worker in &self.front.workers {
-            let (done, stopped) = oneshot::channel();
-            if worker.send(Order::Stop(grace, done)).await.is_ok() {
-                waiting.push(stopped);
-            }
-        }
-        for stopped in waiting {
-            let _ = stopped.await;
-        }
+        self.front.workers.stop(grace).await;
         drop(self.front);
         let threads = self.threads;
         // Connections that are logging in hold a way to the workers for a moment more.
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
-    }
-
-    async fn order(&self, tenant: TenantId, order: Order) -> bool {
-        let worker = owner(tenant, self.front.workers.len());
-        match self.front.workers.get(worker) {
-            Some(worker) => worker.send(order).await.is_ok(),
-            None => false,
-        }
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        // A console that is open holds it as well, and nothing is lost by leaving its workers to the end of the process.
+        let _ = timeout(FAREWELL, joined).await;
     }
 }
 

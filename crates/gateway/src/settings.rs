@@ -25,6 +25,8 @@ pub struct Settings {
     pub statement: Duration,
     /// Domains under which a TLS server name's first label is a tenant.
     pub domains: Vec<String>,
+    /// How many tenants metrics name; the others are counted together.
+    pub tenants_counted: usize,
     /// Whether clients without encryption are let in.
     pub allow_plain: bool,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             idle_in_transaction: Duration::from_secs(60),
             statement: Duration::from_secs(300),
             domains: Vec::new(),
+            tenants_counted: 500,
             allow_plain: false,
         }
     }
@@ -53,6 +56,7 @@ impl Settings {
         let mut share = self.clone();
         let workers = self.workers.max(1);
         share.pool.shared = self.pool.shared.div_ceil(workers);
+        share.tenants_counted = self.tenants_counted.div_ceil(workers);
         // Rounded down: together they never have more.
         share.pool.server = (self.pool.server / workers).max(1);
         share

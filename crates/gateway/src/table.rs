@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use secrecy::SecretString;
@@ -16,6 +17,7 @@ use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
+use tenantry_domain::quantity::Rate;
 use tenantry_domain::tenant::Slug;
 use tokio::sync::broadcast;
 
@@ -39,6 +41,12 @@ pub struct Route {
     pub place: Option<Place>,
     /// The most server connections of it at a time, when its plan says so.
     pub connections: Option<u32>,
+    /// How many transactions it may begin in a stretch of time, when its plan says so.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// How long one statement of it may run, when its plan says so.
+    #[serde(default)]
+    pub statement: Option<Duration>,
 }
 
 /// A tenant's place.
@@ -263,6 +271,23 @@ impl Table {
         let slot = maps.slots.get(&tenant)?;
         slot.route.load().as_ref().filter(|route| route.environment == *environment)?;
         Some(Arc::clone(slot))
+    }
+
+    /// The tenants that an administrator may mean by a text: an id, a name in any environment, or `environment/name`.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Vec<TenantId> {
+        let maps = self.read();
+        if let Ok(tenant) = text.parse::<TenantId>() {
+            return maps.slots.contains_key(&tenant).then_some(tenant).into_iter().collect();
+        }
+        let (environment, name) = match text.split_once('/') {
+            Some((environment, name)) => (Some(environment), name),
+            None => (None, text),
+        };
+        let known = maps.names.iter().filter(|((env, known), _)| {
+            known == name && environment.is_none_or(|environment| env.as_str() == environment)
+        });
+        known.map(|(_, tenant)| *tenant).collect()
     }
 
     /// A cell by its name.

@@ -17,9 +17,11 @@ use tenantry_pg::Target;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::counts::{Counted, Counters};
 use crate::doors::Doors;
 use crate::hold::Holds;
 use crate::pool::{Counts, Pools};
+use crate::rates::Rates;
 use crate::server::{self, Key};
 use crate::session::{Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
@@ -108,23 +110,10 @@ pub struct View {
     pub sessions: Vec<SessionView>,
     /// Its pools.
     pub pools: Vec<PoolView>,
-    /// Transactions that are over.
-    pub transactions: u64,
-    /// Sessions that began.
-    pub arrivals: u64,
-    /// How often `enter` was refused and tried again.
-    pub retries: u64,
-}
-
-/// Counters of one worker.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    /// Sessions that began.
-    pub arrivals: Cell<u64>,
-    /// How often `enter` was refused.
-    pub retries: Cell<u64>,
-    /// Transactions of sessions that are over.
-    pub transactions: Cell<u64>,
+    /// Tenants that are held.
+    pub held: Vec<TenantId>,
+    /// What was counted.
+    pub counted: Counted,
 }
 
 /// See the module.
@@ -136,8 +125,10 @@ pub struct Worker {
     pub pools: Pools,
     /// Tenants that wait.
     pub holds: Holds,
+    /// How often tenants may begin a transaction.
+    pub rates: Rates,
     /// Counters.
-    pub metrics: Metrics,
+    pub counters: Counters,
     doors: Doors,
     table: Table,
     ask: Arc<dyn Fn() + Send + Sync>,
@@ -164,12 +155,14 @@ impl Worker {
     pub async fn run(parts: Parts, mut orders: mpsc::Receiver<Order>) {
         let mut news = parts.table.news();
         let Parts { index, settings, doors, table, ask } = parts;
+        let counters = Counters::new(settings.tenants_counted);
         let worker = Rc::new(Self {
             index,
             settings,
             pools: Pools::default(),
             holds: Holds::default(),
-            metrics: Metrics::default(),
+            rates: Rates::default(),
+            counters,
             doors,
             table,
             ask,
@@ -260,7 +253,7 @@ impl Worker {
 
     /// Gives a session a number, and a key by which its statements are cancelled.
     fn admit(&self, arrival: &Arrival) -> Rc<Shared> {
-        self.metrics.arrivals.set(self.metrics.arrivals.get() + 1);
+        self.counters.arrivals.set(self.counters.arrivals.get() + 1);
         let mut sessions = self.sessions.borrow_mut();
         // The worker is in the number, so that a cancel request finds it.
         let pid = loop {
@@ -275,18 +268,22 @@ impl Worker {
         let id = crate::next_id();
         let from = (arrival.peer, arrival.stream.is_encrypted());
         let login = arrival.login.name.clone();
-        let shared = Shared::new(id, arrival.slot.tenant(), login, from, Key { pid, secret }, arrival.expires);
+        let tenant = arrival.slot.tenant();
+        let tally = self.counters.tally(tenant, Instant::now());
+        let shared = Shared::new(id, tenant, login, from, Key { pid, secret }, arrival.expires, tally);
         sessions.insert(pid, Rc::clone(&shared));
         shared
     }
 
     fn leave(&self, shared: &Rc<Shared>, ended: &End) {
         self.sessions.borrow_mut().remove(&shared.key.pid);
-        self.metrics.transactions.set(self.metrics.transactions.get() + shared.transactions());
+        self.counters.ended(shared.tenant, ended.reason(), Instant::now());
         let (tenant, login, session) = (shared.tenant, shared.login.as_str(), shared.id);
         match ended {
             End::Bye => tracing::debug!(%tenant, login, session, "client gone"),
-            ended => tracing::info!(%tenant, login, session, reason = %ended, "session ended"),
+            ended => {
+                tracing::info!(%tenant, login, session, reason = ended.reason(), error = %ended, "session ended");
+            }
         }
     }
 
@@ -374,12 +371,13 @@ impl Worker {
             }
             let (doing, since) = shared.doing();
             let age = now.duration_since(since);
+            let statement = shared.statement().map_or(self.settings.statement, |own| own.min(self.settings.statement));
             match doing {
                 Doing::InTransaction if age >= self.settings.idle_in_transaction => {
                     shared.kick(Kick::IdleInTransaction)
                 }
-                Doing::Running if age >= self.settings.statement + STUCK => shared.kick(Kick::Stuck),
-                Doing::Running if age >= self.settings.statement => {
+                Doing::Running if age >= statement + STUCK => shared.kick(Kick::Stuck),
+                Doing::Running if age >= statement => {
                     if let Some((target, key)) = shared.cancel() {
                         let shared = Rc::clone(shared);
                         tokio::task::spawn_local(async move {
@@ -391,16 +389,15 @@ impl Worker {
                 _ => {}
             }
         }
+        self.rates.sweep(now);
         self.pools.sweep(&self.settings.pool, now);
     }
 
     fn view(&self) -> View {
         let now = Instant::now();
         let sessions = self.sessions.borrow();
-        let mut transactions = self.metrics.transactions.get();
         let sessions = sessions.values().map(|shared| {
             let (doing, since) = shared.doing();
-            transactions += shared.transactions();
             SessionView {
                 id: shared.id,
                 tenant: shared.tenant,
@@ -421,7 +418,6 @@ impl Worker {
             user: key.user().to_owned(),
             counts,
         });
-        let (arrivals, retries) = (self.metrics.arrivals.get(), self.metrics.retries.get());
-        View { sessions, pools: pools.collect(), transactions, arrivals, retries }
+        View { sessions, pools: pools.collect(), held: self.holds.held(), counted: self.counters.get() }
     }
 }

@@ -3,6 +3,7 @@
 //! Every statement here stays within the rights of the role `tenantry_gateway`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::cell::SecretRef;
@@ -10,7 +11,7 @@ use tenantry_domain::gateway::{Login, LoginName};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
-use tenantry_domain::quantity::Quantity;
+use tenantry_domain::quantity::{Quantity, Rate};
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::spec::Override;
@@ -39,17 +40,47 @@ pub struct GatewayRoute {
     pub place: Option<(CellName, Isolation)>,
     /// The newest generation that a place of it ever had.
     pub generation: i64,
-    quota: Option<Quantity>,
+    connections: Bound,
+    transactions: Bound,
+    statement: Bound,
+}
+
+/// What a plan says, and what an override says instead for a while.
+#[derive(Debug, Clone, PartialEq)]
+struct Bound {
+    plan: Option<Quantity>,
     deviation: Option<Override<Quantity>>,
+}
+
+impl Bound {
+    fn read(row: &Row, plan: &'static str, deviation: &'static str) -> Result<Self, StoreError> {
+        Ok(Self { plan: json_opt(row, plan)?, deviation: json_opt(row, deviation)? })
+    }
+
+    fn at(&self, now: Timestamp) -> Option<Quantity> {
+        let deviation = self.deviation.as_ref().filter(|deviation| deviation.holds(now));
+        deviation.map(|deviation| deviation.value).or(self.plan)
+    }
 }
 
 impl GatewayRoute {
     /// The bound on its database connections at a moment, if its plan or an override sets one.
     #[must_use]
     pub fn connections(&self, now: Timestamp) -> Option<u32> {
-        let deviation = self.deviation.as_ref().filter(|deviation| deviation.holds(now));
-        let amount = deviation.map(|deviation| deviation.value).or(self.quota)?.amount?;
+        let amount = self.connections.at(now)?.amount?;
         Some(u32::try_from(amount).unwrap_or(u32::MAX))
+    }
+
+    /// How many transactions it may begin in a stretch of time (`rateLimits.transactions`), if anything says so.
+    #[must_use]
+    pub fn transactions(&self, now: Timestamp) -> Option<Rate> {
+        self.transactions.at(now)?.rate()
+    }
+
+    /// How long one statement of it may run (`quotas.statementSeconds`), if anything says so.
+    #[must_use]
+    pub fn statement(&self, now: Timestamp) -> Option<Duration> {
+        self.statement.at(now)?.amount.map(|seconds| Duration::from_secs(seconds.max(1)))
     }
 }
 
@@ -126,11 +157,13 @@ const WATCH: &str = "
     ) AS c ON true";
 
 const ROUTES: &str = "
-    SELECT id, slug, aliases, app, phase, cell, isolation, placement_generation, quota, deviation
+    SELECT id, slug, aliases, app, phase, cell, isolation, placement_generation, quota, deviation,
+        rate, rate_deviation, statement, statement_deviation
     FROM tenantry.gateway_route WHERE env = $1";
 
 const ROUTES_OF: &str = "
-    SELECT id, slug, aliases, app, phase, cell, isolation, placement_generation, quota, deviation
+    SELECT id, slug, aliases, app, phase, cell, isolation, placement_generation, quota, deviation,
+        rate, rate_deviation, statement, statement_deviation
     FROM tenantry.gateway_route WHERE env = $1 AND id = ANY ($2)";
 
 const LOGINS: &str = "
@@ -147,8 +180,9 @@ fn read_route(row: &Row) -> Result<GatewayRoute, StoreError> {
         phase: parse(row, "phase")?,
         place: parse_opt(row, "cell")?.zip(parse_opt(row, "isolation")?),
         generation: get(row, "placement_generation")?,
-        quota: json_opt(row, "quota")?,
-        deviation: json_opt(row, "deviation")?,
+        connections: Bound::read(row, "quota", "deviation")?,
+        transactions: Bound::read(row, "rate", "rate_deviation")?,
+        statement: Bound::read(row, "statement", "statement_deviation")?,
     })
 }
 

@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "guard", sql: include_str!("../migrations/0006_guard.sql") },
     Migration { version: 7, name: "domains", sql: include_str!("../migrations/0007_domains.sql") },
     Migration { version: 8, name: "gateway", sql: include_str!("../migrations/0008_gateway.sql") },
+    Migration { version: 9, name: "gateway bounds", sql: include_str!("../migrations/0009_gateway_bounds.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -26,6 +26,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
     match command {
         Command::Dev(args) => roles::dev::run(args, &globals).await,
         Command::Serve(args) => roles::serve::run(args, &globals).await,
+        Command::Gateway(args) => roles::gateway::run(*args, &globals).await,
         Command::Migrate(args) => roles::migrate::run(args, &globals).await,
         Command::Demo(args) => roles::demo::run(args, &globals).await,
         Command::Plan(args) => return commands::plan::plan(&args, &session()?).await,

@@ -29,6 +29,7 @@ struct Cli {
 enum Command {
     Dev(roles::dev::Args),
     Serve(roles::serve::Args),
+    Gateway(Box<roles::gateway::Args>),
     Migrate(roles::migrate::Args),
     Demo(roles::demo::Args),
     Apply(commands::apply::Args),

@@ -244,6 +244,8 @@ mod tests {
             gate: tenantry_dataplane::Gate::Suspended,
             place: None,
             connections: Some(8),
+            rate: None,
+            statement: None,
         };
         let verifier = |text: &str, until| Verifier { text: SecretString::from(text), until };
         let login = Login {

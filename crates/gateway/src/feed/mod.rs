@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use tenantry_domain::id::InstallationId;
 use tenantry_pg::{PoolOptions, Target, TargetError};
 use tenantry_store::{CursorKey, Nudges, Store, StoreError, StoreOptions};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -120,10 +121,30 @@ pub fn store(database_url: &SecretString) -> Result<Store, TargetError> {
 /// The feed at work. Dropping it stops it without writing the file; see [`Feed::stop`].
 #[derive(Debug)]
 pub struct Feed {
-    shared: Arc<Shared>,
+    handle: Handle,
     installation: InstallationId,
     stop: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// Sees how the feed goes, and hurries it. Cheap to clone; keeps nothing at work.
+#[derive(Debug, Clone, Default)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    asked: Arc<Notify>,
+}
+
+impl Handle {
+    /// How it goes; for metrics and for people.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Asks for a look at once. Those that are asked for together are one look.
+    pub fn look(&self) {
+        self.asked.notify_one();
+    }
 }
 
 impl Feed {
@@ -132,7 +153,8 @@ impl Feed {
     /// # Errors
     /// Neither gives a table.
     pub async fn start(store: Store, table: Table, options: Options) -> Result<Self, StartError> {
-        let shared = Arc::new(Shared::default());
+        let handle = Handle::default();
+        let shared = Arc::clone(&handle.shared);
         let mut follower = Follower::new(store.clone(), table.clone(), options.refresh);
         let began = Instant::now();
         let first = look(&mut follower, options.patience).await;
@@ -162,16 +184,22 @@ impl Feed {
             keeper.changed(follower.has_read());
         }
         let stop = CancellationToken::new();
-        let work =
-            Work { follower, table, store, shared: Arc::clone(&shared), keeper, every: options.every, installation };
+        let asked = Arc::clone(&handle.asked);
+        let work = Work { follower, table, store, shared, asked, keeper, every: options.every, installation };
         let task = tokio::spawn(work.run(stop.clone()));
-        Ok(Self { shared, installation, stop, task })
+        Ok(Self { handle, installation, stop, task })
     }
 
-    /// How it goes; for metrics and for people.
+    /// For whoever looks at it or hurries it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// How it goes.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.status()
+        self.handle.status()
     }
 
     /// The installation whose table it is; names and keys on cells are derived from it.
@@ -205,6 +233,7 @@ struct Work {
     table: Table,
     store: Store,
     shared: Arc<Shared>,
+    asked: Arc<Notify>,
     keeper: Option<Keeper>,
     every: Duration,
     installation: InstallationId,
@@ -224,6 +253,8 @@ impl Work {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
                 () = ear.hear(), if failures == 0 => tokio::time::sleep(BREATH).await,
+                // While the database is away, asking does not bring it back.
+                () = self.asked.notified(), if failures == 0 => tokio::time::sleep(BREATH).await,
             }
             let looked = tokio::select! {
                 () = stop.cancelled() => break,

@@ -75,7 +75,7 @@ pub(super) async fn logins(
 }
 
 fn route(environment: &EnvironmentName, row: GatewayRoute, now: Timestamp) -> Route {
-    let connections = row.connections(now);
+    let (connections, rate, statement) = (row.connections(now), row.transactions(now), row.statement(now));
     let epoch = row.generation;
     Route {
         tenant: row.tenant,
@@ -87,6 +87,8 @@ fn route(environment: &EnvironmentName, row: GatewayRoute, now: Timestamp) -> Ro
         gate: gate(row.phase),
         place: row.place.map(|(cell, isolation)| Place { cell, isolation, epoch }),
         connections,
+        rate,
+        statement,
     }
 }
 

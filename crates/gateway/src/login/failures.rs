@@ -61,7 +61,7 @@ impl Seen {
 }
 
 /// Who has one address of version 6 has the 64 bits behind the network's as well.
-fn key(peer: IpAddr) -> IpAddr {
+pub(super) fn key(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         v4 => v4,

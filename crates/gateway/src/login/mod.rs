@@ -1,13 +1,14 @@
 //! Who a client is, and which tenant it gets: the conversation between a start and `AuthenticationOk`.
 //!
 //! `settings` reads the start, `scram` proves a password without seeing it, `choose` finds the tenant, `failures` counts
-//! what goes wrong per address, and `talk` is the only part that does input and output.
+//! what goes wrong per address, `lobby` bounds who waits to be let in, and `talk` is the only part that does input and output.
 //!
 //! INVARIANT: nothing about tenants or logins is told before the proof, an unknown login looks like a wrong password to
 //! its last byte, and the tenant is one that the credential may enter, whatever else the client says.
 
 mod choose;
 mod failures;
+mod lobby;
 mod refused;
 mod scram;
 mod settings;
@@ -18,7 +19,7 @@ mod verifier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
@@ -28,8 +29,9 @@ use tenantry_domain::name::EnvironmentName;
 use tenantry_wire::start::Start;
 
 use self::failures::Failures;
+pub use self::lobby::{Lobby, Place};
 pub use self::refused::{Refused, Said, Why};
-pub use self::talk::login;
+pub use self::talk::{login, prove};
 pub use self::verifier::Mock;
 use crate::table::{Login, Slot, Table};
 
@@ -40,6 +42,8 @@ pub struct Facts {
     pub tls: Option<TlsFacts>,
     /// The client's address, as the network or a trusted proxy tells it.
     pub peer: IpAddr,
+    /// When it connected; the login's deadline counts from there.
+    pub since: Instant,
 }
 
 /// What is known of a TLS connection.
@@ -55,7 +59,7 @@ pub struct TlsFacts {
 /// Bounds of a login.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long the whole conversation may take.
+    /// How long the whole conversation may take, from the connection on.
     pub deadline: Duration,
     /// How many failed logins one address may have in [`Self::per`] before it is turned away unheard.
     pub failures: u32,
@@ -81,6 +85,7 @@ pub struct Desk {
     limits: Limits,
     mock: Mock,
     failures: Failures,
+    lobby: Lobby,
 }
 
 impl Desk {
@@ -88,7 +93,13 @@ impl Desk {
     #[must_use]
     pub fn new(table: Table, tokens: Option<Arc<dyn Tokens>>, limits: Limits, mock: Mock) -> Self {
         let failures = Failures::new(limits.failures, limits.per, limits.addresses);
-        Self { table, tokens, limits, mock, failures }
+        Self { table, tokens, limits, mock, failures, lobby: Lobby::default() }
+    }
+
+    /// Those who have not logged in yet.
+    #[must_use]
+    pub const fn lobby(&self) -> &Lobby {
+        &self.lobby
     }
 }
 

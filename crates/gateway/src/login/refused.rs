@@ -131,6 +131,28 @@ impl Said {
 }
 
 impl Refused {
+    /// One word for metrics and logs.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Gone => "client_left",
+            Self::Deadline => "too_slow",
+            Self::Crowd { .. } => "too_many_failures",
+            Self::Protocol(_) => "protocol",
+            Self::Unsupported(_) => "unsupported",
+            Self::NoUser | Self::Options(_) | Self::Setting(_) => "bad_start",
+            Self::Credential { .. } => "wrong_credential",
+            Self::Binding(_) => "channel_binding",
+            Self::NeedsTls(_) => "needs_tls",
+            Self::TokensAway => "tokens_away",
+            Self::Expired(_) => "expired",
+            Self::Database { .. } | Self::NoneNamed(_) | Self::NotAllowed { .. } | Self::Disagree(_) => "wrong_tenant",
+            Self::NoTenant(_) => "tenant_gone",
+            Self::Preparing(_) | Self::Suspended(_) | Self::Archived(_) => "tenant_shut",
+            Self::SharedSession(_) => "session_mode",
+        }
+    }
+
     /// What the client is told; nothing to one that is gone.
     #[must_use]
     pub fn said(&self) -> Option<Said> {

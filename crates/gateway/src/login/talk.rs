@@ -19,10 +19,10 @@ use zeroize::Zeroizing;
 use super::choose::{Beside, choose};
 use super::refused::{Refused, Why, shown};
 use super::scram::{self, Offer, ScramError};
-use super::settings::{self, Wish};
+use super::settings;
 use super::verifier::Candidates;
 use super::{Accepted, Claims, Desk, Facts, TokenError};
-use crate::table::Login;
+use crate::table::{Login, Verifier};
 
 /// The longest access token, in bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -42,13 +42,55 @@ pub async fn login<S>(stream: &mut S, start: Start, facts: &Facts, desk: &Desk) 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let said = match desk.failures.wait(facts.peer, Instant::now()) {
-        Some(wait) => Err(Refused::Crowd { wait }),
-        None => match timeout(desk.limits.deadline, converse(stream, start, facts, desk)).await {
-            Ok(said) => said,
-            Err(_) => Err(Refused::Deadline),
-        },
+    let said = in_time(converse(stream, start, facts, desk), facts, desk).await;
+    conclude(stream, said, facts, desk).await
+}
+
+/// Finds out whether the client is the administrator, for whose password these are, and lets it in up to and with
+/// `AuthenticationOk`. Otherwise as [`login`].
+///
+/// # Errors
+/// The client is not let in.
+pub async fn prove<S>(
+    stream: &mut S,
+    start: &Start,
+    verifiers: &[Verifier],
+    facts: &Facts,
+    desk: &Desk,
+) -> Result<(), Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let converse = async {
+        let mut out = BytesMut::new();
+        if start.wants_more() {
+            server::put_negotiate(&mut out, start.spoken(), &start.unknown);
+        }
+        by_password(stream, &mut out, start.get("user").unwrap_or_default(), Some(verifiers), facts, desk).await?;
+        server::put_auth_ok(&mut out);
+        write(stream, &mut out).await
     };
+    let said = in_time(converse, facts, desk).await;
+    conclude(stream, said, facts, desk).await
+}
+
+async fn in_time<T>(
+    converse: impl Future<Output = Result<T, Refused>>,
+    facts: &Facts,
+    desk: &Desk,
+) -> Result<T, Refused> {
+    if let Some(wait) = desk.failures.wait(facts.peer, Instant::now()) {
+        return Err(Refused::Crowd { wait });
+    }
+    let left = desk.limits.deadline.saturating_sub(facts.since.elapsed());
+    timeout(left, converse).await.unwrap_or(Err(Refused::Deadline))
+}
+
+/// Counts a failure, and tells the client.
+async fn conclude<S, T>(stream: &mut S, said: Result<T, Refused>, facts: &Facts, desk: &Desk) -> Result<T, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     if let Err(refused) = &said {
         if refused.is_suspicious() {
             desk.failures.count(facts.peer, Instant::now());
@@ -76,7 +118,8 @@ where
     let claims = match known.as_deref() {
         Some(login) if login.proof == Proof::Token => Some(by_token(stream, &mut out, login, facts, desk).await?),
         login => {
-            by_password(stream, &mut out, &wish, login, facts, desk).await?;
+            let verifiers = login.map(|login| login.verifiers.as_slice());
+            by_password(stream, &mut out, &wish.user, verifiers, facts, desk).await?;
             None
         }
     };
@@ -105,15 +148,15 @@ where
 async fn by_password<S>(
     stream: &mut S,
     out: &mut BytesMut,
-    wish: &Wish,
-    login: Option<&Login>,
+    user: &str,
+    verifiers: Option<&[Verifier]>,
     facts: &Facts,
     desk: &Desk,
 ) -> Result<(), Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let failed = |error| refusal(error, &wish.user);
+    let failed = |error| refusal(error, user);
     let end_point = facts.tls.as_ref().map(|tls| tls.end_point.as_slice()).filter(|hash| !hash.is_empty());
     let offer = Offer { end_point };
     server::put_auth_sasl(out, offer.mechanisms());
@@ -122,7 +165,7 @@ where
     let first = client::sasl_initial(&body).map_err(|_| Refused::Protocol("invalid SASL response"))?;
     let mut nonce = [0; NONCE];
     rand::fill(&mut nonce).map_err(|_| Refused::Unsupported("logins, without random numbers"))?;
-    let candidates = Candidates::of(login, &wish.user, Timestamp::now(), &desk.mock);
+    let candidates = Candidates::of(verifiers, user, Timestamp::now(), &desk.mock);
     let data = first.data.unwrap_or_default();
     let exchange = scram::begin(candidates, offer, first.mechanism, data, &STANDARD.encode(nonce)).map_err(failed)?;
     server::put_auth_sasl_continue(out, exchange.challenge().as_bytes());

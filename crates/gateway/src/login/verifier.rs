@@ -8,7 +8,7 @@ use tenantry_domain::Timestamp;
 use zeroize::Zeroizing;
 
 use super::Why;
-use crate::table::Login;
+use crate::table;
 
 /// What PostgreSQL uses, and so do all verifiers that are made for logins.
 const ITERATIONS: u32 = 4096;
@@ -56,9 +56,9 @@ pub(super) struct Candidates {
 impl Candidates {
     /// The login's, the newest first. SCRAM tells the salt before it knows the password, so that of two passwords only
     /// those with the same salt can both be valid; the newest decides.
-    pub(super) fn of(login: Option<&Login>, name: &str, now: Timestamp, mock: &Mock) -> Self {
-        let Some(login) = login else { return mock.candidates(name, Why::Unknown) };
-        let valid = login.verifiers.iter().filter(|verifier| verifier.until.is_none_or(|until| now < until));
+    pub(super) fn of(known: Option<&[table::Verifier]>, name: &str, now: Timestamp, mock: &Mock) -> Self {
+        let Some(known) = known else { return mock.candidates(name, Why::Unknown) };
+        let valid = known.iter().filter(|verifier| verifier.until.is_none_or(|until| now < until));
         let mut verifiers: Vec<_> = valid.filter_map(|known| Verifier::parse(known.text.expose_secret())).collect();
         let Some(newest) = verifiers.first().cloned() else { return mock.candidates(name, Why::NoVerifier) };
         verifiers.retain(|other| other.salt == newest.salt && other.iterations == newest.iterations);

@@ -47,6 +47,8 @@ pub struct Facts {
     pub deallocates: Option<Option<Vec<u8>>>,
     /// Whether it begins a transaction.
     pub begins: bool,
+    /// Whether it asks for notifications, which come outside of transactions.
+    pub listens: bool,
     /// Whether what it sets is known: it follows the client, or ends with the transaction.
     pub sets: bool,
 }
@@ -76,11 +78,12 @@ impl Facts {
             _ => false,
         };
         let sets = is_local || setting.is_some();
+        let listens = matches!(lead, Lead::Listen);
         let deallocates = match lead {
             Lead::Deallocate(name) => Some(name.map(|name| name.into_owned())),
             _ => None,
         };
-        Self { effect, setting, deallocates, begins, sets }
+        Self { effect, setting, deallocates, begins, listens, sets }
     }
 }
 

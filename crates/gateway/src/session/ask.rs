@@ -59,6 +59,10 @@ pub struct Asking<'a> {
 const ENTER: &[u8] = b"SELECT seal.enter()";
 /// Sent in front of that, for logins that may not write. Once `enter` has run it cannot be taken back.
 const READ_ONLY: &[u8] = b"SET TRANSACTION READ ONLY";
+/// Said in place of a LISTEN that would be forgotten at the end of its transaction. The server refuses it, in its turn.
+const NO_LISTEN: &[u8] = b"DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', \
+    MESSAGE = 'LISTEN needs a login in session mode', \
+    HINT = 'A login made with --session keeps one server session, at the levels schema and database.'; END$$";
 /// A statement that nobody has, so that the server says that it is missing.
 const MISSING: &[u8] = b"tn_none";
 
@@ -163,6 +167,15 @@ impl Asking<'_> {
             }
         }
         let facts = if single { Facts::of(sql) } else { of_all(sql) };
+        if facts.listens && !self.turn.is_session {
+            let mut refused = BytesMut::new();
+            client::put_query(&mut refused, NO_LISTEN);
+            self.enter();
+            self.send(&refused);
+            self.bounded(Expect::Query);
+            self.client.remove(b"");
+            return Ok(Asked::Done);
+        }
         if let Some(name) = facts.deallocates
             && self.deallocate(name.as_deref())
         {
@@ -208,6 +221,12 @@ impl Asking<'_> {
     }
 
     fn parse(&mut self, parse: client::Parse<'_>, frame: &[u8]) -> Result<(), Fault> {
+        let mut refused = BytesMut::new();
+        let (mut parse, mut frame) = (parse, frame);
+        if !self.turn.is_session && matches!(words::lead(parse.query), words::Lead::Listen) {
+            client::put_parse(&mut refused, parse.name, NO_LISTEN, &[]);
+            (parse.query, parse.types, frame) = (NO_LISTEN, &[0, 0], &refused);
+        }
         let parsed = Rc::new(Parsed::new(parse.query, parse.types));
         if parse.name.is_empty() {
             self.enter_for(&parsed);
@@ -409,9 +428,10 @@ fn pieces(sql: &[u8]) -> Vec<Vec<u8>> {
 
 /// What several statements do together.
 fn of_all(sql: &[u8]) -> Facts {
-    let mut all = Facts { effect: Effect::SetUp, setting: None, deallocates: None, begins: false, sets: false };
+    let mut all = Facts { effect: Effect::SetUp, setting: None, deallocates: None, begins: false, listens: false, sets: false };
     for statement in words::statements(sql) {
         let facts = Facts::of(statement);
+        all.listens |= facts.listens;
         match facts.effect {
             Effect::SetUp => {}
             effect @ (Effect::End | Effect::Alone) if all.effect == Effect::SetUp => all.effect = effect,

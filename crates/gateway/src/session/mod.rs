@@ -82,6 +82,27 @@ pub enum End {
     Refused(Refused),
 }
 
+impl End {
+    /// One word for metrics and logs.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Bye => "client_left",
+            Self::Client(_) => "client_lost",
+            Self::Kicked(Kick::Closed) => "tenant_shut",
+            Self::Kicked(Kick::Login) => "login_revoked",
+            Self::Kicked(Kick::Expired) => "login_expired",
+            Self::Kicked(Kick::Stopping) => "gateway_stops",
+            Self::Kicked(Kick::Killed) => "killed",
+            Self::Kicked(Kick::IdleInTransaction) => "idle_in_transaction",
+            Self::Kicked(Kick::Stuck) => "stuck",
+            Self::Fault(_) => "protocol",
+            Self::Torn => "server_lost",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
 /// The tenant's door, and the route for which it was made.
 pub struct Way {
     pub(crate) route: Arc<Route>,

@@ -117,6 +117,7 @@ impl Refused {
 impl Session {
     /// Answers the message at the front of the inbox, and what belongs to it, with an error.
     pub(super) fn refuse(&mut self, refused: &Refused, status: Status) -> Result<(), End> {
+        self.shared.tally.add(|counts| counts.refused += 1);
         tracing::debug!(code = refused.code, message = refused.message, "refused");
         refused.put(self.answers.fill(), Severity::Error);
         let simple = matches!(self.inbox.bytes().first(), Some(b'Q' | b'F'));

@@ -407,6 +407,7 @@ impl Session {
         }
         self.shared.served_by(None);
         self.shared.count();
+        self.worker.counters.transaction(turn.since.elapsed());
         turn.lease.release();
         Ok(())
     }

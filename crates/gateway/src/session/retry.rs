@@ -55,12 +55,24 @@ impl Session {
 
     /// Takes a server session for the client's next statement; none if it was answered with a refusal.
     pub(super) async fn begin(&mut self) -> Result<Option<Turn>, End> {
+        let delay = match self.due() {
+            Ok(delay) => delay,
+            Err(refused) => {
+                self.refuse(&refused, Status::Idle)?;
+                return Ok(None);
+            }
+        };
         // By far the most turns begin here: the session that served this client last is free.
-        if let Some(lease) = self.lease_at_once() {
+        if delay.is_zero()
+            && let Some(lease) = self.lease_at_once()
+        {
             return Ok(Some(self.turn(lease)));
         }
-        self.shared.does(Doing::Waiting, Instant::now());
-        match self.lease().await? {
+        let since = Instant::now();
+        self.shared.does(Doing::Waiting, since);
+        let found = self.lease(delay).await?;
+        self.waited(since.elapsed());
+        match found {
             Ok(lease) => Ok(Some(self.turn(lease))),
             Err(refused) => {
                 self.shared.does(Doing::Idle, Instant::now());
@@ -70,11 +82,35 @@ impl Session {
         }
     }
 
+    /// How long the tenant's rate makes the client wait, or that it is used up.
+    fn due(&self) -> Result<Duration, Refused> {
+        let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate) else { return Ok(Duration::ZERO) };
+        let most = self.worker.settings.pool.wait;
+        let delay = self.worker.rates.take(self.shared.tenant, rate, Instant::now(), most);
+        if delay != Ok(Duration::ZERO) {
+            self.shared.tally.add(|counts| counts.throttled += 1);
+        }
+        delay.map_err(|_| {
+            Refused::new("53400", "the tenant has used up its rate of transactions")
+                .hint("Try again later, or raise `rateLimits.transactions` of its plan.")
+        })
+    }
+
+    fn waited(&self, took: Duration) {
+        self.worker.counters.waited(took);
+        self.shared.tally.add(|counts| {
+            counts.waits += 1;
+            counts.waited += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        });
+    }
+
     fn turn(&self, mut lease: Lease) -> Turn {
         if let Some(backend) = lease.backend() {
             self.shared.served_by(Some((backend.target.clone(), backend.key.clone())));
         }
-        Turn::new(lease)
+        let mut turn = Turn::new(lease);
+        turn.is_session = self.keeps_session();
+        turn
     }
 
     fn lease_at_once(&self) -> Option<Lease> {
@@ -87,9 +123,15 @@ impl Session {
     }
 
     /// Waits for a server session, while the client is still there.
-    async fn lease(&mut self) -> Result<Result<Lease, Refused>, End> {
+    async fn lease(&mut self, delay: Duration) -> Result<Result<Lease, Refused>, End> {
         let found = {
             let wanted = self.wanted();
+            let wanted = async move {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                wanted.await
+            };
             tokio::pin!(wanted);
             let shared = Rc::clone(&self.shared);
             poll_fn(|cx| {
@@ -102,6 +144,7 @@ impl Session {
         };
         match found {
             Ok((way, lease)) => {
+                self.shared.bound_statement(way.route.statement);
                 self.way = Some(way);
                 Ok(Ok(lease))
             }
@@ -131,14 +174,16 @@ impl Session {
     }
 
     async fn way(&mut self) -> Result<(), Refused> {
-        self.way = Some(self.worker.way(&self.slot).await?);
+        let way = self.worker.way(&self.slot).await?;
+        self.shared.bound_statement(way.route.statement);
+        self.way = Some(way);
         Ok(())
     }
 
     /// Goes on after `enter` was refused: somewhere else, or not at all.
     pub(super) async fn again(&mut self, mut turn: Turn, refusal: Refusal) -> Result<Option<Turn>, End> {
         self.client.take_back();
-        self.worker.metrics.retries.set(self.worker.metrics.retries.get() + 1);
+        self.worker.counters.retries.set(self.worker.counters.retries.get() + 1);
         let tried = turn.tries + 1;
         let refused =
             if tried > TRIES { Err(Refused::of_refusal(refusal)) } else { self.judge(&mut turn, refusal).await };
@@ -197,7 +242,7 @@ impl Session {
     /// Takes another server session, and says there what the client has said of this transaction.
     async fn elsewhere(&mut self, turn: &mut Turn) -> Result<Result<Turn, Refused>, End> {
         let preamble = std::mem::take(&mut turn.preamble);
-        let mut lease = match self.lease().await? {
+        let mut lease = match self.lease(Duration::ZERO).await? {
             Ok(lease) => lease,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use subtle::ConstantTimeEq as _;
 use tenantry_domain::Timestamp;
@@ -13,6 +13,7 @@ use tenantry_domain::gateway::LoginName;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 
+use crate::counts::Tally;
 use crate::server::Key;
 
 /// Why a session is to end.
@@ -67,7 +68,10 @@ pub struct Shared {
     pub key: Key,
     /// From when on its login or its token is no longer valid.
     pub expires: Option<Timestamp>,
+    statement: Cell<Option<Duration>>,
     doing: Cell<(Doing, Instant)>,
+    /// Where its tenant's numbers are.
+    pub tally: Rc<Tally>,
     transactions: Cell<u64>,
     kick: Cell<Option<Kick>>,
     waker: RefCell<Option<Waker>>,
@@ -85,6 +89,7 @@ impl Shared {
         (peer, is_encrypted): (SocketAddr, bool),
         key: Key,
         expires: Option<Timestamp>,
+        tally: Rc<Tally>,
     ) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
@@ -96,7 +101,9 @@ impl Shared {
             since: now,
             key,
             expires,
+            statement: Cell::new(None),
             doing: Cell::new((Doing::Idle, now)),
+            tally,
             transactions: Cell::new(0),
             kick: Cell::new(None),
             waker: RefCell::new(None),
@@ -145,6 +152,17 @@ impl Shared {
         self.doing.set((doing, now));
     }
 
+    /// How long its tenant's statements may run, if its plan says so.
+    #[must_use]
+    pub fn statement(&self) -> Option<Duration> {
+        self.statement.get()
+    }
+
+    /// Notes how long its tenant's statements may run.
+    pub fn bound_statement(&self, most: Option<Duration>) {
+        self.statement.set(most);
+    }
+
     /// Transactions so far.
     #[must_use]
     pub fn transactions(&self) -> u64 {
@@ -154,6 +172,7 @@ impl Shared {
     /// One more.
     pub fn count(&self) {
         self.transactions.set(self.transactions.get() + 1);
+        self.tally.add(|counts| counts.transactions += 1);
     }
 
     /// Notes which server session serves it; a cancel request goes there.

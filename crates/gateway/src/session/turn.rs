@@ -5,6 +5,7 @@
 //! server says that the tenant was let in.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use tenantry_wire::server::Status;
 
@@ -56,6 +57,10 @@ const PORTALS: usize = 64;
 pub struct Turn {
     /// The server session.
     pub lease: Lease,
+    /// When it began.
+    pub since: Instant,
+    /// Whether the client keeps the server session beyond it.
+    pub is_session: bool,
     /// Whether anything was taken from the client.
     pub has_begun: bool,
     /// What it owes.
@@ -114,6 +119,8 @@ impl Turn {
     pub fn new(lease: Lease) -> Self {
         Self {
             lease,
+            since: Instant::now(),
+            is_session: false,
             has_begun: false,
             owed: Owed::default(),
             status: Status::Idle,

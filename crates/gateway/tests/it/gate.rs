@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
 use tenantry_domain::isolation::Isolation;
+use tenantry_domain::gateway::{Mode, Whose};
 use tenantry_gateway::Settings;
 use tenantry_testkit::pg::server;
 use tokio::time::timeout;
@@ -137,4 +138,54 @@ async fn a_cancel_request_reaches_its_own_statement_only() {
     // A request that comes too late hits nobody.
     foreign.cancel_query(tokio_postgres::NoTls).await.unwrap();
     other.query("SELECT 1 FROM note", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_bounds_how_often_and_how_long() {
+    let url = tenantry_testkit::pg::server().url("postgres");
+    let world = World::new(&url, &[(Isolation::Shared, 2)], Settings::default(), None).await;
+    let (mine, other) = (&world.tenants[0], &world.tenants[1]);
+    world.set_route(mine, |route| {
+        route.rate = "20/s".parse::<tenantry_domain::quantity::Quantity>().unwrap().rate();
+        route.statement = Some(Duration::from_secs(1));
+    });
+    let (client, second, neighbour) = (world.client(mine).await, world.client(mine).await, world.client(other).await);
+    let began = Instant::now();
+    for _ in 0..20 {
+        client.simple_query("SELECT 1").await.unwrap();
+        second.simple_query("SELECT 1").await.unwrap();
+    }
+    // Twenty at once, and twenty at twenty a second; the rate is the tenant's, not a client's.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(800), "{took:?}");
+    let began = Instant::now();
+    for _ in 0..40 {
+        neighbour.simple_query("SELECT 1").await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_millis(800), "a neighbour was held back: {:?}", began.elapsed());
+    assert!(world.gateway().view().await.counted.all().throttled > 0);
+    let began = Instant::now();
+    let error = client.simple_query("SELECT pg_sleep(20)").await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014", "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    neighbour.simple_query("SELECT pg_sleep(1.6)").await.unwrap();
+}
+
+#[tokio::test]
+async fn listening_without_a_session_of_its_own_is_refused_and_not_lost() {
+    let url = tenantry_testkit::pg::server().url("postgres");
+    let world = World::new(&url, &[(Isolation::Schema, 1)], Settings::default(), None).await;
+    let client = world.client(&world.tenants[0]).await;
+    for text in ["LISTEN news", " /* a */ listen news;", "SELECT 1; LISTEN news"] {
+        let error = client.simple_query(text).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "0A000", "{text}: {error}");
+        assert!(error.hint().unwrap().contains("--session"), "{error:?}");
+    }
+    let error = client.query("LISTEN news", &[]).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "0A000", "{error}");
+    client.simple_query("NOTIFY news").await.unwrap();
+    world.login("stays", Whose::Tenant(world.tenants[0].id), Mode::Session);
+    let session = connect(&world.dsn_as("stays", &world.tenants[0].slug)).await.unwrap();
+    session.simple_query("LISTEN news").await.unwrap();
 }

@@ -1,8 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod console;
+mod crowd;
 mod feed;
 mod gate;
+mod hostile;
 mod lost;
+mod psql;
+mod raw;
 mod relay;
+mod slow;
 #[path = "../world/mod.rs"]
 mod world;

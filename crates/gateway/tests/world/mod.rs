@@ -15,6 +15,8 @@ use tenantry_domain::id::{InstallationId, TenantId, WorkflowId};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 use tenantry_domain::tenant::Slug;
+use tenantry_gateway::admin::{self, Admin};
+use tenantry_gateway::feed::Handle;
 use tenantry_gateway::table::{self, Change, Full, Login, Place, Route, Table, Verifier};
 use tenantry_gateway::{Doors, Gateway, Ports, Settings, Tls};
 use tenantry_pg::{Conn, Pool, PoolOptions, Sql, Target};
@@ -106,6 +108,7 @@ impl World {
             tokens: None,
             tls,
             ask: Arc::new(|| {}),
+            admin: Some(Admin::new(&password(admin::NAME).into(), Handle::default())),
             mock: [7; 32].into(),
         };
         let settings = Settings { allow_plain: true, ..settings };
@@ -227,6 +230,8 @@ fn route(tenant: &Tenant, environment: &EnvironmentName) -> Route {
             epoch: tenant.space.epoch,
         }),
         connections: None,
+        rate: None,
+        statement: None,
     }
 }
 

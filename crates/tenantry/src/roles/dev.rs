@@ -135,6 +135,7 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
         pg_bin: args.pg_bin.clone().or_else(|| file.pg_bin.clone()),
         pg_port: args.pg_port.or(file.pg_port),
         listen: args.listen.or(file.listen),
+        has_gateway: true,
         is_durable: true,
         keeps_cell: false,
         options: Options {
@@ -176,6 +177,7 @@ async fn welcome(
         "dataDir": local.folder().path(),
         "tokenFile": token_file,
         "contextFile": context,
+        "gateway": local.gateway(),
         "postgresPort": local.server().map(super::postgres::Server::port),
         "pid": std::process::id(),
     });
@@ -227,6 +229,9 @@ fn summary(local: &Local, token_file: &Path, context: Option<&Path>, output: Out
     if let Some(server) = local.server() {
         row("PostgreSQL", format!("127.0.0.1:{}, log in {}", server.port(), server.log().display()));
     }
+    if let Some(gateway) = local.gateway() {
+        row("gateway", format!("{gateway}, for PostgreSQL clients of tenants"));
+    }
     row("token", token_file.display().to_string());
     if let Some(context) = context {
         row("context", format!("{} (commands need no flags)", context.display()));
@@ -236,6 +241,7 @@ fn summary(local: &Local, token_file: &Path, context: Option<&Path>, output: Out
     lines.push("  tenantry get tenants".to_owned());
     lines.push("  tenantry describe tenant acme".to_owned());
     lines.push(format!("  tenantry plan -f {}", files.join("tenants").display()));
+    lines.push("  tenantry logins create acme-app --tenant acme   # psql opens the URL that it prints".to_owned());
     lines.push("  tenantry suspend acme --reason commercial".to_owned());
     lines.push(output.paint(Paint::Faint, "\nCtrl-C stops everything; the data stay."));
     lines.join("\n")

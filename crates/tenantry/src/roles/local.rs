@@ -13,10 +13,12 @@ use tenantry_control::deps::{ProcessSecrets, SecretError, Secrets};
 use tenantry_dataplane::RootKey;
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::code::Kind;
+use tenantry_domain::gateway::Address;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_pg::{PgKind, Pool, PoolOptions, Target};
 
 use super::folder::DataFolder;
+use super::gateway::{self, Served};
 use super::installation::{self, Bootstrap, Installation, Parts, chain};
 use super::listen;
 use super::postgres::{Server, Settings};
@@ -41,6 +43,8 @@ pub struct Wanted {
     pub pg_port: Option<u16>,
     /// Address of the API.
     pub listen: Option<SocketAddr>,
+    /// Whether a gateway runs beside it, on the usual port of this machine or the next that is free.
+    pub has_gateway: bool,
     /// Whether data must survive a crash of the machine.
     pub is_durable: bool,
     /// The cell is this server, even if the environment names another one.
@@ -53,6 +57,7 @@ pub struct Wanted {
 pub struct Local {
     folder: DataFolder,
     server: Option<Server>,
+    gateway: Option<Served>,
     installation: Installation,
     token: SecretString,
     /// The superuser's URL of the control database.
@@ -85,7 +90,7 @@ impl Local {
     /// The folder is in use, or something that is needed is missing.
     pub async fn start(wanted: Wanted, environment: &EnvironmentName) -> Result<Self> {
         let folder = DataFolder::open(&wanted.data_dir)?;
-        let listener = listen::bind(wanted.listen).await?;
+        let listener = listen::bind(wanted.listen, listen::API).await?;
         let is_moved = wanted.listen.is_none()
             && listener.local_addr().is_ok_and(|address| address.port() != listen::DEFAULT.port());
         let (server, database_url, cell_url) = match wanted.database_url {
@@ -110,18 +115,26 @@ impl Local {
         let token = folder.secret("admin.token", installation::mint_token)?;
         installation::migrate(&installation::store(&database_url, &root, 2)?).await?;
         let bootstrap = Bootstrap { text: token.clone(), name: "dev", environment: environment.clone() };
+        let secrets = Arc::new(LocalSecrets { cell_url, keeps_cell: wanted.keeps_cell });
+        let mut options = wanted.options;
+        let mut gateway = None;
+        if wanted.has_gateway {
+            let served = start_gateway(&database_url, &root, &secrets, &options).await?;
+            options.gateway = Some(gateway_address(&served)?);
+            gateway = Some(served);
+        }
         let parts = Parts {
             database_url: database_url.clone(),
             root,
-            secrets: Arc::new(LocalSecrets { cell_url, keeps_cell: wanted.keeps_cell }),
-            options: wanted.options,
+            secrets,
+            options,
             connections: 16,
             // Nobody balances load before it, so nobody has to notice that it goes.
             door: tenantry_server::Options { drain_delay: Duration::ZERO, drain: DRAIN, ..Default::default() },
             token: Some(bootstrap),
         };
         let installation = Installation::start(parts, listener).await?;
-        Ok(Self { folder, server, installation, token, database_url, is_moved })
+        Ok(Self { folder, server, gateway, installation, token, database_url, is_moved })
     }
 
     /// The data folder.
@@ -132,6 +145,11 @@ impl Local {
     /// The private server, if it is ours.
     pub const fn server(&self) -> Option<&Server> {
         self.server.as_ref()
+    }
+
+    /// Where PostgreSQL clients of tenants connect.
+    pub fn gateway(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().map(|served| served.gateway.address())
     }
 
     /// The control plane.
@@ -177,12 +195,44 @@ impl Local {
     /// # Errors
     /// Something did not end in an orderly way.
     pub async fn stop(self) -> Result<()> {
+        if let Some(gateway) = self.gateway {
+            gateway.stop(DRAIN).await;
+        }
         let stopped = self.installation.stop().await;
         if let Some(server) = self.server {
             server.stop().await?;
         }
         stopped
     }
+}
+
+/// A gateway for clients on this machine, who need no encryption to reach it.
+async fn start_gateway(
+    database_url: &SecretString,
+    root: &RootKey,
+    secrets: &Arc<LocalSecrets>,
+    options: &Options,
+) -> Result<Served> {
+    let settings = tenantry_gateway::Settings { allow_plain: true, ..tenantry_gateway::Settings::default() };
+    let secrets = Arc::clone(secrets);
+    Served::start(gateway::Wanted {
+        database_url: database_url.clone(),
+        root: root.clone(),
+        secrets,
+        issuers: options.issuers.clone(),
+        listener: listen::bind(None, listen::GATEWAY).await?,
+        settings,
+        tls: None,
+        routes_file: None,
+        admin: None,
+    })
+    .await
+}
+
+/// What connection strings of logins begin with.
+fn gateway_address(served: &Served) -> Result<Address> {
+    let text = format!("postgres://{}?sslmode=disable", served.gateway.address());
+    Address::parse(&text).map_err(|error| Failure::broken("The gateway's address is of no use", error))
 }
 
 /// The control plane gets a database of its own on the private server.

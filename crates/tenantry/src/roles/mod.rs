@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod dev;
 pub mod folder;
+pub mod gateway;
 pub mod guard;
 pub mod installation;
 pub mod issuers;

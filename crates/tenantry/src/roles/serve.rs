@@ -74,7 +74,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
         installation::migrate(&installation::store(&database_url, &root, 2)?).await?;
     }
     let token = args.bootstrap_token_file.or(file.bootstrap_token_file).map(|path| bootstrap(&path)).transpose()?;
-    let listener = listen::bind(Some(args.listen.or(file.listen).unwrap_or(listen::DEFAULT))).await?;
+    let listener = listen::bind(Some(args.listen.or(file.listen).unwrap_or(listen::DEFAULT)), listen::API).await?;
     let door = tenantry_server::Options {
         drain: args.drain,
         drain_delay: args.drain_delay,

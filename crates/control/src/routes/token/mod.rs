@@ -36,6 +36,17 @@ pub enum TokenError {
     Away(String),
 }
 
+/// What a token says that is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The tenant, by id or slug.
+    pub tenant: String,
+    /// For whom it was made, if it says so.
+    pub subject: Option<String>,
+    /// From when on it is no longer valid.
+    pub expires: Timestamp,
+}
+
 /// An issuer and what is known of its keys.
 struct Known {
     issuer: Issuer,
@@ -67,7 +78,7 @@ impl Tokens {
         Self(known)
     }
 
-    /// The tenant, by id or slug, that a token of an issuer of this environment names.
+    /// What a token of an issuer of this environment says.
     ///
     /// # Errors
     /// The token is not believed, or nothing can be said of it.
@@ -76,7 +87,7 @@ impl Tokens {
         environment: &EnvironmentName,
         text: &str,
         now: Timestamp,
-    ) -> Result<String, TokenError> {
+    ) -> Result<Verified, TokenError> {
         let token = Unverified::parse(text, |part| URL_SAFE_NO_PAD.decode(part).ok())?;
         let issuers = self.0.get(environment).map_or(&[][..], Vec::as_slice);
         let name = token.issuer().ok_or(TokenFault::Untrusted)?;
@@ -89,7 +100,9 @@ impl Tokens {
         if !key.verifies(token.head.algorithm, token.signed, token.signature) {
             return Err(TokenFault::Untrusted.into());
         }
-        Ok(known.issuer.judge(&token.head, &token.payload, now)?.to_owned())
+        let tenant = known.issuer.judge(&token.head, &token.payload, now)?.to_owned();
+        let expires = token.payload.expires().ok_or(TokenFault::Expired)?;
+        Ok(Verified { tenant, subject: token.payload.subject().map(ToOwned::to_owned), expires })
     }
 }
 
@@ -99,5 +112,5 @@ impl Tokens {
 /// The token is not believed, whatever else names the tenant; or its issuer's keys cannot be had.
 pub async fn claim(cx: &Ctx, deps: &Deps, token: &str) -> Result<String, Refusal> {
     cx.permit_environment("tenant.resolve")?;
-    Ok(deps.tokens().verify(&cx.environment, token, deps.now()).await?)
+    Ok(deps.tokens().verify(&cx.environment, token, deps.now()).await?.tenant)
 }

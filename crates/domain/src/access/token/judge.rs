@@ -59,6 +59,20 @@ pub struct Unverified<'a> {
     pub payload: Payload,
 }
 
+impl Payload {
+    /// For whom the token was made, if it says so.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.0.get("sub").and_then(Value::as_str)
+    }
+
+    /// When it ends, in whole seconds; a token that was judged has an end.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.0.get("exp").and_then(Value::as_i64).and_then(|second| Timestamp::from_second(second).ok())
+    }
+}
+
 impl<'a> Unverified<'a> {
     /// Takes a token apart. `decode` reads Base64url without padding (RFC 7515, section 2).
     ///

@@ -218,7 +218,29 @@ async fn an_address_that_guesses_is_turned_away() {
 
 fn candidates(password: &str, doomed: bool) -> Candidates {
     let login = Login { verifiers: vec![verifier(password)], ..login_of("acme-app", Whose::Tenant(tenant(1))) };
-    Candidates::of((!doomed).then_some(&login), "acme-app", Timestamp::now(), &Mock::new(&[3; 32]))
+    Candidates::of((!doomed).then_some(login.verifiers.as_slice()), "acme-app", Timestamp::now(), &Mock::new(&[3; 32]))
+}
+
+/// Computing is all that could tell them apart: what is said is compared above.
+#[test]
+fn nobody_costs_as_much_as_somebody() {
+    const PAIRS: usize = 2_000;
+    let (known, mock) = ([verifier(PASSWORD)], Mock::new(&[3; 32]));
+    let take = |login: Option<&[_]>| {
+        let began = std::time::Instant::now();
+        let candidates = Candidates::of(login, "acme-app", Timestamp::now(), &mock);
+        let offer = Offer { end_point: None };
+        let exchange = scram::begin(candidates, offer, b"SCRAM-SHA-256", b"n,,n=,r=theirs", "ours").unwrap();
+        let last = "c=biws,r=theirsours,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        assert!(matches!(exchange.finish(last.as_bytes()), Err(ScramError::Proof(_))));
+        began.elapsed()
+    };
+    let (mut somebody, mut nobody): (Vec<_>, Vec<_>) = (0..PAIRS).map(|_| (take(Some(&known)), take(None))).unzip();
+    somebody.sort();
+    nobody.sort();
+    let (somebody, nobody) = (somebody[PAIRS / 2], nobody[PAIRS / 2]);
+    println!("a wrong password of somebody {somebody:?}, of nobody {nobody:?}");
+    assert!(somebody.abs_diff(nobody) < Duration::from_micros(100), "{somebody:?} {nobody:?}");
 }
 
 proptest! {

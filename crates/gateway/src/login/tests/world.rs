@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
@@ -43,6 +43,8 @@ pub(super) fn route(number: u128, slug: &str, gate: Gate, isolation: Isolation) 
         gate,
         place: Some(Place { cell: CellName::parse("cell-1").unwrap(), isolation, epoch: 1 }),
         connections: None,
+        rate: None,
+        statement: None,
     }
 }
 
@@ -129,7 +131,7 @@ pub(super) fn desk() -> Desk {
 }
 
 pub(super) fn plain() -> Facts {
-    Facts { tls: None, peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)) }
+    Facts { tls: None, peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), since: Instant::now() }
 }
 
 pub(super) fn tls(sni: Option<&str>) -> Facts {

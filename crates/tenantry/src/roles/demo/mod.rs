@@ -101,6 +101,7 @@ async fn start(args: &Args, file: &File, folder: &Folder, story: &Story) -> Resu
         pg_port: None,
         listen: Some(([127, 0, 0, 1], 0).into()),
         // Nobody needs the demo's data after a power cut.
+        has_gateway: false,
         is_durable: false,
         keeps_cell: true,
         options: Options { sweep: Duration::from_secs(1), ..Options::default() },
