@@ -10,5 +10,7 @@ mod psql;
 mod raw;
 mod relay;
 mod slow;
+mod stays;
+mod unfinished;
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,0 +1,116 @@
+//! Session mode: a client that keeps its server session has all of PostgreSQL, and leaves nothing behind.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tenantry_domain::gateway::{Mode, Whose};
+use tenantry_domain::isolation::Isolation;
+use tenantry_gateway::Settings;
+use tokio_postgres::AsyncMessage;
+
+use crate::world::{WAIT, World, connect};
+
+const LEVELS: [(Isolation, usize); 2] = [(Isolation::Schema, 1), (Isolation::Database, 1)];
+
+async fn world(own: usize) -> World {
+    let mut settings = Settings::default();
+    settings.pool.own = own;
+    settings.pool.wait = Duration::from_millis(500);
+    let world = World::new(&tenantry_testkit::pg::server().url("postgres"), &LEVELS, settings, None).await;
+    for tenant in &world.tenants {
+        world.login(&format!("stays_{}", tenant.level.as_str()), Whose::Tenant(tenant.id), Mode::Session);
+    }
+    world
+}
+
+fn dsn(world: &World, place: usize) -> String {
+    let tenant = &world.tenants[place];
+    world.dsn_as(&format!("stays_{}", tenant.level.as_str()), &tenant.slug)
+}
+
+#[tokio::test]
+async fn what_a_session_has_lasts_as_long_as_its_client() {
+    let world = world(4).await;
+    for place in 0..2 {
+        let client = connect(&dsn(&world, place)).await.unwrap();
+        client.batch_execute("SET statement_timeout = '7s'; PREPARE one AS SELECT 1").await.unwrap();
+        client
+            .batch_execute("BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT generate_series(1, 3); COMMIT")
+            .await
+            .unwrap();
+        client.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
+        let pid = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0);
+        // Another client of the same tenant takes turns on another session.
+        world.client(&world.tenants[place]).await.simple_query("SELECT 1").await.unwrap();
+        client.batch_execute("EXECUTE one; FETCH ALL FROM held").await.unwrap();
+        assert_eq!(client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0), pid);
+        let timeout = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+        assert_eq!(timeout.get::<_, &str>(0), "7s");
+        // Each of its transactions is the tenant's, also the one behind a COMMIT in a pipeline of its own.
+        client.batch_execute("INSERT INTO note (body) VALUES ('a'); BEGIN; INSERT INTO note (body) VALUES ('b'); COMMIT; SELECT * FROM note").await.unwrap();
+        assert_eq!(client.query_one("SELECT count(*) FROM note", &[]).await.unwrap().get::<_, i64>(0), 2);
+        drop(client);
+        // The next one finds a session that is as new.
+        let next = connect(&dsn(&world, place)).await.unwrap();
+        let error = next.batch_execute("EXECUTE one").await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "26000");
+        let error = next.batch_execute("FETCH ALL FROM held").await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "34000");
+        let free = next.query_one("SELECT pg_try_advisory_lock(42)", &[]).await.unwrap();
+        assert!(free.get::<_, bool>(0), "the lock of the client before is held");
+        let timeout = next.query_one("SHOW statement_timeout", &[]).await.unwrap();
+        assert_ne!(timeout.get::<_, &str>(0), "7s");
+    }
+}
+
+#[tokio::test]
+async fn notifications_reach_a_client_that_is_idle() {
+    let world = world(4).await;
+    for place in 0..2 {
+        let dsn = dsn(&world, place);
+        let (client, mut connection) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.unwrap();
+        let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(note) = message {
+                    let _ = sender.send(note.payload().to_owned());
+                }
+            }
+        });
+        client.batch_execute("LISTEN news").await.unwrap();
+        let other = world.client(&world.tenants[place]).await;
+        other.batch_execute("NOTIFY news, 'hello'").await.unwrap();
+        assert_eq!(tokio::time::timeout(WAIT, heard.recv()).await.unwrap().unwrap(), "hello");
+        client.simple_query("SELECT 1").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_stay_count_and_a_full_house_says_so() {
+    let world = world(2).await;
+    let (first, second) = (connect(&dsn(&world, 0)).await.unwrap(), connect(&dsn(&world, 0)).await.unwrap());
+    for client in [&first, &second] {
+        client.simple_query("SELECT 1").await.unwrap();
+    }
+    let third = connect(&dsn(&world, 0)).await;
+    let error = match third {
+        Ok(third) => third.simple_query("SELECT 1").await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code().unwrap().code(), "53300", "{error}");
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    connect(&dsn(&world, 0)).await.unwrap().simple_query("SELECT 1").await.unwrap();
+    // Ended from outside, it gives its place back as well.
+    let view = world.gateway().view().await;
+    for session in &view.sessions {
+        assert!(world.gateway().kill(session.id).await);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let again = [connect(&dsn(&world, 0)).await.unwrap(), connect(&dsn(&world, 0)).await.unwrap()];
+    for client in &again {
+        client.simple_query("SELECT 1").await.unwrap();
+    }
+}
