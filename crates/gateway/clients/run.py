@@ -18,6 +18,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "python"))
 sys.dont_write_bytecode = True
+
+from stand import stand  # noqa: E402
+from tables import table, write  # noqa: E402
+
 TABLE = """
     GRANT USAGE, CREATE ON SCHEMA public TO app;
     CREATE SCHEMA tenantry AUTHORIZATION app;
@@ -29,6 +33,14 @@ TABLE = """
         PRIMARY KEY (tenant_id, id));
     INSERT INTO note (body) VALUES ('first'), ('canary of acme'), ('third');
 """
+SECURED = """
+    SET ROLE app;
+    ALTER TABLE note ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE note FORCE ROW LEVEL SECURITY;
+    CREATE POLICY tenant ON note USING (tenant_id = (SELECT tenantry.current_tenant()));
+"""
+# What a place can be said to have, or to have not.
+FEATURES = {"plus", "direct", "3.2", "no-copy-from"}
 # The longest that one program may take at one place.
 SECONDS = 240
 # How many wrong checks of a program are printed.
@@ -66,6 +78,8 @@ def clients(work):
         Client("ruby-pg", "ruby", HERE / "ruby/pg.rb"),
         Client("active-record", "ruby", HERE / "ruby/active_record.rb", "prepared"),
         Client("active-record-unprepared", "ruby", HERE / "ruby/active_record.rb", "unprepared"),
+        Client("sqlx", work / "rust/debug/sqlx"),
+        Client("tokio-postgres", work / "rust/debug/tokio-postgres"),
     ]
 
 
@@ -80,11 +94,13 @@ class Place:
                 raise Wrong(f"places[{index}]: `{key}` is missing or no {kind.__name__}")
             return entry[key]
 
-        unknown = set(entry) - {"level", "tls", "dsn", "own", "foreign", "features"}
+        unknown = set(entry) - {"level", "tls", "dsn", "schema", "own", "foreign", "features"}
         if unknown:
             raise Wrong(f"places[{index}]: unknown: {', '.join(sorted(unknown))}")
         self.level, self.tls, self.dsn = need("level", str), need("tls", bool), need("dsn", str)
         self.own, self.foreign, self.features = need("own", str), need("foreign", str), entry.get("features", [])
+        if unknown := set(self.features) - FEATURES:
+            raise Wrong(f"places[{index}]: unknown features: {', '.join(sorted(unknown))}")
         parts = urlsplit(self.dsn)
         if parts.scheme not in ("postgresql", "postgres") or not (parts.hostname and parts.port and parts.username):
             raise Wrong(f"places[{index}]: `dsn` must be postgresql://user:password@host:port/database?sslmode=…")
@@ -99,6 +115,7 @@ class Place:
             "PGPASSWORD": unquote(parts.password or ""),
             "PGDATABASE": unquote(parts.path[1:]),
             "PGSSLMODE": query["sslmode"],
+            "NOTE_SCHEMA": entry.get("schema", "public"),
             "NOTE_OWN": self.own,
             "NOTE_FOREIGN": self.foreign,
             "CLIENT_TLS": "1" if self.tls else "0",
@@ -127,20 +144,23 @@ def direct():
         server.sql("""
             CREATE ROLE app LOGIN PASSWORD 'app';
             CREATE DATABASE notes OWNER app;
+            CREATE DATABASE secured OWNER app;
         """)
         server.sql(TABLE, "notes")
+        server.sql(TABLE + SECURED, "secured")
         yield [
             Place(
                 n,
                 {
-                    "level": "direct",
+                    "level": level,
                     "tls": tls,
-                    "dsn": server.url("notes", "app", "app", tls),
+                    "dsn": server.url(database, "app", "app", tls),
                     "own": "canary of acme",
                     "foreign": "canary of globex",
-                    "features": ["plus"],
+                    "features": ["plus", *lacks],
                 },
             )
+            for level, database, lacks in (("direct", "notes", []), ("direct, secured", "secured", ["no-copy-from"]))
             for n, tls in enumerate((False, True))
         ]
 
@@ -187,11 +207,12 @@ def run(client, place, verbose):
         print(errors, file=sys.stderr)
     try:
         report = json.loads(out.strip().splitlines()[-1])
-        checks = report["checks"]
+        checks, version = report["checks"], report["version"]
     except (ValueError, IndexError, KeyError, TypeError):
-        checks = [{"name": "program", "result": "error", "detail": died, "ms": 0}]
+        checks, version = [{"name": "program", "result": "error", "detail": died, "ms": 0}], ""
     return {
         "client": client.name,
+        "version": version,
         "level": place.level,
         "tls": place.tls,
         "seconds": round(time.monotonic() - began, 1),
@@ -203,7 +224,7 @@ def tell(report):
     results = [check["result"] for check in report["checks"]]
     wrong = [check for check in report["checks"] if check["result"] == "error"]
     state = f"error ({len(wrong)} of {len(results)})" if wrong else f"ok ({results.count('ok')})"
-    place = f"{report['level']:9} {'tls' if report['tls'] else 'plain':6}"
+    place = f"{report['level']:22} {'tls' if report['tls'] else 'plain':6}"
     print(f"{report['client']:26} {place} {state:18} {report['seconds']:6.1f} s", flush=True)
     for check in wrong[:SHOWN]:
         print(f"    {check['name']}: {' '.join(check['detail'].split())[:240]}", flush=True)
@@ -212,20 +233,52 @@ def tell(report):
     return not wrong
 
 
+def markdown(reports):
+    """A row per client: what was fine at each level, without TLS and with it, and what the client has not."""
+    levels = list(dict.fromkeys(report["level"] for report in reports))
+    rows = []
+    for client in dict.fromkeys(report["client"] for report in reports):
+        of_it = [report for report in reports if report["client"] == client]
+        cells = []
+        for level in levels:
+            here = [report for report in of_it if report["level"] == level]
+            cells.append(" / ".join(fine(report) for report in sorted(here, key=lambda report: report["tls"])) or "-")
+        absent = {}
+        for check in of_it[0]["checks"]:
+            if check["result"] == "absent":
+                absent.setdefault(check["detail"], []).append(check["name"].replace("_", " "))
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in absent.items())
+        rows.append([client, of_it[0]["version"], *cells, reasons.replace("|", "/")])
+    return table(["client", "version", *levels, "not tried"], rows)
+
+
+def fine(report):
+    results = [check["result"] for check in report["checks"]]
+    wrong = results.count("error")
+    return f"**{wrong} wrong of {len(results)}**" if wrong else str(results.count("ok"))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/clients", description="Runs real PostgreSQL clients against places.")
     parser.add_argument(
-        "file", nargs="?", help='JSON: {"places": [{"level", "tls", "dsn", "own", "foreign", "features"?}, …]}'
+        "file",
+        nargs="?",
+        help='JSON: {"places": [{"level", "tls", "dsn", "schema"?, "own", "foreign", "features"?}, …]}; '
+        "without it a gateway with tenants at every level is started",
     )
     parser.add_argument(
-        "--direct", action="store_true", help="a plain PostgreSQL instead of a file: what to compare with"
+        "--direct", action="store_true", help="a plain PostgreSQL instead of the gateway: what to compare with"
     )
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this client; may be given again")
     parser.add_argument("--level", help="places of this level only")
     parser.add_argument("--json", metavar="FILE", help="write all reports there")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write the table there, or between the page's marks `clients`"
+    )
     parser.add_argument("--list", action="store_true", help="print the clients' names")
     parser.add_argument("--verbose", action="store_true", help="what the programs print as well")
     parser.add_argument("--work", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--stand", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     chosen = clients(options.work)
     if options.list:
@@ -235,11 +288,14 @@ def main():
     if unknown := set(names) - {client.name for client in chosen}:
         parser.error(f"no such client: {', '.join(sorted(unknown))}; --list names them")
     chosen = [client for client in chosen if not names or client.name in names]
-    if bool(options.file) == options.direct:
+    if options.file and options.direct:
         parser.error("give either a file or --direct")
     with contextlib.ExitStack() as stack:
         try:
-            places = stack.enter_context(direct()) if options.direct else read(options.file)
+            if options.direct:
+                places = stack.enter_context(direct())
+            else:
+                places = read(options.file or stack.enter_context(stand(options.stand)) / "places.json")
         except Wrong as error:
             parser.error(str(error))
         places = [place for place in places if options.level in (None, place.level)]
@@ -254,6 +310,8 @@ def main():
     absent, wrong = (sum(check["result"] == word for check in checks) for word in ("absent", "error"))
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps({"reports": reports}, indent=1) + "\n")
+    if options.markdown:
+        write(options.markdown, "clients", markdown(reports))
     print(f"clients: {len(chosen)} clients at {len(places)} places: {len(checks) - absent} checks, {wrong} wrong")
     return 0 if fine else 1
 

@@ -17,6 +17,7 @@ client_kinds() {
     [[ -z "$names" || ",$names" =~ ,(node|postgres|drizzle|prisma) ]] && kinds+=(node)
     [[ -z "$names" || ",$names" =~ ,jdbc ]] && kinds+=(java)
     [[ -z "$names" || ",$names" =~ ,(ruby|active) ]] && kinds+=(ruby)
+    [[ -z "$names" || ",$names" =~ ,(sqlx|tokio) ]] && kinds+=(rust)
     printf '%s\n' "${kinds[@]}"
 }
 
@@ -100,6 +101,23 @@ setup_c() {
             -L"$(pg_config --libdir)" -lpq || fail "the libpq client does not compile"
         stamp c "$made_from"
     fi
+}
+
+# A project of its own: the product's lock file does not know what its clients need.
+setup_rust() {
+    need_c_compiler
+    need_rust
+    cargo build --quiet --locked --manifest-path "$sources/rust/Cargo.toml" --target-dir "$work/rust" ||
+        fail "the Rust clients could not be built"
+}
+
+# The gateway with tenants at every level; says where the program is.
+setup_stand() {
+    need_c_compiler
+    need_rust
+    (cd "$root" && cargo build --quiet --package tenantry-gateway --example stand) || fail "the gateway could not be built"
+    # shellcheck disable=SC2034 # For the script that sources this.
+    stand="$(cd "$work/.." && pwd)/debug/examples/stand"
 }
 
 # PgBouncer as Debian has it, to compare with.

@@ -9,8 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
+
+use crate::socket::Stream;
 
 /// What is asked of a socket at a time.
 pub const CHUNK: usize = 16 * 1024;
@@ -89,10 +91,12 @@ impl Pipe {
 
     /// Forgets the first bytes.
     pub fn advance(&mut self, count: usize) {
-        if let Some(buffer) = &mut self.buffer {
-            buffer.advance(count.min(buffer.len()));
+        match &mut self.buffer {
+            // All of it, as nearly always: the buffer's room need not be looked for again.
+            Some(buffer) if count >= buffer.len() => self.clear(),
+            Some(buffer) => buffer.advance(count),
+            None => {}
         }
-        self.tidy();
     }
 
     /// Forgets everything.
@@ -109,7 +113,9 @@ impl Pipe {
     }
 
     /// Reads once. `Ok(0)` is the stream's end.
-    pub fn poll_read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub fn poll_read(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Most looks find nothing, and need no buffer.
+        ready!(stream.poll_readable(cx))?;
         let buffer = self.fill();
         // Room is made only when little is left: a long message grows its buffer, a short one never does.
         if buffer.capacity() - buffer.len() < CHUNK / 4 {
@@ -127,7 +133,7 @@ impl Pipe {
             if count == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            buffer.advance(count);
+            self.advance(count);
         }
         self.clear();
         let flushed = Pin::new(stream).poll_flush(cx);

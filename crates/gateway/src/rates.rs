@@ -14,6 +14,9 @@ use tenantry_domain::quantity::Rate;
 /// What may come at once: what evenly comes in this time, and at least one.
 const BURST: Duration = Duration::from_secs(1);
 
+/// The most that is owed.
+const DEBT: Duration = Duration::from_secs(60);
+
 /// The rate is used up for longer than a client waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsedUp;
@@ -41,6 +44,15 @@ impl Rates {
         }
         *next = due + between;
         Ok(wait)
+    }
+
+    /// Takes places for transactions that have begun already: a client may send several without waiting. The next one waits
+    /// for them, a minute at most.
+    pub fn charge(&self, tenant: TenantId, rate: Rate, count: u32, now: Instant) {
+        let between = Duration::from_secs(u64::from(rate.seconds.get())) / rate.amount.get();
+        let mut map = self.next.borrow_mut();
+        let next = map.entry(tenant).or_insert(now);
+        *next = ((*next).max(now) + between.saturating_mul(count)).min(now + DEBT.max(between));
     }
 
     /// Forgets tenants for which it makes no difference any more.
@@ -81,6 +93,17 @@ mod tests {
         assert!((108..=109).contains(&done), "{done}");
         rates.sweep(now + Duration::from_secs(60));
         assert!(rates.next.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_was_sent_without_waiting_is_waited_for_afterwards() {
+        let (rates, tenant, now) = (Rates::default(), TenantId::from_uuid(uuid::Uuid::from_u128(1)), Instant::now());
+        rates.take(tenant, rate(10, 1), now, BURST).unwrap();
+        rates.charge(tenant, rate(10, 1), 19, now);
+        assert_eq!(rates.take(tenant, rate(10, 1), now, BURST * 2), Ok(Duration::from_millis(1100)));
+        rates.charge(tenant, rate(10, 1), u32::MAX, now);
+        assert_eq!(rates.take(tenant, rate(10, 1), now, BURST), Err(UsedUp));
+        assert_eq!(rates.take(tenant, rate(10, 1), now + DEBT, BURST), Ok(Duration::ZERO));
     }
 
     #[test]

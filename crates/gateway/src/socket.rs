@@ -96,6 +96,18 @@ impl Stream {
         }
     }
 
+    /// Ready once a read may find something. Pending without a call of the operating system, as long as nothing has come.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(Socket::Live(socket)) => socket.poll_read_ready(cx),
+            // What was decrypted and not read is known only to the encryption. A parked socket says what is wrong with it.
+            Self::Plain(_) | Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Whether it is encrypted.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {

@@ -56,6 +56,12 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
+    /// Its number, while it has not ended.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends it a signal; says whether it was still there to get one.
     pub fn signal(&self, signal: Signal) -> bool {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

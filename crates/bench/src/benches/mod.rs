@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod context;
 mod fleet;
+pub mod gateway;
 mod memory;
 mod mutations;
 mod noisy;
@@ -49,6 +50,8 @@ pub enum Name {
     Fleet,
     /// What others notice of a tenant that asks for all it can get.
     Noisy,
+    /// The gateway for PostgreSQL's protocol, beside PgBouncer.
+    Gateway,
 }
 
 impl Name {
@@ -68,6 +71,7 @@ impl Name {
             Self::ForwardAuth => "forward-auth",
             Self::Fleet => "fleet",
             Self::Noisy => "noisy",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -88,6 +92,7 @@ impl Name {
             Some(Self::ForwardAuth) => "the endpoint that proxies ask, milliseconds",
             Some(Self::Fleet) => "a rollout to schemas of twenty tables each, seconds",
             Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
+            Some(Self::Gateway) => "transactions through the gateway, PgBouncer and no pooler, by turns; µs are processor time of one transaction",
             None => "",
         }
     }
@@ -108,6 +113,7 @@ impl Name {
             Self::ForwardAuth => resolve::forward_auth(bench).await,
             Self::Fleet => fleet::run(bench).await,
             Self::Noisy => noisy::run(bench).await,
+            Self::Gateway => gateway::run(bench).await,
         }
     }
 }

@@ -77,6 +77,25 @@ static bool run(PGconn *conn, const char *sql, ExecStatusType wanted)
     return got == wanted;
 }
 
+/* Runs what must fail with this SQLSTATE. */
+static bool fails(PGconn *conn, const char *sql, const char *wanted)
+{
+    PGresult *result = PQexec(conn, sql);
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    bool fine = state != NULL && strcmp(state, wanted) == 0;
+    if (!fine)
+        complain("%s: %s instead of %s", sql, state ? state : "no error", wanted);
+    PQclear(result);
+    return fine;
+}
+
+/* Whether the place is said to have this feature. */
+static bool has(const char *feature)
+{
+    const char *features = getenv("CLIENT_FEATURES");
+    return features != NULL && strstr(features, feature) != NULL;
+}
+
 /* Whether a result holds the rows of this tenant and of nobody else. */
 static bool own(PGresult *result)
 {
@@ -178,6 +197,30 @@ static bool error_in_pipeline(PGconn *conn)
     return own_rows(conn);
 }
 
+/* What is sent between an error that was answered and the Sync is ignored, a prepared statement too. */
+static bool error_before_sync(PGconn *conn)
+{
+    need(PQenterPipelineMode(conn) == 1, "no pipeline mode");
+    for (int turn = 0; turn < 3; turn++) {
+        need(PQsendQueryParams(conn, "SELECT 1 / 0", 0, NULL, NULL, NULL, NULL, 0), "not sent");
+        need(PQsendFlushRequest(conn) && PQflush(conn) == 0, "no flush");
+        pass(next(conn, PGRES_FATAL_ERROR, NULL) && ended(conn));
+        need(PQsendPrepare(conn, "ignored", "SELECT body FROM note", 0, NULL), "not sent");
+        need(PQsendQueryPrepared(conn, "ignored", 0, NULL, NULL, NULL, 0), "not sent");
+        need(PQsendFlushRequest(conn) && PQflush(conn) == 0, "no flush");
+        for (int n = 0; n < 2; n++)
+            pass(next(conn, PGRES_PIPELINE_ABORTED, NULL) && ended(conn));
+        pass(PQpipelineSync(conn) && next(conn, PGRES_PIPELINE_SYNC, NULL));
+    }
+    need(PQexitPipelineMode(conn) == 1, "pipeline mode is not left");
+    PGresult *late = PQexecPrepared(conn, "ignored", 0, NULL, NULL, NULL, 0);
+    const char *state = PQresultErrorField(late, PG_DIAG_SQLSTATE);
+    bool fine = state != NULL && strcmp(state, "26000") == 0;
+    PQclear(late);
+    need(fine, "a statement that was ignored is there");
+    return own_rows(conn);
+}
+
 static bool flush_without_sync(PGconn *conn)
 {
     need(PQenterPipelineMode(conn) == 1, "no pipeline mode");
@@ -264,16 +307,8 @@ static bool large_text(PGconn *conn)
     return fine;
 }
 
-static bool copy(PGconn *conn)
+static bool copy_out(PGconn *conn, int wanted)
 {
-    pass(run(conn, "BEGIN", PGRES_COMMAND_OK));
-    pass(run(conn, "COPY note (body) FROM STDIN", PGRES_COPY_IN));
-    for (int n = 0; n < 1000; n++) {
-        char line[200];
-        int length = snprintf(line, sizeof line, "%s %d\n", mark, n);
-        need(PQputCopyData(conn, line, length) == 1, "%s", PQerrorMessage(conn));
-    }
-    pass(PQputCopyEnd(conn, NULL) == 1 && next(conn, PGRES_COMMAND_OK, NULL) && ended(conn));
     pass(run(conn, "COPY (SELECT body FROM note) TO STDOUT", PGRES_COPY_OUT));
     int lines = 0;
     char *line;
@@ -282,7 +317,26 @@ static bool copy(PGconn *conn)
         PQfreemem(line);
     }
     pass(next(conn, PGRES_COMMAND_OK, NULL) && ended(conn));
-    need(lines == 1000 + ROWS, "%d lines", lines);
+    need(lines == wanted, "%d lines", lines);
+    return true;
+}
+
+static bool copy(PGconn *conn)
+{
+    pass(run(conn, "BEGIN", PGRES_COMMAND_OK));
+    if (has("no-copy-from")) {
+        pass(fails(conn, "COPY note (body) FROM STDIN", "0A000"));
+        pass(run(conn, "ROLLBACK", PGRES_COMMAND_OK));
+        return copy_out(conn, ROWS) && own_rows(conn);
+    }
+    pass(run(conn, "COPY note (body) FROM STDIN", PGRES_COPY_IN));
+    for (int n = 0; n < 1000; n++) {
+        char line[200];
+        int length = snprintf(line, sizeof line, "%s %d\n", mark, n);
+        need(PQputCopyData(conn, line, length) == 1, "%s", PQerrorMessage(conn));
+    }
+    pass(PQputCopyEnd(conn, NULL) == 1 && next(conn, PGRES_COMMAND_OK, NULL) && ended(conn));
+    pass(copy_out(conn, 1000 + ROWS));
     pass(run(conn, "ROLLBACK", PGRES_COMMAND_OK));
     /* One that the client gives up in the middle. */
     pass(run(conn, "COPY note (body) FROM STDIN", PGRES_COPY_IN));
@@ -355,7 +409,8 @@ int main(void)
 {
     const struct { const char *name; bool (*work)(PGconn *); } checks[] = {
         {"own_rows", own_rows}, {"pipeline", pipeline}, {"transactions", transactions},
-        {"error_in_transaction", error_in_pipeline}, {"flush_without_sync", flush_without_sync}, {"prepared", prepared},
+        {"error_in_transaction", error_in_pipeline}, {"error_before_sync", error_before_sync},
+        {"flush_without_sync", flush_without_sync}, {"prepared", prepared},
         {"copy", copy}, {"large_result", large_result}, {"large_text", large_text}, {"notice", notice}, {"cancel", cancel},
         {"sticky_settings", sticky_settings},
     };
@@ -365,7 +420,7 @@ int main(void)
     }
     snprintf(mark, sizeof mark, "client libpq %ld %ld", (long)time(NULL), (long)getpid());
     bool fine = true;
-    printf("{\"client\": \"libpq-pipeline\", \"checks\": [");
+    printf("{\"client\": \"libpq-pipeline\", \"version\": \"%d.%d\", \"checks\": [", PQlibVersion() / 10000, PQlibVersion() % 10000);
     for (size_t n = 0; n < sizeof checks / sizeof *checks; n++)
         fine &= check(checks[n].name, checks[n].work, n == 0);
     printf("]}\n");

@@ -128,10 +128,15 @@ public final class Notes extends Program {
         for (int n = 0; n < 1000; n++) {
             lines.append(mark).append(' ').append(n).append("\t{\"n\": 1}\n");
         }
-        long copied = manager.copyIn("COPY note (body, data) FROM STDIN", new StringReader(lines.toString()));
-        same(copied, 1000L, "rows copied in");
+        StringReader in = new StringReader(lines.toString());
+        if (HAS_COPY_FROM) {
+            same(manager.copyIn("COPY note (body, data) FROM STDIN", in), 1000L, "rows copied in");
+        } else {
+            fails("0A000", () -> manager.copyIn("COPY note (body, data) FROM STDIN", in));
+            conn.rollback();
+        }
         StringWriter out = new StringWriter();
-        same(manager.copyOut("COPY (SELECT body FROM note) TO STDOUT", out), 1000L + ROWS, "rows copied out");
+        same(manager.copyOut("COPY (SELECT body FROM note) TO STDOUT", out), ROWS + (HAS_COPY_FROM ? 1000L : 0L), "rows copied out");
         List<String> rest = new ArrayList<>(Arrays.asList(out.toString().trim().split("\n")));
         rest.removeIf(line -> line.startsWith("client "));
         own(rest);

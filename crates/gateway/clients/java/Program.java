@@ -21,6 +21,9 @@ class Program {
 
     static final String OWN = System.getenv("NOTE_OWN");
     static final String FOREIGN = System.getenv("NOTE_FOREIGN");
+    /** PostgreSQL refuses COPY FROM into a table with row-level security, whoever asks (0A000). */
+    static final boolean HAS_COPY_FROM =
+            !Arrays.asList(String.valueOf(System.getenv("CLIENT_FEATURES")).split(" ")).contains("no-copy-from");
     static final int ROWS = 3;
     static final int LARGE_ROWS = 100_000;
     static final int LARGE_TEXT = 5_000_000;
@@ -52,7 +55,8 @@ class Program {
     }
 
     static void report() {
-        System.out.println("{\"client\": " + quoted(name) + ", \"checks\": [" + String.join(", ", RESULTS) + "]}");
+        System.out.println("{\"client\": " + quoted(name) + ", \"version\": "
+                + quoted(org.postgresql.util.DriverInfo.DRIVER_VERSION) + ", \"checks\": [" + String.join(", ", RESULTS) + "]}");
         System.exit(failed ? 1 : 0);
     }
 

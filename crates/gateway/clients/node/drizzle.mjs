@@ -14,7 +14,7 @@ const note = pgTable("note", {
   data: jsonb("data"),
 }, (table) => [primaryKey({ columns: [table.tenantId, table.id] })]);
 
-const program = new Program("drizzle");
+const program = new Program("drizzle", "drizzle-orm");
 const MARK = program.mark;
 const check = program.check.bind(program);
 const pool = new pg.Pool({ connectionString: URL_, max: 4, connectionTimeoutMillis: 10_000 });

@@ -4,10 +4,10 @@ import { pipeline } from "node:stream/promises";
 
 import postgres from "postgres";
 
-import { LARGE_ROWS, LARGE_TEXT, Program, ROWS, URL_, fails, holds, own, same, sleep } from "./program.mjs";
+import { HAS_COPY_FROM, LARGE_ROWS, LARGE_TEXT, Program, ROWS, URL_, fails, holds, own, same, sleep } from "./program.mjs";
 import { options } from "./options.mjs";
 
-const program = new Program("postgres.js");
+const program = new Program("postgres.js", "postgres");
 const MARK = program.mark;
 const check = program.check.bind(program);
 const heard = [];
@@ -58,6 +58,15 @@ check("prepared", async () => {
 });
 
 check("copy", async () => {
+  if (!HAS_COPY_FROM) {
+    await fails("0A000", sql.begin(async (tx) => {
+      await pipeline(Readable.from([`${MARK}\n`]), await tx`COPY note (body) FROM STDIN`.writable());
+    }));
+    const parts = [];
+    for await (const part of await sql`COPY (SELECT body FROM note) TO STDOUT`.readable()) parts.push(part);
+    own(Buffer.concat(parts).toString().trimEnd().split("\n"));
+    return own(bodies(await sql`SELECT body FROM note`));
+  }
   await fails("enough", sql.begin(async (tx) => {
     const lines = Array.from({ length: 1000 }, (_, n) => `${MARK} ${n}\n`);
     await pipeline(Readable.from(lines), await tx`COPY note (body) FROM STDIN`.writable());

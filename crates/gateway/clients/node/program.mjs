@@ -3,12 +3,15 @@
 // The runner hands the place over as an application gets it, in DATABASE_URL. Each check is a function; one that ends
 // without an error is fine. The last line of the output is the report, one JSON object.
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 export const URL_ = process.env.DATABASE_URL;
 export const OWN = process.env.NOTE_OWN;
 export const FOREIGN = process.env.NOTE_FOREIGN;
 export const TLS = process.env.CLIENT_TLS === "1";
+// PostgreSQL refuses COPY FROM into a table with row-level security, whoever asks (0A000).
+export const HAS_COPY_FROM = !(process.env.CLIENT_FEATURES ?? "").split(" ").includes("no-copy-from");
 // How many rows of its own every place has, one of them with the canary.
 export const ROWS = 3;
 export const LARGE_ROWS = 100_000;
@@ -20,8 +23,9 @@ const SECONDS = 60;
 for (const name of Object.keys(process.env)) if (name.startsWith("PG")) delete process.env[name];
 
 export class Program {
-  constructor(name) {
+  constructor(name, packageName = name) {
     this.name = name;
+    this.version = versionOf(packageName);
     // Rows with this beginning are ours; the runner removes what a program that died has left.
     this.mark = `client ${name} ${randomUUID()}`;
     this.checks = [];
@@ -55,13 +59,17 @@ export class Program {
       results.push({ name, result, detail, ms: Math.round((performance.now() - began) * 10) / 10 });
     }
     await Promise.race([atTheEnd(), sleep(5000)]);
-    console.log(JSON.stringify({ client: this.name, checks: results }));
+    console.log(JSON.stringify({ client: this.name, version: this.version, checks: results }));
     process.exit(results.some(({ result }) => result === "error") ? 1 : 0);
   }
 }
 
 function late() {
   return new Promise((_, reject) => setTimeout(() => reject(new Error(`took longer than ${SECONDS} s`)), SECONDS * 1000).unref());
+}
+
+function versionOf(name) {
+  return JSON.parse(readFileSync(new URL(`./node_modules/${name}/package.json`, import.meta.url), "utf8")).version;
 }
 
 export function same(got, wanted, what = "value") {

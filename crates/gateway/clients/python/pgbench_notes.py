@@ -6,7 +6,9 @@ import tempfile
 
 from program import FOREIGN, OWN, ROWS, Program, holds, same
 
-program = Program("pgbench")
+program = Program(
+    "pgbench", subprocess.run(["pgbench", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+)
 MARK = program.mark
 
 # Every transaction looks whether it sees its own rows and no others; a wrong number ends the client with an error.

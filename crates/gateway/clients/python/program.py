@@ -19,6 +19,8 @@ OWN = os.environ["NOTE_OWN"]
 FOREIGN = os.environ["NOTE_FOREIGN"]
 TLS = os.environ.get("CLIENT_TLS") == "1"
 FEATURES = set(os.environ.get("CLIENT_FEATURES", "").split())
+# PostgreSQL refuses COPY FROM into a table with row-level security, whoever asks (0A000).
+HAS_COPY_FROM = "no-copy-from" not in FEATURES
 # How many rows of its own every place has, one of them with the canary.
 ROWS = 3
 LARGE_ROWS = 100_000
@@ -32,8 +34,8 @@ class Absent(Exception):
 
 
 class Program:
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, version):
+        self.name, self.version = name, version
         # Rows with this beginning are ours; the runner removes what a program that died has left.
         self.mark = f"client {name} {uuid.uuid4().hex}"
         self.checks = []
@@ -55,7 +57,7 @@ class Program:
     def run(self):
         with asyncio.Runner() as runner:
             results = [self._one(runner, name, function) for name, function in self.checks]
-        print(json.dumps({"client": self.name, "checks": results}))
+        print(json.dumps({"client": self.name, "version": self.version, "checks": results}))
         sys.exit(any(result["result"] == "error" for result in results))
 
     def _one(self, runner, name, function):

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import time
 
-from program import LARGE_ROWS, LARGE_TEXT, ROWS, Program, holds, own, same
+from program import HAS_COPY_FROM, LARGE_ROWS, LARGE_TEXT, ROWS, Program, holds, own, same
 
-program = Program("psql")
+program = Program(
+    "psql", subprocess.run(["psql", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+)
 check, MARK = program.check, program.mark
 
 
@@ -99,6 +101,15 @@ def prepared():
 
 @check
 def copy():
+    own(strict("\\copy (SELECT body FROM note) TO STDOUT\n").splitlines())
+    if not HAS_COPY_FROM:
+        said = psql(
+            "\\set VERBOSITY verbose\nBEGIN;\n\\copy note (body) FROM STDIN\n\\echo :LAST_ERROR_SQLSTATE\nROLLBACK;\n"
+            "SELECT body FROM note;\n"
+        ).splitlines()
+        same(said[0], "0A000", "SQLSTATE")
+        own(said[1:])
+        return
     rows = "".join(f"{MARK} {n}\n" for n in range(1000))
     out = strict(
         f"BEGIN;\n\\copy note (body) FROM STDIN\n{rows}\\.\nSELECT count(*) FROM note;\n"

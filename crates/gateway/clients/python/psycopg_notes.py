@@ -8,12 +8,12 @@ from decimal import Decimal
 from uuid import uuid4
 
 import psycopg
-from program import FEATURES, LARGE_ROWS, LARGE_TEXT, ROWS, TLS, URL, Program, fails, holds, own, same
+from program import FEATURES, HAS_COPY_FROM, LARGE_ROWS, LARGE_TEXT, ROWS, TLS, URL, Program, fails, holds, own, same
 from psycopg import pq
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-program = Program("psycopg")
+program = Program("psycopg", f"{psycopg.__version__}, libpq {pq.version() // 10000}")
 check, MARK = program.check, program.mark
 
 
@@ -116,9 +116,24 @@ def prepared():
                 conn.rollback()
 
 
+def no_copy_from(conn):
+    def refused():
+        with conn.cursor().copy("COPY note (body, data) FROM STDIN") as copy:
+            copy.write_row((MARK, Jsonb({})))
+
+    fails(psycopg.errors.FeatureNotSupported, refused)
+    conn.rollback()
+    with conn.cursor().copy("COPY (SELECT body FROM note) TO STDOUT") as copy:
+        own(body for (body,) in copy.rows())
+    own(body for (body,) in conn.execute("SELECT body FROM note"))
+
+
 @check
 def copy():
     with connect() as conn:
+        if not HAS_COPY_FROM:
+            no_copy_from(conn)
+            return
         with conn.cursor().copy("COPY note (body, data) FROM STDIN") as copy:
             for n in range(1000):
                 copy.write_row((f"{MARK} {n}", Jsonb({"n": n})))

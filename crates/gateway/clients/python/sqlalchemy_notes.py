@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 DRIVER = sys.argv[1]
-program = Program(f"sqlalchemy-{DRIVER}")
+program = Program(f"sqlalchemy-{DRIVER}", sa.__version__)
 check, MARK = program.check, program.mark
 
 

@@ -127,6 +127,69 @@ BOUNDARIES = [
     Attempt("an error, then a read", "SELECT 1/0", READ),
 ]
 
+# Whoever looks for a COMMIT in a text must see it where PostgreSQL sees it, and nowhere else.
+WORDS = [
+    Attempt(
+        "COMMIT behind a comment", "/* SELECT 1; */ COMMIT; SELECT * FROM note", "-- ;\nCOMMIT; SELECT * FROM note"
+    ),
+    Attempt("COMMIT behind a comment in a comment", "/* /* */ SELECT 1; */ COMMIT; SELECT * FROM note"),
+    Attempt("COMMIT behind a string with a backslash", "SELECT '\\'; COMMIT; SELECT * FROM note; SELECT ''"),
+    Attempt("COMMIT behind an escape string", "SELECT E'\\''; COMMIT; SELECT * FROM note; --'"),
+    Attempt(
+        "COMMIT where strings take backslashes",
+        "SET standard_conforming_strings = off",
+        "SELECT '\\''; COMMIT; SELECT * FROM note; --'",
+        "SELECT '\\'; SELECT '; COMMIT; SELECT * FROM note; --'",
+    ),
+    Attempt(
+        "COMMIT behind dollar quotes",
+        "SELECT $a$ ; $b$ ; $a$; COMMIT; SELECT * FROM note",
+        "SELECT $$'$$; COMMIT; SELECT * FROM note",
+    ),
+    Attempt("COMMIT behind a name with a dollar", "SELECT 1 AS a$b$; COMMIT; SELECT * FROM note; SELECT 1 AS a$b$"),
+    Attempt(
+        "COMMIT behind unicode escapes", "SELECT U&'\\0027'; COMMIT; SELECT * FROM note; SELECT U&\"a\\0022\" FROM note"
+    ),
+    Attempt(
+        "COMMIT behind a name in quotes",
+        'SELECT 1 AS ";"; COMMIT; SELECT * FROM note',
+        'SELECT 1 AS "a"";"; END; SELECT * FROM note',
+    ),
+    Attempt(
+        "COMMIT by other words",
+        "END; SELECT * FROM note",
+        "ABORT; SELECT * FROM note",
+        "END WORK AND CHAIN; SELECT * FROM note",
+        "COMMIT TRANSACTION AND NO CHAIN; SELECT * FROM note",
+    ),
+    Attempt("COMMIT in other spaces", "\f\v\tCOMMIT\r;SELECT * FROM note", ";;;COMMIT;;;SELECT * FROM note;;"),
+    Attempt(
+        "COMMIT behind a byte order mark",
+        "\ufeffCOMMIT; SELECT * FROM note",
+        "SELECT 1;\u00a0COMMIT; SELECT * FROM note",
+    ),
+    Attempt(
+        "COMMIT inside of a function of SQL",
+        "CREATE RULE r AS ON UPDATE TO note DO ALSO (SELECT 1; COMMIT); SELECT * FROM note",
+        "CREATE FUNCTION pg_temp.f() RETURNS int BEGIN ATOMIC SELECT 1; COMMIT; END; SELECT * FROM note",
+    ),
+    Attempt(
+        "EXECUTE of a prepared COMMIT",
+        "PREPARE c AS SELECT 1; EXECUTE c; COMMIT; EXECUTE c; SELECT * FROM note",
+        "DO $$ BEGIN EXECUTE 'COMMIT'; END $$; SELECT * FROM note",
+    ),
+    Attempt(
+        "SET TRANSACTION ahead of enter",
+        "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'; SELECT * FROM note",
+        "SET CONSTRAINTS ALL DEFERRED; SELECT * FROM note",
+    ),
+    Attempt(
+        "a savepoint under ROLLBACK TO",
+        "SAVEPOINT s; COMMIT; ROLLBACK TO s; SELECT * FROM note",
+        "SAVEPOINT s; RELEASE s; ROLLBACK; SELECT * FROM note",
+    ),
+]
+
 SHADOWS = [
     Attempt("a temporary table of the same name", "CREATE TEMPORARY TABLE note (body text)", READ),
     Attempt(
@@ -295,6 +358,7 @@ GROUPS = {
     "the register": list(register_attempts()),
     "the seal": SEAL,
     "transactions": BOUNDARIES,
+    "words": WORDS,
     "shadows": SHADOWS,
     "rows": ROWS,
     "objects and roles": OBJECTS,

@@ -16,6 +16,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "python"))
 
 import bouncer  # noqa: E402
+import stand  # noqa: E402
+import tables  # noqa: E402
 import forgeries  # noqa: E402
 import logins  # noqa: E402, F401
 import messages  # noqa: E402, F401
@@ -97,25 +99,23 @@ def summary(name, results, is_shared):
 
 def markdown(all_results, shared):
     names = list(all_results)
-    lines = []
+    parts = []
     titles = {"residue": "Left behind", "forgery": "Attempt", "limit": "By design of PostgreSQL"}
     for part, heading in titles.items():
         rows = [result for result in all_results[names[0]] if result["part"] == part]
         if not rows:
             continue
-        lines += ["", f"| {heading} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines = []
         for row in rows:
-            cells = [
-                cell(
-                    next(
-                        other for other in all_results[name] if (other["part"], other["title"]) == (part, row["title"])
-                    )
-                )
+            same = [
+                next(other for other in all_results[name] if (other["part"], other["title"]) == (part, row["title"]))
                 for name in names
             ]
-            lines.append(f"| {row['title']} | {' | '.join(cells)} |")
-    lines += [""] + [f"{summary(name, results, shared[name])}.\n" for name, results in all_results.items()]
-    return "\n".join(lines).strip() + "\n"
+            title = row["title"] if part == "residue" else f"{row['group']}: {row['title']}"
+            lines.append([title, *map(cell, same)])
+        parts.append(tables.table([heading, *names], lines))
+    parts += [f"- {summary(name, results, shared[name])}\n" for name, results in all_results.items()]
+    return "\n".join(parts[: -len(all_results)]) + "\n" + "".join(parts[-len(all_results) :])
 
 
 def cell(result):
@@ -145,7 +145,10 @@ def main():
         prog="scripts/residue", description="Tries what a pooler lets through between two tenants."
     )
     parser.add_argument(
-        "file", nargs="?", help='JSON: {"poolers": [{"name", "a", "b", "enter"?, "wide"?, "admin"?}, …]}'
+        "file",
+        nargs="?",
+        help='JSON: {"poolers": [{"name", "a", "b", "enter"?, "wide"?, "admin"?}, …]}; '
+        "without it a gateway with tenants at every level is started",
     )
     parser.add_argument(
         "--only",
@@ -154,21 +157,33 @@ def main():
         metavar="TEXT",
         help="attempts whose group or title has this; may be given again",
     )
-    parser.add_argument("--no-pgbouncer", action="store_true", help="only what the file names")
+    parser.add_argument("--no-pgbouncer", action="store_true", help="only the gateway, or what the file names")
+    parser.add_argument("--no-gateway", action="store_true", help="only PgBouncer")
+    parser.add_argument("--list", action="store_true", help="print what is tried")
+    parser.add_argument("--stand", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="FILE", help="write all results there")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table there; without, it is printed")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write the table there, or between the page's marks `residue`"
+    )
     parser.add_argument("--verbose", action="store_true", help="every outcome as it comes")
     options = parser.parse_args()
-    if options.no_pgbouncer and not options.file:
-        parser.error("with --no-pgbouncer a file is needed")
-    entries = read(options.file) if options.file else []
+    if options.no_gateway and (options.file or options.no_pgbouncer):
+        parser.error("--no-gateway leaves nothing but PgBouncer")
     chosen = [
         one for one in attempts() if not options.only or any(text in one[1] or text in one[2] for text in options.only)
     ]
     if not chosen:
         parser.error("nothing is left to try")
+    if options.list:
+        print("\n".join(f"{group}: {title}" for _, group, title, _ in chosen))
+        return 0
     all_results, shared, failed = {}, {}, False
     with contextlib.ExitStack() as stack:
+        entries = read(options.file) if options.file else []
+        if not (options.file or options.no_gateway):
+            # A pool of one: whatever a session keeps, the next tenant gets.
+            folder = stack.enter_context(stand.stand(options.stand, pool=1))
+            entries = read(folder / "poolers.json")
         ours = len(entries)
         if not options.no_pgbouncer:
             entries.append(stack.enter_context(bouncer.places()))
@@ -187,7 +202,7 @@ def main():
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(all_results, indent=1, ensure_ascii=False) + "\n")
     if options.markdown:
-        pathlib.Path(options.markdown).write_text(table)
+        tables.write(options.markdown, "residue", table)
     else:
         print(table, end="")
     for name, results in all_results.items():

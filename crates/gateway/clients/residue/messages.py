@@ -7,6 +7,9 @@ import time
 from pooler import REGISTERS, Outcome, attempt, refused
 from wire import Ended, bind, call, execute, message, parse, statement
 
+# A statement that is longer than what a relay may hold as a whole.
+LONG = 1_500_000
+
 READ = "SELECT * FROM note"
 
 
@@ -26,7 +29,7 @@ def protocol(name):
                         a.query(READ)
                         if pooler.b.canary.encode() in a.heard:
                             return Outcome("SUCCEEDED", "reads the rows of B")
-                except (Ended, TimeoutError, ConnectionError) as error:
+                except (Ended, OSError) as error:
                     said = f"the session was ended: {error}"
                 pooler.scrub(pooler.a)
             return refused(said)
@@ -132,6 +135,120 @@ def slowly(pooler, a):
     for byte in set_register(pooler) + statement("COMMIT") + statement(READ) + message(b"S"):
         a.send(bytes([byte]))
     return a.answer()
+
+
+@protocol("COMMIT prepared by name, run in the middle of a pipeline")
+def named_commit(pooler, a):
+    a.extended(parse("COMMIT", "c"), parse("BEGIN", "b"), parse(READ, "r"))
+    run = [bind(name) + execute() for name in "crbrcr"]
+    return a.extended(*run)
+
+
+@protocol("a setting, COMMIT and a read in one pipeline")
+def setting_commit(pooler, a):
+    return a.extended(statement("BEGIN"), set_register(pooler), statement("COMMIT"), statement(READ))
+
+
+@protocol("an error that is answered, then more without a Sync")
+def after_an_error(pooler, a):
+    a.send(statement("SELECT 1 / 0") + message(b"H"))
+    while a.receive()[0] != b"E":
+        pass
+    a.send(statement("COMMIT") + statement(READ) + message(b"S"))
+    return a.answer()
+
+
+@protocol("a portal of a statement that was closed")
+def closed_statement(pooler, a):
+    a.extended(parse("SELECT body FROM note", "p"), bind("p", "held"), message(b"C", b"Sp\0"), parse("COMMIT", "p"))
+    return a.extended(bind("p", "held"), execute("held"), statement(READ))
+
+
+@protocol("a portal that is bound, then ROLLBACK, then run, in one pipeline")
+def portal_rollback(pooler, a):
+    return a.extended(
+        statement("BEGIN"), parse(READ, "q"), bind("q", "w"), statement("ROLLBACK"), execute("w"), bind("q"), execute()
+    )
+
+
+@protocol("a cursor of SQL read as a portal after COMMIT")
+def cursor_portal(pooler, a):
+    a.query("BEGIN; DECLARE kept CURSOR WITH HOLD FOR SELECT * FROM note; COMMIT")
+    return a.extended(execute("kept"), statement("COMMIT"), execute("kept"))
+
+
+@protocol("the names that the gateway gives to statements")
+def names(pooler, a):
+    said = a.query("SELECT name, statement FROM pg_prepared_statements")
+    for name in [name for name, *_ in said.rows] or ["tn_0", "tn_1", "tn_none"]:
+        a.extended(bind(name), execute())
+        a.query(f'EXECUTE "{name}"')
+    return a.query("SELECT name, statement FROM pg_prepared_statements")
+
+
+@protocol("enter replaced by a statement of A under its name")
+def own_enter(pooler, a):
+    a.query("PREPARE tn_enter AS SELECT 1")
+    a.query("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), false)")
+    return a.query(READ)
+
+
+@protocol("a query of more than a MiB with COMMIT in the middle")
+def long_query(pooler, a):
+    filler = f"/* {'x' * LONG} */"
+    values = [pooler.b.hex if kind == "hex" else pooler.b.tenant for kind in REGISTERS.values()]
+    sets = "; ".join(f"SET {name} = '{value}'" for name, value in zip(REGISTERS, values, strict=True))
+    a.query(f"SELECT 1 {filler}; COMMIT; {READ}; BEGIN; {READ}; COMMIT; {READ}")
+    a.query(f"BEGIN; {sets} {filler}; {READ}; COMMIT; {READ}")
+    return a.query(READ)
+
+
+@protocol("a statement of more than a MiB, prepared under a name")
+def long_parse(pooler, a):
+    sql = f"SELECT body FROM note WHERE body <> '{'x' * LONG}'"
+    said = a.extended(parse(sql, "long"), bind("long"), execute())
+    a.query(READ)
+    return said
+
+
+@protocol("a COMMIT of more than a MiB")
+def long_commit(pooler, a):
+    return a.extended(statement(f"COMMIT /* {'x' * LONG} */"), statement(READ), statement("BEGIN"), statement(READ))
+
+
+@protocol("a byte of zero inside of a query")
+def zero_byte(pooler, a):
+    a.send(message(b"Q", b"SELECT 1\0; COMMIT; SELECT * FROM note\0"))
+    return a.answer()
+
+
+@protocol("a byte of zero inside of Parse")
+def zero_parse(pooler, a):
+    body = b"\0COMMIT\0SELECT * FROM note\0" + struct.pack("!h", 0)
+    a.send(message(b"P", body) + bind() + execute() + statement(READ) + message(b"S"))
+    return a.answer()
+
+
+@protocol("COPY OUT of another tenant's rows in a pipeline")
+def copy_out(pooler, a):
+    return a.extended(
+        statement("COMMIT"), statement(f"COPY (SELECT * FROM note WHERE tenant_id = '{pooler.b.tenant}') TO STDOUT")
+    )
+
+
+@protocol("a Sync and a query in the middle of COPY IN by messages")
+def copy_sync(pooler, a):
+    a.send(statement("COPY note (body) FROM STDIN") + message(b"S") + message(b"d", b"client residue\n"))
+    a.send(message(b"f", b"given up\0") + statement("COMMIT") + statement(READ) + message(b"S"))
+    return a.answer()
+
+
+@protocol("a function call that ends the transaction's settings")
+def fastpath_path(pooler, a):
+    a.send(call(2078, b"search_path", b"pg_catalog", b"\0") + call(2078, b"role", b"postgres", b"\0"))
+    said = a.answer(syncs=2)
+    a.query(READ)
+    return said
 
 
 def cut(pooler, data):

@@ -6,7 +6,7 @@ require "active_record"
 require_relative "program"
 
 PREPARED = ARGV.fetch(0) == "prepared"
-PROGRAM = Program.new(PREPARED ? "active-record" : "active-record-unprepared")
+PROGRAM = Program.new(PREPARED ? "active-record" : "active-record-unprepared", ActiveRecord.version.to_s)
 MARK = PROGRAM.mark
 
 ActiveRecord::Base.default_timezone = :utc
@@ -84,12 +84,16 @@ check("prepared") do
 end
 
 check("copy") do
-  Note.transaction do
-    raw = connection.raw_connection
-    raw.copy_data("COPY note (body) FROM STDIN") { 100.times { |n| raw.put_copy_data("#{MARK} #{n}\n") } }
-    same(Note.count, 100 + ROWS)
-    raise ActiveRecord::Rollback
+  load = lambda do
+    Note.transaction do
+      raw = connection.raw_connection
+      raw.copy_data("COPY note (body) FROM STDIN") { 100.times { |n| raw.put_copy_data("#{MARK} #{n}\n") } }
+      same(Note.count, 100 + ROWS)
+      raise ActiveRecord::Rollback
+    end
   end
+  HAS_COPY_FROM ? load.call : fails(PG::FeatureNotSupported, &load)
+  own(Note.pluck(:body))
 end
 
 check("batches") do

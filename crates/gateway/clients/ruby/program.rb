@@ -11,6 +11,8 @@ require "timeout"
 
 OWN = ENV.fetch("NOTE_OWN")
 FOREIGN = ENV.fetch("NOTE_FOREIGN")
+# PostgreSQL refuses COPY FROM into a table with row-level security, whoever asks (0A000).
+HAS_COPY_FROM = !ENV.fetch("CLIENT_FEATURES", "").split.include?("no-copy-from")
 # How many rows of its own every place has, one of them with the canary.
 ROWS = 3
 LARGE_ROWS = 100_000
@@ -22,8 +24,9 @@ SECONDS = 60
 class Program
   attr_reader :mark
 
-  def initialize(name)
+  def initialize(name, version)
     @name = name
+    @version = version
     # Rows with this beginning are ours; the runner removes what a program that died has left.
     @mark = "client #{name} #{SecureRandom.uuid}"
     @checks = []
@@ -40,7 +43,7 @@ class Program
 
   def run
     results = @checks.map { |name, work, reason| one(name, work, reason) }
-    puts JSON.generate(client: @name, checks: results)
+    puts JSON.generate(client: @name, version: @version, checks: results)
     exit(results.none? { |result| result[:result] == "error" })
   end
 

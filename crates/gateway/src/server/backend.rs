@@ -83,6 +83,8 @@ pub struct Backend {
     pub profile: Option<Rc<Profile>>,
     /// Whether the client that it served may have left something.
     pub is_tainted: bool,
+    /// Whether its unnamed statement is ours, by which a tenant is let in.
+    pub has_enter: bool,
     /// The client that it served last.
     pub served: u64,
     /// When it was opened.
@@ -107,6 +109,7 @@ impl Backend {
             statements: Statements::new(base, STATEMENTS),
             profile: None,
             is_tainted: false,
+            has_enter: false,
             served: 0,
             opened: now,
             idle_since: now,
@@ -130,6 +133,7 @@ impl Backend {
     pub async fn ready(&mut self, door: &Door, profile: &Rc<Profile>, client: u64) -> Result<(), ReadyError> {
         let bound = Bound::to(door);
         let needs_cleaning = (self.is_tainted && self.served != client) || self.bound.is_some_and(|old| old != bound);
+        self.has_enter = false;
         let mut unread = BytesMut::from(self.inbox.bytes());
         self.inbox = Pipe::default();
         let mut talk = Talk { stream: &mut self.stream, unread: &mut unread };
@@ -190,6 +194,7 @@ impl Backend {
     /// The session failed, or a statement is refused here.
     pub async fn say_all(&mut self, statements: &[Box<[u8]>]) -> Result<Status, ConnectError> {
         let mut status = Status::Idle;
+        self.has_enter = false;
         let mut unread = BytesMut::from(self.inbox.bytes());
         self.inbox = Pipe::default();
         for statement in statements {

@@ -36,6 +36,9 @@ pub struct Setting {
 /// Settings that a client may not take along: they belong to the login or to the transaction.
 const KEPT: &[&str] = &["role", "session_authorization", "transaction_isolation", "transaction_read_only", "seed"];
 
+/// Statements that are kept, to be said again, are not longer, in bytes.
+const LONG: usize = 4096;
+
 /// What the first words of a statement tell.
 #[derive(Debug)]
 pub struct Facts {
@@ -65,6 +68,8 @@ impl Facts {
             Lead::Discard | Lead::Deallocate(_) => Effect::Alone,
             _ => Effect::Work,
         };
+        // What is said again elsewhere is kept until then.
+        let effect = if effect == Effect::SetUp && sql.len() > LONG { Effect::Work } else { effect };
         let begins = matches!(lead, Lead::Begin);
         let setting = match &lead {
             Lead::Set { name: Some(name), is_local: false, path: false } => set(name, sql),
@@ -93,7 +98,7 @@ fn set(name: &[u8], sql: &[u8]) -> Option<Setting> {
     // A statement behind a semicolon, or a comment that does not end, would change what follows it.
     let is_plain = !statement.contains([';', '\0']) && !statement.contains("--") && !statement.contains("/*");
     let is_own = !KEPT.contains(&name.as_str());
-    (is_plain && is_own).then_some(Setting { name: Some(name), statement: Some(statement) })
+    (is_plain && is_own && statement.len() <= LONG).then_some(Setting { name: Some(name), statement: Some(statement) })
 }
 
 /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`, by what it is about.
@@ -187,7 +192,12 @@ pub struct Statements {
     next: Name,
     used: u64,
     most: usize,
+    /// Bytes of their texts.
+    texts: usize,
 }
+
+/// How long the texts of one server session may be together, in bytes. PostgreSQL keeps them as well, and their trees.
+const TEXTS: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
 struct Entry {
@@ -199,7 +209,7 @@ impl Statements {
     /// None yet. At most so many are kept; `base` makes names that nobody guesses.
     #[must_use]
     pub fn new(base: u32, most: usize) -> Self {
-        Self { known: HashMap::new(), base, next: 0, used: 0, most }
+        Self { known: HashMap::new(), base, next: 0, used: 0, most, texts: 0 }
     }
 
     /// The name of a statement that is prepared.
@@ -216,26 +226,38 @@ impl Statements {
         self.next
     }
 
-    /// Notes that a statement is prepared, and says which one has to go for it.
-    pub fn put(&mut self, parsed: Rc<Parsed>, name: Name) -> Option<Name> {
+    /// Notes that a statement is prepared, and says which have to go for it: those that were not used for longest.
+    pub fn put(&mut self, parsed: Rc<Parsed>, name: Name) -> Vec<Name> {
         self.used += 1;
+        self.texts += parsed.tail().len();
+        let mut gone = Vec::new();
         let entry = Entry { name, used: self.used };
-        let before = self.known.insert(parsed, entry).map(|entry| entry.name);
-        if before.is_some() || self.known.len() <= self.most {
-            return before;
+        if let Some(before) = self.known.insert(Rc::clone(&parsed), entry) {
+            self.texts -= parsed.tail().len();
+            gone.push(before.name);
         }
-        let oldest = self.known.iter().min_by_key(|(_, entry)| entry.used).map(|(parsed, _)| Rc::clone(parsed))?;
-        self.known.remove(&oldest).map(|entry| entry.name)
+        while self.known.len() > 1 && (self.known.len() > self.most || self.texts > TEXTS) {
+            let oldest = self.known.iter().min_by_key(|(_, entry)| entry.used).map(|(parsed, _)| Rc::clone(parsed));
+            gone.extend(oldest.and_then(|oldest| self.take(&oldest)));
+        }
+        gone
+    }
+
+    fn take(&mut self, parsed: &Rc<Parsed>) -> Option<Name> {
+        let entry = self.known.remove(parsed)?;
+        self.texts -= parsed.tail().len();
+        Some(entry.name)
     }
 
     /// Notes that a statement is not prepared after all.
     pub fn remove(&mut self, parsed: &Rc<Parsed>) {
-        self.known.remove(parsed);
+        self.take(parsed);
     }
 
     /// Notes that nothing is prepared any more.
     pub fn clear(&mut self) {
         self.known.clear();
+        self.texts = 0;
     }
 
     /// How many there are.
@@ -266,7 +288,7 @@ mod tests {
     fn the_same_text_is_the_same_statement() {
         let mut statements = Statements::new(7, 2);
         let name = statements.fresh();
-        assert_eq!(statements.put(parsed("SELECT 1"), name), None);
+        assert!(statements.put(parsed("SELECT 1"), name).is_empty());
         assert_eq!(statements.get(&parsed("SELECT 1")), Some(name));
         assert_eq!(statements.get(&Rc::new(Parsed::new(b"SELECT 1", &[0, 1, 0, 0, 0, 23]))), None);
         assert_eq!(statements.text(name), "tn7_1");
@@ -276,11 +298,16 @@ mod tests {
     fn the_longest_unused_goes() {
         let mut statements = Statements::new(7, 2);
         let names: Vec<Name> = (0..3).map(|_| statements.fresh()).collect();
-        assert_eq!(statements.put(parsed("a"), names[0]), None);
-        assert_eq!(statements.put(parsed("b"), names[1]), None);
+        assert!(statements.put(parsed("a"), names[0]).is_empty());
+        assert!(statements.put(parsed("b"), names[1]).is_empty());
         assert!(statements.get(&parsed("a")).is_some());
-        assert_eq!(statements.put(parsed("c"), names[2]), Some(names[1]));
+        assert_eq!(statements.put(parsed("c"), names[2]), [names[1]]);
         assert_eq!(statements.len(), 2);
+        // One that is as long as all may be together leaves room for nothing else.
+        let name = statements.fresh();
+        assert_eq!(statements.put(parsed(&"x".repeat(TEXTS)), name).len(), 2);
+        statements.clear();
+        assert_eq!((statements.len(), statements.texts), (0, 0));
     }
 
     #[test]

@@ -100,10 +100,14 @@ impl Answering<'_> {
         }
         // Rows, COPY data and descriptions go on as they come; the rest is held.
         let is_ours = self.turn.owed.head().is_none_or(|head| head.pass() == Pass::Not);
-        if is_ours || !matches!(header.tag, b'D' | b'd' | b'T' | b'V') || header.len <= CHUNK {
-            return if header.len > WHOLE { Err(OutOfStep::Long) } else { Ok(0) };
+        let goes_on = matches!(header.tag, b'D' | b'd' | b'T' | b'V') && header.len > CHUNK
+            || matches!(header.tag, b'N' | b'E') && header.len > WHOLE && bytes.len() > CHUNK;
+        if is_ours || !goes_on {
+            return if header.len > WHOLE && !matches!(header.tag, b'N' | b'E') { Err(OutOfStep::Long) } else { Ok(0) };
         }
-        let pass = self.message(header.tag, &[])? == Pass::On;
+        // Of an error its code is needed, which stands at its beginning.
+        let begun = if header.tag == b'E' { bytes } else { &[] };
+        let pass = self.message(header.tag, begun)? == Pass::On;
         if pass {
             self.answers.fill().extend_from_slice(bytes);
         }
@@ -140,8 +144,10 @@ impl Answering<'_> {
             (_, b'G' | b'W') => self.copy_begins(),
             _ => {}
         }
-        if self.turn.owed.head().is_some_and(|head| head.ends_with(tag)) {
-            self.turn.owed.pop();
+        if self.turn.owed.head().is_some_and(|head| head.ends_with(tag))
+            && let Some(Expect::Named(_)) = self.turn.owed.pop()
+        {
+            self.client.confirmed();
         }
         Ok(if is_refused { Pass::Not } else { pass })
     }
@@ -163,10 +169,16 @@ impl Answering<'_> {
 
     /// Answers that are ours to give, when their turn has come.
     fn locals(&mut self) {
-        while let Some(Expect::Local(tag)) = self.turn.owed.head() {
+        // After an error nothing is answered up to the Sync.
+        while !self.turn.has_failed
+            && let Some(Expect::Local(tag)) = self.turn.owed.head()
+        {
             let out = self.answers.fill();
             match tag {
-                b'1' => server::put_parse_complete(out),
+                b'1' => {
+                    server::put_parse_complete(out);
+                    self.client.confirmed();
+                }
                 _ => server::put_close_complete(out),
             }
             self.turn.owed.pop();
@@ -222,7 +234,12 @@ impl Answering<'_> {
         self.turn.has_failed = true;
         self.turn.is_copying = false;
         self.turn.known_sets = 0;
-        self.turn.skip();
+        if self.turn.skip() {
+            self.turn.is_ignored = true;
+            self.turn.is_unsynced = true;
+            self.turn.is_bounded = false;
+        }
+        self.client.failed();
         Pass::On
     }
 

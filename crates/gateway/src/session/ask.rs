@@ -39,7 +39,7 @@ pub enum Fault {
     #[error("message of type `{0}` is too long")]
     Long(char),
     /// Too many statements are prepared.
-    #[error("too many prepared statements")]
+    #[error("too many statements are prepared, or set up one transaction")]
     TooMany,
 }
 
@@ -63,6 +63,10 @@ const READ_ONLY: &[u8] = b"SET TRANSACTION READ ONLY";
 const NO_LISTEN: &[u8] = b"DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', \
     MESSAGE = 'LISTEN needs a login in session mode', \
     HINT = 'A login made with --session keeps one server session, at the levels schema and database.'; END$$";
+/// How many settings of one transaction are noted.
+const UNSETTLED: usize = 256;
+/// How many statements may set up a transaction before its first query.
+const PREAMBLE: usize = 256;
 /// A statement that nobody has, so that the server says that it is missing.
 const MISSING: &[u8] = b"tn_none";
 
@@ -72,6 +76,9 @@ impl Asking<'_> {
     /// # Errors
     /// See [`Fault`].
     pub fn take(&mut self, tag: u8, frame: &[u8]) -> Result<Asked, Fault> {
+        if self.turn.preamble.len() > PREAMBLE {
+            return Err(Fault::TooMany);
+        }
         let body = frame.get(tenantry_wire::frame::HEADER..).unwrap_or_default();
         let bad = |_| Fault::Malformed(char::from(tag));
         match tag {
@@ -126,20 +133,27 @@ impl Asking<'_> {
             return;
         }
         let is_read_only = self.is_read_only;
+        let is_parsed = self.turn.unnamed == Unnamed::Enter && !is_read_only;
         let Some(out) = self.out() else { return };
         if is_read_only {
             put_statement(out, READ_ONLY);
         }
-        put_statement(out, ENTER);
+        if is_parsed {
+            client::put_bind(out, b"", b"");
+            client::put_execute(out, b"");
+        } else {
+            put_statement(out, ENTER);
+        }
         if is_read_only {
             self.turn.owed.push(Expect::Hidden);
         }
         self.turn.owed.push(Expect::Enter);
         self.turn.needs_enter = false;
         self.turn.is_entering = true;
+        self.turn.entered = self.turn.entered.saturating_add(1);
         self.turn.has_entered = false;
-        self.turn.unnamed = Unnamed::Other;
-        self.client.keep();
+        self.turn.unnamed = Unnamed::Enter;
+        self.client.begin();
     }
 
     /// In front of a statement that is run: the tenant, or a note of what was said before it.
@@ -173,6 +187,7 @@ impl Asking<'_> {
             self.enter();
             self.send(&refused);
             self.bounded(Expect::Query);
+            self.turn.queried();
             self.client.remove(b"");
             return Ok(Asked::Done);
         }
@@ -185,13 +200,17 @@ impl Asking<'_> {
         self.prepare(facts.effect, sql);
         self.send(frame);
         self.bounded(Expect::Query);
-        // A simple query does away with the unnamed statement.
+        self.turn.queried();
         self.client.remove(b"");
         Ok(Asked::Done)
     }
 
     /// Notes what a statement will have set when it is answered.
     fn note_setting(&mut self, setting: Option<Setting>, sets: bool) {
+        if self.client.unsettled.len() >= UNSETTLED {
+            // It is not known then, and the session is emptied afterwards.
+            return;
+        }
         self.turn.known_sets += usize::from(sets);
         self.client.unsettled.extend(setting);
     }
@@ -268,15 +287,13 @@ impl Asking<'_> {
         let name = backend.statements.fresh();
         let text = backend.statements.text(name);
         let evicted = backend.statements.put(Rc::clone(&parsed), name);
-        let evicted = evicted.map(|old| backend.statements.text(old));
-        let out = backend.outbox.fill();
-        if let Some(old) = &evicted {
-            client::put_close(out, Kind::Statement, old.as_bytes());
-        }
-        put_parse(out, text.as_bytes(), &parsed);
-        if evicted.is_some() {
+        for old in evicted {
+            let old = backend.statements.text(old);
+            client::put_close(backend.outbox.fill(), Kind::Statement, old.as_bytes());
             self.turn.owed.push(Expect::HiddenClose);
         }
+        let Some(backend) = self.turn.lease.backend() else { return };
+        put_parse(backend.outbox.fill(), text.as_bytes(), &parsed);
         let expect = if is_asked { Expect::Named(parsed) } else { Expect::Again(parsed) };
         self.turn.owed.push(expect);
     }
@@ -428,7 +445,8 @@ fn pieces(sql: &[u8]) -> Vec<Vec<u8>> {
 
 /// What several statements do together.
 fn of_all(sql: &[u8]) -> Facts {
-    let mut all = Facts { effect: Effect::SetUp, setting: None, deallocates: None, begins: false, listens: false, sets: false };
+    let mut all =
+        Facts { effect: Effect::SetUp, setting: None, deallocates: None, begins: false, listens: false, sets: false };
     for statement in words::statements(sql) {
         let facts = Facts::of(statement);
         all.listens |= facts.listens;

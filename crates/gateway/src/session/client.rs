@@ -1,6 +1,6 @@
 //! What a client's session is beside its transaction: its statements and its settings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use crate::profile::Profile;
@@ -26,6 +26,10 @@ pub struct ClientState {
     /// Bytes of the named statements' texts.
     texts: usize,
     undo: Vec<Undo>,
+    /// Whether changes are noted, to be taken back.
+    is_noting: bool,
+    /// Names whose statements the server has not confirmed, in order.
+    pending: VecDeque<Box<[u8]>>,
     /// The settings that follow it.
     pub profile: Rc<Profile>,
     /// SET statements whose transaction is not over.
@@ -49,7 +53,7 @@ impl ClientState {
     pub fn put(&mut self, name: &[u8], parsed: Rc<Parsed>) -> bool {
         if name.is_empty() {
             let before = self.unnamed.replace(parsed);
-            self.undo.push(Undo::Unnamed(before));
+            self.note(Undo::Unnamed(before));
             return true;
         }
         let length = parsed.tail().len();
@@ -59,23 +63,43 @@ impl ClientState {
         self.texts += length;
         let before = self.statements.insert(name.into(), parsed);
         self.texts -= length_of(before.as_ref());
-        self.undo.push(Undo::Statement(name.into(), before));
+        self.pending.push_back(name.into());
+        self.note(Undo::Statement(name.into(), before));
         true
+    }
+
+    fn note(&mut self, undo: Undo) {
+        if self.is_noting {
+            self.undo.push(undo);
+        }
+    }
+
+    /// The server has prepared the first statement that it had not confirmed.
+    pub fn confirmed(&mut self) {
+        self.pending.pop_front();
+    }
+
+    /// The server prepared none of those that it had not confirmed.
+    pub fn failed(&mut self) {
+        for name in std::mem::take(&mut self.pending) {
+            if let Some(parsed) = self.statements.remove(&name) {
+                self.texts -= parsed.tail().len();
+            }
+        }
     }
 
     /// Forgets a statement. Whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         if name.is_empty() {
-            let before = self.unnamed.take();
-            let was = before.is_some();
-            self.undo.push(Undo::Unnamed(before));
-            return was;
+            // Each simple query asks for this, and mostly there is none.
+            let Some(before) = self.unnamed.take() else { return false };
+            self.note(Undo::Unnamed(Some(before)));
+            return true;
         }
-        let before = self.statements.remove(name);
-        self.texts -= length_of(before.as_ref());
-        let was = before.is_some();
-        self.undo.push(Undo::Statement(name.into(), before));
-        was
+        let Some(before) = self.statements.remove(name) else { return false };
+        self.texts -= before.tail().len();
+        self.note(Undo::Statement(name.into(), Some(before)));
+        true
     }
 
     /// Forgets all named statements.
@@ -85,13 +109,22 @@ impl ClientState {
         self.undo.clear();
     }
 
-    /// What was noted stays.
-    pub fn keep(&mut self) {
+    /// Notes changes from now on.
+    pub fn begin(&mut self) {
         self.undo.clear();
+        self.is_noting = true;
     }
 
-    /// Takes back what was noted since the last [`Self::keep`].
+    /// What was noted stays, and no more is noted.
+    pub fn keep(&mut self) {
+        self.undo.clear();
+        self.is_noting = false;
+    }
+
+    /// Takes back what was noted since the last [`Self::begin`].
     pub fn take_back(&mut self) {
+        self.is_noting = false;
+        self.pending.clear();
         let is_changed = !self.undo.is_empty();
         while let Some(undo) = self.undo.pop() {
             match undo {
@@ -138,7 +171,7 @@ mod tests {
         let mut state = ClientState::default();
         assert!(state.put(b"a", parsed("one")));
         assert!(state.put(b"", parsed("two")));
-        state.keep();
+        state.begin();
         assert!(state.remove(b"a"));
         assert!(state.put(b"a", parsed("three")));
         assert!(state.put(b"b", parsed("four")));
@@ -150,9 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_did_not_prepare_is_forgotten() {
+        let parsed = |sql: &str| Rc::new(Parsed::new(sql.as_bytes(), &[0, 0]));
+        let mut state = ClientState::default();
+        assert!(
+            state.put(b"a", parsed("one")) && state.put(b"b", parsed("nonsense")) && state.put(b"c", parsed("three"))
+        );
+        state.confirmed();
+        state.failed();
+        assert!(state.statement(b"a").is_some() && state.statement(b"b").is_none() && state.statement(b"c").is_none());
+        assert_eq!(state.texts, 6);
+    }
+
+    #[test]
     fn texts_are_bounded_together() {
         let long = |letter: &str| Rc::new(Parsed::new(letter.repeat(TEXTS / 3).as_bytes(), &[0, 0]));
         let mut state = ClientState::default();
+        state.begin();
         assert!(state.put(b"a", long("a")) && state.put(b"b", long("b")));
         assert!(!state.put(b"c", long("c")));
         assert!(state.remove(b"a"));

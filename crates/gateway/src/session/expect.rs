@@ -123,13 +123,18 @@ impl Owed {
         self.line.is_empty()
     }
 
-    /// After an error the server ignores everything up to a boundary; the answers to it never come.
-    pub fn skip(&mut self, mut lost: impl FnMut(Expect)) {
-        while self.line.front().is_some_and(|expect| !expect.is_boundary()) {
+    /// After an error the server ignores everything up to a Sync, queries too, unless the error is a query's own; the
+    /// answers to it never come. Whether that Sync was not sent yet.
+    pub fn skip(&mut self, mut lost: impl FnMut(Expect)) -> bool {
+        if self.line.front().is_none_or(Expect::is_boundary) {
+            return false;
+        }
+        while self.line.front().is_some_and(|expect| !matches!(expect, Expect::Sync)) {
             if let Some(expect) = self.line.pop_front() {
                 lost(expect);
             }
         }
+        self.line.is_empty()
     }
 
     /// A server that takes COPY data ignores the Syncs that were sent before.

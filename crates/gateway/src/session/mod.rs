@@ -13,6 +13,7 @@ mod relay;
 mod retry;
 mod shared;
 mod turn;
+mod unfinished;
 
 use std::cell::RefCell;
 use std::io;
@@ -96,6 +97,7 @@ impl End {
             Self::Kicked(Kick::Killed) => "killed",
             Self::Kicked(Kick::IdleInTransaction) => "idle_in_transaction",
             Self::Kicked(Kick::Stuck) => "stuck",
+            Self::Kicked(Kick::Unfinished) => "unfinished",
             Self::Fault(_) => "protocol",
             Self::Torn => "server_lost",
             Self::Refused(_) => "refused",
@@ -104,6 +106,7 @@ impl End {
 }
 
 /// The tenant's door, and the route for which it was made.
+#[derive(Clone)]
 pub struct Way {
     pub(crate) route: Arc<Route>,
     pub(crate) door: Rc<Door>,
@@ -156,7 +159,8 @@ impl Session {
         };
         // What was revoked or shut between the login and here was told to nobody yet.
         let is_known = session.worker.knows(&session.login);
-        let end = match if is_known { session.welcome().await } else { Err(End::Kicked(Kick::Login)) } {
+        // Boxed, because it happens once, and what an idle client takes is what its longest await needs.
+        let end = match if is_known { Box::pin(session.welcome()).await } else { Err(End::Kicked(Kick::Login)) } {
             Ok(()) => session.run().await,
             Err(end) => end,
         };
@@ -203,5 +207,28 @@ impl Session {
 
     async fn flush(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.answers.poll_write(&mut self.stream, cx)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turn::Turn;
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_client_takes_little() {
+        let size = size_of_future(Session::serve);
+        // Beside it an idle client has its task, its socket's registration and what others see of it: some 1 KiB.
+        assert!(size <= 4096, "{size} bytes");
+        assert!(
+            size_of::<Turn>() <= 512 && size_of::<Shared>() <= 512,
+            "{} {}",
+            size_of::<Turn>(),
+            size_of::<Shared>()
+        );
     }
 }

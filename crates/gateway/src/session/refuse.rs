@@ -53,6 +53,8 @@ impl Refused {
             Kick::Killed => Self::new("57P01", "the connection was ended by an administrator"),
             Kick::Stuck => Self::new("57014", "the statement did not end in time")
                 .hint("Send all of it, and read its answer, within the time that a statement has."),
+            Kick::Unfinished => Self::new("08P01", "the rest of a message did not come in time")
+                .hint("Send messages as a whole; long values can be sent in pieces by COPY."),
             Kick::IdleInTransaction => {
                 Self::new("25P03", "the transaction was idle for too long").hint("Commit before you wait for anything.")
             }

@@ -15,8 +15,9 @@ use super::answer::{Answering, OutOfStep};
 use super::ask::{Asked, Asking, Fault};
 use super::expect::Expect;
 use super::refuse::{LONGEST, Refused};
-use super::shared::Doing;
+use super::shared::{Doing, Kick};
 use super::turn::{Entry, Turn, Unnamed};
+use super::unfinished::Unfinished;
 use super::{End, Session};
 use crate::pipe::CHUNK;
 
@@ -52,11 +53,13 @@ impl From<Fault> for Trouble {
 impl Session {
     /// Waits for a statement, and answers what needs no server.
     pub(super) async fn idle(&mut self) -> Result<(), End> {
+        let mut unfinished: Option<Unfinished> = None;
         loop {
             self.drop_rest();
             self.leave_out(Status::Idle)?;
             if self.skip == 0 {
                 let header = frame::header(self.inbox.bytes(), LONGEST).map_err(|_| Fault::Malformed('?'))?;
+                header.map_or(Ok(()), is_long)?;
                 match header.map(|header| (header.tag, header.len)) {
                     None => {}
                     // No server session waits for what a slow client has not sent, unless it is too long to be held.
@@ -67,17 +70,28 @@ impl Session {
                     Some((b'S', len)) => {
                         self.drop_frame(len);
                         server::put_ready(self.answers.fill(), Status::Idle);
+                        unfinished = None;
                         continue;
                     }
                     // What is left of a COPY that failed.
                     Some((b'H' | b'd' | b'c' | b'f', len)) => {
                         self.drop_frame(len);
+                        unfinished = None;
                         continue;
                     }
                     Some((tag, _)) => return Err(Fault::Unexpected(char::from(tag)).into()),
                 }
             }
-            poll_fn(|cx| self.poll_idle(cx)).await?;
+            if self.inbox.is_empty() {
+                unfinished = None;
+                poll_fn(|cx| self.poll_idle(cx)).await?;
+                continue;
+            }
+            let login = self.worker.settings.login;
+            let unfinished = unfinished.get_or_insert_with(|| Unfinished::new(&self.shared, login));
+            unfinished.keeps(self.inbox.len());
+            let more = tokio::time::timeout_at(unfinished.until, poll_fn(|cx| self.poll_idle(cx)));
+            more.await.unwrap_or(Err(End::Kicked(Kick::Unfinished)))?;
         }
     }
 
@@ -114,7 +128,7 @@ impl Session {
                 Ok(()) => {
                     if let Entry::Left(refusal) = &turn.entry {
                         let refusal = refusal.clone();
-                        match self.again(turn, refusal).await? {
+                        match Box::pin(self.again(turn, refusal)).await? {
                             Some(next) => turn = next,
                             None => return Ok(()),
                         }
@@ -144,7 +158,7 @@ impl Session {
             self.answer(turn).map_err(Trouble::OutOfStep)?;
             if before != (turn.is_bounded, turn.is_entering, turn.is_copying)
                 && !self.inbox.is_empty()
-                && !turn.is_over()
+                && (!turn.is_over() || self.keeps_session())
             {
                 // What the client sent meanwhile may go now.
                 continue;
@@ -250,7 +264,23 @@ impl Session {
                 self.drop_frame(header.len);
                 continue;
             }
+            is_long(header)?;
+            if turn.is_ignored {
+                // The server would ignore it as well, and owes nothing for it.
+                if !matches!(header.tag, b'S' | b'X') {
+                    self.drop_frame(header.len);
+                    continue;
+                }
+                turn.is_ignored = false;
+            }
             let is_data = matches!(header.tag, b'd' | b'c' | b'f');
+            if turn.is_copying && !is_data && !matches!(header.tag, b'S' | b'H') {
+                // The server waits for data, so nothing else can wait for the server.
+                return Err(match header.tag {
+                    b'X' => End::Bye.into(),
+                    tag => Fault::Unexpected(char::from(tag)).into(),
+                });
+            }
             if turn.is_bounded && !(is_data && turn.is_copying) {
                 return Ok(());
             }
@@ -326,6 +356,7 @@ impl Session {
                 turn.owed.push(Expect::Query);
                 turn.is_bounded = true;
                 turn.is_unsynced = false;
+                turn.queried();
                 self.client.remove(b"");
             }
             b'P' if body.first() == Some(&0) => {
@@ -404,9 +435,11 @@ impl Session {
         }
         if let Some(backend) = turn.lease.backend() {
             backend.is_tainted |= turn.is_tainted;
+            backend.has_enter = turn.unnamed == Unnamed::Enter;
         }
         self.shared.served_by(None);
         self.shared.count();
+        self.charge(&turn);
         self.worker.counters.transaction(turn.since.elapsed());
         turn.lease.release();
         Ok(())
@@ -460,4 +493,11 @@ impl Session {
         self.client.settle(false);
         Ok(())
     }
+}
+
+/// PostgreSQL takes no message of these kinds that is longer, and closes the session of whoever sends one.
+fn is_long(header: frame::Header) -> Result<(), Fault> {
+    const SMALL: usize = 10_000;
+    let is_small = matches!(header.tag, b'D' | b'E' | b'C' | b'S' | b'H' | b'c' | b'f');
+    if is_small && header.len > SMALL { Err(Fault::Long(char::from(header.tag))) } else { Ok(()) }
 }

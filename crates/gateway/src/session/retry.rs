@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
@@ -13,7 +14,9 @@ use super::refuse::Refused;
 use super::shared::Doing;
 use super::turn::{Entry, Refusal, Turn};
 use super::{End, Session, Way};
-use crate::pool::Lease;
+use crate::pool::{AcquireError, Lease};
+use crate::table::Slot;
+use crate::worker::Worker;
 
 /// How often the route is looked at while a tenant is on its way.
 const LOOK: Duration = Duration::from_millis(5);
@@ -70,7 +73,7 @@ impl Session {
         }
         let since = Instant::now();
         self.shared.does(Doing::Waiting, since);
-        let found = self.lease(delay).await?;
+        let found = Box::pin(self.lease(delay)).await?;
         self.waited(since.elapsed());
         match found {
             Ok(lease) => Ok(Some(self.turn(lease))),
@@ -96,6 +99,15 @@ impl Session {
         })
     }
 
+    /// A pipeline may hold several transactions, of which one was paid for when the turn began.
+    pub(super) fn charge(&self, turn: &Turn) {
+        if turn.entered > 1
+            && let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate)
+        {
+            self.worker.rates.charge(self.shared.tenant, rate, turn.entered - 1, Instant::now());
+        }
+    }
+
     fn waited(&self, took: Duration) {
         self.worker.counters.waited(took);
         self.shared.tally.add(|counts| {
@@ -116,7 +128,7 @@ impl Session {
     fn lease_at_once(&self) -> Option<Lease> {
         let way = self.way.as_ref()?;
         let route = self.slot.route()?;
-        if !std::sync::Arc::ptr_eq(&route, &way.route) || self.worker.holds.is_held(self.slot.tenant()) {
+        if !Arc::ptr_eq(&route, &way.route) || self.worker.holds.is_held(self.slot.tenant()) {
             return None;
         }
         Lease::at_once(&way.pool, &way.door, &self.client.profile, self.shared.id, &self.worker.settings.pool)
@@ -153,28 +165,42 @@ impl Session {
     }
 
     fn wanted(&self) -> impl Future<Output = Result<(Way, Lease), Refused>> + use<> {
-        let (worker, slot) = (Rc::clone(&self.worker), std::sync::Arc::clone(&self.slot));
+        let (worker, slot) = (Rc::clone(&self.worker), Arc::clone(&self.slot));
         let (profile, client) = (Rc::clone(&self.client.profile), self.shared.id);
+        let mut known = self.way.clone();
         async move {
             loop {
                 worker.holds.pass(slot.tenant()).await.map_err(|()| {
                     Refused::new("57P03", "the tenant is held for longer than a client waits")
                         .hint("Try again in a moment.")
                 })?;
-                let way = worker.way(&slot).await?;
+                let way = way(&worker, &slot, known.take()).await?;
                 let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
-                let mut lease = lease.map_err(Refused::of_acquire)?;
+                let mut lease = match lease {
+                    Ok(lease) => lease,
+                    Err(error @ AcquireError::Server(_)) => {
+                        // The cell may have another address by now, of which its tenants' routes say nothing.
+                        let fresh = worker.way(&slot).await?;
+                        if Rc::ptr_eq(&fresh.pool, &way.pool) {
+                            return Err(Refused::of_acquire(error));
+                        }
+                        known = Some(fresh);
+                        continue;
+                    }
+                    Err(error) => return Err(Refused::of_acquire(error)),
+                };
                 if !worker.holds.is_held(slot.tenant()) {
                     return Ok((way, lease));
                 }
                 // The hold began while this client waited for its session.
                 lease.release();
+                known = Some(way);
             }
         }
     }
 
     async fn way(&mut self) -> Result<(), Refused> {
-        let way = self.worker.way(&self.slot).await?;
+        let way = way(&self.worker, &self.slot, self.way.take()).await?;
         self.shared.bound_statement(way.route.statement);
         self.way = Some(way);
         Ok(())
@@ -210,6 +236,8 @@ impl Session {
                 }
                 if turn.tries > 2 { Err(Refused::of_refusal(refusal)) } else { Ok(()) }
             }
+            // The server had no statement of ours any more; another turn parses it.
+            "26000" if turn.tries <= 2 => Ok(()),
             "TN001" | "TN002" | "TN003" => self.moved(refusal).await,
             _ => Err(Refused::of_refusal(refusal)),
         }
@@ -292,5 +320,18 @@ impl Session {
         turn.hidden = 0;
         turn.preamble.clear();
         Ok(Some(turn))
+    }
+}
+
+/// The way to a tenant as its route is now. The known one's door is good as long as the route is the same, and it takes a dozen
+/// hashes to make another one; its pool may have been forgotten meanwhile.
+async fn way(worker: &Worker, slot: &Slot, known: Option<Way>) -> Result<Way, Refused> {
+    let route = slot.route();
+    match known.filter(|known| route.is_some_and(|route| Arc::ptr_eq(&route, &known.route))) {
+        Some(known) => {
+            let pool = worker.pools.get(&known.door, &worker.settings.pool);
+            Ok(Way { pool, ..known })
+        }
+        None => worker.way(slot).await,
     }
 }

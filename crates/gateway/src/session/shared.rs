@@ -34,6 +34,8 @@ pub enum Kick {
     /// Its statement took too long, and did not end when it was cancelled: the client does not send the rest of it, or
     /// does not read the answer.
     Stuck,
+    /// It began a message and did not end it.
+    Unfinished,
 }
 
 /// What a session does.

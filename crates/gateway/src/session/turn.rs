@@ -18,6 +18,9 @@ use crate::server::{Effect, Parsed};
 pub enum Unnamed {
     /// The one that the client parsed last.
     Client,
+    /// Ours, by which the tenant is let in. Nothing but the protocol replaces it, and all of that passes here, so that it need
+    /// not be parsed again; a named one could be replaced by SQL.
+    Enter,
     /// Another one, or none.
     Other,
 }
@@ -61,6 +64,8 @@ pub struct Turn {
     pub since: Instant,
     /// Whether the client keeps the server session beyond it.
     pub is_session: bool,
+    /// How many transactions the tenant was let into.
+    pub entered: u32,
     /// Whether anything was taken from the client.
     pub has_begun: bool,
     /// What it owes.
@@ -87,6 +92,8 @@ pub struct Turn {
     pub is_bounded: bool,
     /// Whether something was sent since the last Sync or query.
     pub is_unsynced: bool,
+    /// Whether an error was answered and the server ignores everything up to a Sync that has not come yet.
+    pub is_ignored: bool,
     /// What the server's unnamed statement is.
     pub unnamed: Unnamed,
     /// Whether the server takes COPY data.
@@ -116,11 +123,14 @@ pub struct Turn {
 impl Turn {
     /// Begins one.
     #[must_use]
-    pub fn new(lease: Lease) -> Self {
+    pub fn new(mut lease: Lease) -> Self {
+        // Unless the turn ends well, nothing is known of it afterwards.
+        let has_enter = lease.backend().is_some_and(|backend| std::mem::take(&mut backend.has_enter));
         Self {
             lease,
             since: Instant::now(),
             is_session: false,
+            entered: 0,
             has_begun: false,
             owed: Owed::default(),
             status: Status::Idle,
@@ -134,7 +144,8 @@ impl Turn {
             incoming: (0, false),
             is_bounded: false,
             is_unsynced: false,
-            unnamed: Unnamed::Other,
+            is_ignored: false,
+            unnamed: if has_enter { Unnamed::Enter } else { Unnamed::Other },
             is_copying: false,
             hidden: 0,
             dropped: 0,
@@ -187,6 +198,13 @@ impl Turn {
         self.portals.iter().find(|known| &*known.name == portal).map(|known| Rc::clone(&known.parsed))
     }
 
+    /// A simple query does away with the unnamed statement.
+    pub fn queried(&mut self) {
+        if self.unnamed == Unnamed::Enter {
+            self.unnamed = Unnamed::Other;
+        }
+    }
+
     /// The transaction is over.
     pub fn ended(&mut self) {
         self.needs_enter = true;
@@ -195,10 +213,11 @@ impl Turn {
         self.unnamed_portal = None;
     }
 
-    /// What the server skips after an error: statements which were not prepared after all.
-    pub fn skip(&mut self) {
+    /// What the server skips after an error: statements which were not prepared after all. Whether it goes on skipping what
+    /// is still to be sent.
+    pub fn skip(&mut self) -> bool {
         let mut lost: Vec<Rc<Parsed>> = Vec::new();
-        self.owed.skip(|expect| {
+        let goes_on = self.owed.skip(|expect| {
             if let Expect::Named(parsed) | Expect::Again(parsed) = expect {
                 lost.push(parsed);
             }
@@ -209,5 +228,6 @@ impl Turn {
             }
         }
         self.unnamed = Unnamed::Other;
+        goes_on
     }
 }

@@ -2,6 +2,7 @@
 
 mod console;
 mod crowd;
+mod enter;
 mod feed;
 mod gate;
 mod hostile;

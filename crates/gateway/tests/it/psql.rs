@@ -20,7 +20,7 @@ const ROWS: usize = 3;
 const BENCH: &str = r"
 \set number random(1, 1000000)
 SELECT count(*) AS rows FROM note WHERE body LIKE 'secret of %' \gset
-SELECT count(*) AS own FROM note WHERE body LIKE 'secret of ' || :'slug' || ' %' \gset
+SELECT count(*) AS own FROM note WHERE body LIKE 'secret of SLUG %' \gset
 \if :rows <> 3 or :own <> 3
 SELECT 1 / 0;
 \endif
@@ -89,9 +89,9 @@ async fn psql_runs_a_script_as_on_postgresql() {
         SAVEPOINT one;
         DELETE FROM note;
         ROLLBACK TO one;
-        PREPARE some (int8) AS SELECT body FROM note WHERE id = $1;
-        EXECUTE some (:key);
-        DEALLOCATE some;
+        PREPARE chosen (int8) AS SELECT body FROM note WHERE id = $1;
+        EXECUTE chosen (:key);
+        DEALLOCATE chosen;
         DECLARE all_of_them CURSOR FOR SELECT body FROM note ORDER BY id;
         FETCH 1 FROM all_of_them;
         MOVE ALL FROM all_of_them;
@@ -146,14 +146,13 @@ async fn psql_goes_on_after_errors_and_in_messages_of_many_statements() {
 async fn pgbench_runs_in_every_mode() {
     let world = world().await;
     let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("bench.sql");
-    std::fs::write(&script, BENCH).unwrap();
-    let script = script.display().to_string();
     // Neighbours at once, and one after another in the ways of a client.
     for options in ["--protocol=simple", "--protocol=extended", "--protocol=prepared", "--connect"] {
         let runs = world.tenants.iter().map(|tenant| {
-            let slug = format!("slug={}", tenant.slug);
-            let fixed = ["-n", "--client=4", "--transactions=15", "--define", &slug, "--file", &script, options];
+            let script = folder.path().join(&tenant.slug);
+            std::fs::write(&script, BENCH.replace("SLUG", &tenant.slug)).unwrap();
+            let script = format!("--file={}", script.display());
+            let fixed = ["-n", "--client=4", "--transactions=15", &script, options];
             let arguments = fixed.iter().map(ToString::to_string).chain([world.dsn(tenant)]).collect();
             run("pgbench", arguments, String::new())
         });

@@ -92,3 +92,18 @@ async fn a_service_names_the_tenant_by_the_database() {
     let error = connect(&world.dsn_as("shared_0", other)).await.map(drop).unwrap_err();
     assert_eq!(error.code().unwrap().code(), "3D000");
 }
+
+#[tokio::test]
+async fn a_statement_that_could_not_be_prepared_may_be_prepared_again() {
+    let world = world().await;
+    for tenant in world.tenants.iter().step_by(2) {
+        let client = world.client(tenant).await;
+        // The driver numbers its statements; what fails and what follows share a pipeline.
+        for _ in 0..3 {
+            let (wrong, right) = futures_util::join!(client.prepare("SELECT nonsense"), client.prepare("SELECT 1"));
+            assert_eq!(wrong.unwrap_err().code().unwrap().code(), "42703");
+            let row = client.query_one(&right.unwrap(), &[]).await.unwrap();
+            assert_eq!(row.get::<_, i32>(0), 1);
+        }
+    }
+}

@@ -53,7 +53,11 @@ async fn deaf(world: &World, tenant: usize) -> Raw {
 async fn is_free(world: &World, tenant: usize, limit: Duration) {
     let what = format!("the server session of {} is free", world.tenants[tenant].slug);
     eventually(&what, limit, async || sessions(world, &world.tenants[tenant], "state <> 'idle'").await == 0).await;
-    let used = async || world.gateway().view().await.pools.iter().map(|pool| pool.counts.used).sum::<usize>();
+    let role = &world.tenants[tenant].role;
+    let used = async || {
+        let pools = world.gateway().view().await.pools;
+        pools.iter().filter(|pool| pool.user == *role).map(|pool| pool.counts.used).sum::<usize>()
+    };
     eventually("no place in a pool is taken", limit, async || used().await == 0).await;
 }
 
@@ -119,9 +123,23 @@ async fn answers_wait_at_the_server_for_a_client_that_does_not_read() {
     // The statement's time, and what the gateway gives a server that does not hear.
     is_free(&world, 0, STUCK + Duration::from_secs(6)).await;
     println!("free again after {:?}", began.elapsed());
-    assert!(logged(&["session ended", "shared_0", "Stuck"]) >= 3, "it is logged");
+    is_logged("shared_0", "Stuck", 3).await;
     assert!(world.gateway().view().await.sessions.iter().all(|session| session.login != "shared_0"));
     others_go_on(&world, "clients that did not read").await;
+}
+
+/// The log says whose session ended and why, once a short farewell is over.
+async fn is_logged(login: &str, why: &str, times: usize) {
+    let what = format!("the log has {why} of {login}");
+    eventually(&what, Duration::from_secs(2), async || logged(&["session ended", login, why]) >= times).await;
+}
+
+/// A table that a COPY may fill: PostgreSQL refuses it where there is row-level security.
+async fn open_table(world: &World, tenant: usize) {
+    let tenant = &world.tenants[tenant];
+    let (schema, role) = (&tenant.schema, &tenant.role);
+    let make = format!("CREATE TABLE {schema}.heap (body text); GRANT SELECT, INSERT ON {schema}.heap TO {role}");
+    world.by_hand(&tenant.database, &make).await;
 }
 
 /// A client that goes without goodbye: its connection is reset.
@@ -133,6 +151,7 @@ fn reset(raw: TcpStream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_is_gone_leaves_nothing_behind() {
     let world = world(Settings::default()).await;
+    open_table(&world, 2).await;
     let slow = "SELECT repeat('x', 1000) FROM generate_series(1, 500000)";
     let cases: [(&str, &[&str], usize); 7] = [
         ("in a transaction", &["BEGIN", "INSERT INTO note (body) VALUES ('gone')"], 0),
@@ -140,8 +159,8 @@ async fn a_client_that_is_gone_leaves_nothing_behind() {
         ("in a statement", &["SELECT pg_sleep(60)"], 0),
         ("in a result", &[slow], 0),
         ("in a COPY to it", &["COPY (SELECT repeat('x', 1000) FROM generate_series(1, 500000)) TO STDOUT"], 0),
-        ("in a COPY from it", &["COPY note (tenant_id, body) FROM STDIN"], 2),
-        ("in a COPY from it, inside of a transaction", &["BEGIN", "COPY note (body) FROM STDIN"], 2),
+        ("in a COPY from it", &["COPY heap FROM STDIN"], 2),
+        ("in a COPY from it, inside of a transaction", &["BEGIN", "COPY heap FROM STDIN"], 2),
     ];
     for (what, statements, tenant) in cases {
         for is_polite in [true, false] {
@@ -165,7 +184,10 @@ async fn a_client_that_is_gone_leaves_nothing_behind() {
                     raw.query(statement).await;
                 } else {
                     raw.say(|out| client::put_query(out, statement.as_bytes())).await;
-                    raw.send(&message(b'd', b"half a li")).await;
+                    if statement.ends_with("STDIN") {
+                        assert_eq!(tags(&raw.until(b'G').await), "G");
+                        raw.send(&message(b'd', b"half a li")).await;
+                    }
                     sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -192,6 +214,7 @@ async fn a_client_that_is_gone_leaves_nothing_behind() {
 async fn a_client_that_falls_silent_is_not_waited_for() {
     let short = Duration::from_secs(1);
     let world = world(Settings { idle_in_transaction: short, statement: short, ..Settings::default() }).await;
+    open_table(&world, 2).await;
     let began = Instant::now();
     let mut idle = client_of(port(&world), &world.tenants[0]).await;
     idle.query("BEGIN").await;
@@ -207,7 +230,7 @@ async fn a_client_that_falls_silent_is_not_waited_for() {
     .await;
     let mut copy = client_of(port(&world), &world.tenants[2]).await;
     copy.query("BEGIN").await;
-    copy.say(|out| client::put_query(out, b"COPY note (body) FROM STDIN")).await;
+    copy.say(|out| client::put_query(out, b"COPY heap FROM STDIN")).await;
     assert_eq!(tags(&copy.until(b'G').await), "G");
     copy.send(&message(b'd', b"half a li")).await;
     for raw in [&mut idle, &mut half] {
@@ -217,13 +240,13 @@ async fn a_client_that_falls_silent_is_not_waited_for() {
     is_free(&world, 0, Duration::from_secs(2)).await;
     println!("idle in a transaction: free after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert!(logged(&["session ended", "shared_0", "IdleInTransaction"]) >= 2);
+    is_logged("shared_0", "IdleInTransaction", 2).await;
     let heard = copy.until(0).await;
     assert_eq!(code(&heard), "57014", "{}", tags(&heard));
     is_free(&world, 2, Duration::from_secs(2)).await;
     println!("silent in a COPY: free after {:?}", began.elapsed());
     assert!(began.elapsed() < short + STUCK + Duration::from_secs(3));
-    assert!(logged(&["session ended", "schema_0", "Stuck"]) >= 1);
+    is_logged("schema_0", "Stuck", 1).await;
 }
 
 /// Passes connections on, until it is told to keep those that it has without passing anything, or to take new ones the same
@@ -291,7 +314,7 @@ async fn a_server_that_falls_silent_is_given_up() {
     println!("the client hears of it after {:?}", began.elapsed());
     assert_eq!(code(&heard), "57014", "{}", tags(&heard));
     assert!(began.elapsed() < STUCK + Duration::from_secs(4));
-    assert!(logged(&["session ended", "shared_0", "Stuck"]) >= 1);
+    is_logged("shared_0", "Stuck", 1).await;
     assert!(world.gateway().view().await.sessions.iter().all(|session| session.doing != Doing::Running));
     // A new connection to the server works, and is what the next client gets.
     let mut next = client_of(port(&world), &world.tenants[0]).await;

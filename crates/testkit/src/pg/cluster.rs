@@ -127,6 +127,25 @@ impl Cluster {
         }
     }
 
+    /// Sends a signal to the server and to all of its processes, the one that makes new ones first.
+    pub(super) fn signal_all(&self, signal: Signal) {
+        let Some(server) = self.pid() else { return };
+        let _ = kill_process(server, signal);
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for process in processes {
+            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+            else {
+                continue;
+            };
+            // Number, name in brackets, state, parent; the name may hold anything.
+            let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+            if parent == Some(server.as_raw_nonzero().get()) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
     /// Runs statements without waiting for them. DROP DATABASE waits for every session of the server to react, one
     /// that is just logging in included, and that one may be this thread's: to wait here would be to wait for ourselves.
     #[allow(clippy::zombie_processes, reason = "it outlives this process on purpose")]

@@ -112,6 +112,21 @@ impl PrivateServer {
         self.0.cluster.stop(Signal::KILL);
     }
 
+    /// Ends it at once, without waiting for anybody: its sessions are told, and the next start recovers.
+    pub fn halt(&self) {
+        self.0.cluster.stop(Signal::QUIT);
+    }
+
+    /// Lets it stand still, with all its sessions: connections stay, and nobody answers. The kernel still takes new ones.
+    pub fn freeze(&self) {
+        self.0.cluster.signal_all(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.0.cluster.signal_all(Signal::CONT);
+    }
+
     /// Starts it again, at the same port and with the same data.
     pub fn start(&self) {
         self.0.cluster.start();
@@ -127,6 +142,8 @@ impl std::ops::Deref for PrivateServer {
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
+        // One that stands still would not hear that it shall stop.
+        self.thaw();
         self.stop();
         let _ = fs::remove_dir_all(&self.0.cluster.folder);
     }

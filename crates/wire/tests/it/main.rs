@@ -1,6 +1,7 @@
 //! The protocol's bytes from both sides, whole and in pieces, right and wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod anything;
 mod lead;
 mod mutants;
 mod pieces;

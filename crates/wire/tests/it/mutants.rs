@@ -104,10 +104,15 @@ fn converse(mut bytes: &[u8]) -> usize {
 }
 
 /// Numbers without a source of chance, so that a failure can be repeated.
-struct Dice(u64);
+pub struct Dice(pub u64);
+
+/// How often something is tried: so often, or as `GATEWAY_FUZZ` says.
+pub fn rounds(usual: usize) -> usize {
+    std::env::var("GATEWAY_FUZZ").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((self.0 >> 33) % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
@@ -145,8 +150,14 @@ fn damaged_conversations() {
     assert_eq!(counts, [6, 10, 13]);
     let mut dice = Dice(7);
     let mut different = 0;
-    for round in 0..40_000 {
+    for round in 0..rounds(40_000) {
         let mut bytes = sound[round % sound.len()].to_vec();
+        if dice.below(4) == 0 {
+            // The beginning of one and the end of another.
+            let other = &sound[dice.below(sound.len())];
+            bytes.truncate(dice.below(bytes.len()));
+            bytes.extend_from_slice(&other[dice.below(other.len())..]);
+        }
         for _ in 0..=dice.below(6) {
             damage(&mut bytes, &mut dice);
         }

@@ -4,10 +4,12 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { LARGE_TEXT, Program, ROWS, URL_, fails, holds, own, same } from "../program.mjs";
 import { PrismaClient } from "./generated/client.js";
 
-const program = new Program("prisma");
+const program = new Program("prisma", "@prisma/client");
 const MARK = program.mark;
 const check = program.check.bind(program);
-const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: URL_, max: 4, connectionTimeoutMillis: 10_000 }) });
+// Prisma writes the schema's name into every statement, `public` unless it is told another one.
+const adapter = new PrismaPg({ connectionString: URL_, max: 4, connectionTimeoutMillis: 10_000 }, { schema: process.env.NOTE_SCHEMA });
+const prisma = new PrismaClient({ adapter });
 const bodies = async (on: any = prisma, where = {}) => (await on.note.findMany({ where, orderBy: { id: "asc" } })).map(({ body }) => body);
 const ours = { body: { startsWith: MARK } };
 

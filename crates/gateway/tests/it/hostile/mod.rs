@@ -84,6 +84,7 @@ impl Stand {
     }
 
     /// No server session runs anything, nor is in a transaction; and memory grew by no more than so many KiB.
+    #[allow(clippy::print_stdout, reason = "a figure that tests show")]
     async fn ends_well(&self, most: usize) {
         self.is_well("the end").await;
         eventually("server sessions are idle", Duration::from_secs(10), async || {
