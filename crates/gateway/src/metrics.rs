@@ -31,7 +31,10 @@ impl Meter {
     /// All numbers in Prometheus' text form, version 0.0.4.
     pub async fn text(&self, status: &Status, now: Timestamp) -> String {
         let view = self.front.workers.view().await;
-        let facts = Facts { view: &view, status, table: &self.front.table, refused: &self.front.refused.get(), now };
+        let lobby = self.front.desk.lobby();
+        let lobby = (lobby.count(), lobby.turned_away());
+        let refused = self.front.refused.get();
+        let facts = Facts { view: &view, status, table: &self.front.table, refused: &refused, lobby, now };
         render(&facts)
     }
 }
@@ -46,6 +49,8 @@ pub struct Facts<'a> {
     pub table: &'a Table,
     /// Logins that were refused.
     pub refused: &'a BTreeMap<&'static str, u64>,
+    /// Connections that have not logged in, and those that found no place to.
+    pub lobby: (usize, u64),
     /// The time.
     pub now: Timestamp,
 }
@@ -123,6 +128,10 @@ fn sessions(text: &mut Text, facts: &Facts<'_>) {
     for (reason, count) in facts.refused {
         text.line(name, &[("reason", reason)], count);
     }
+    let (waiting, turned_away) = facts.lobby;
+    text.one("tenantry_gateway_lobby", "gauge", "Connections that have not logged in.", waiting);
+    let help = "Connections that found no place to log in.";
+    text.one("tenantry_gateway_lobby_turned_away_total", "counter", help, turned_away);
     let retries = counted.retries;
     text.one("tenantry_gateway_retries_total", "counter", "Transactions looked for in another place.", retries);
     text.one("tenantry_gateway_holds", "gauge", "Tenants that are held.", facts.view.held.len());
@@ -209,7 +218,7 @@ mod tests {
         let (view, status, table) = (View::default(), Status::default(), Table::default());
         let refused = BTreeMap::from([("too_slow", 2)]);
         let now = Timestamp::from_second(1).unwrap_or_default();
-        let text = render(&Facts { view: &view, status: &status, table: &table, refused: &refused, now });
+        let text = render(&Facts { view: &view, status: &status, table: &table, refused: &refused, lobby: (0, 0), now });
         for line in text.lines().filter(|line| !line.starts_with("# ")) {
             let (_, value) = line.rsplit_once(' ').unwrap_or_default();
             assert!(value.parse::<f64>().is_ok(), "{line}");

@@ -83,6 +83,9 @@ impl Workers {
         for stopped in waiting {
             let _ = stopped.await;
         }
+        for worker in &self.0 {
+            let _ = worker.send(Order::End).await;
+        }
     }
 
     async fn tell(&self, tenant: TenantId, order: Order) -> bool {

@@ -61,6 +61,8 @@ pub enum Order {
     Look(oneshot::Sender<View>),
     /// End a session by its number; answered whether there was one.
     Kill(u64, oneshot::Sender<bool>),
+    /// Leave, whoever may still give orders.
+    End,
     /// End all sessions, those in a transaction after so long.
     Stop(Duration, oneshot::Sender<()>),
 }
@@ -178,6 +180,7 @@ impl Worker {
                 loop {
                     tokio::select! {
                         order = orders.recv() => match order {
+                            Some(Order::End) => break,
                             Some(order) => worker.obey(order, &mut tasks),
                             None => break,
                         },
@@ -219,6 +222,7 @@ impl Worker {
                 });
             }
             Order::Release(tenant) => self.holds.release(tenant),
+            Order::End => {}
             Order::Look(answer) => {
                 let _ = answer.send(self.view());
             }

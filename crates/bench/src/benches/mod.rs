@@ -92,7 +92,7 @@ impl Name {
             Some(Self::ForwardAuth) => "the endpoint that proxies ask, milliseconds",
             Some(Self::Fleet) => "a rollout to schemas of twenty tables each, seconds",
             Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
-            Some(Self::Gateway) => "transactions through the gateway, PgBouncer and no pooler, by turns; µs are processor time of one transaction",
+            Some(Self::Gateway) => "beside PgBouncer and no pooler; µs are processor time of one transaction",
             None => "",
         }
     }

@@ -99,7 +99,7 @@ pub enum LookError {
 /// A look that takes longer is given up, together with its connection.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// First and longest pause after looks that failed.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 /// Commits come in swarms; so long is waited for the others.
 const BREATH: Duration = Duration::from_millis(5);
 /// Listening is an extra: it must not hold looks up, and is tried again after a while.

@@ -164,7 +164,8 @@ impl Session {
             Ok(()) => session.run().await,
             Err(end) => end,
         };
-        session.farewell(&end).await;
+        // Boxed as well: it happens once.
+        Box::pin(session.farewell(&end)).await;
         end
     }
 
@@ -203,6 +204,22 @@ impl Session {
         refused.put(self.answers.fill(), Severity::Fatal);
         // Whoever does not read does not learn it.
         let _ = tokio::time::timeout(std::time::Duration::from_millis(200), self.flush()).await;
+        // Closing on what the client sends at this moment would throw the farewell away.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(100), self.leave()).await;
+    }
+
+    async fn leave(&mut self) -> io::Result<()> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        self.stream.shutdown().await?;
+        let (mut scrap, mut left) = ([0; 4096], 64 * 1024_usize);
+        while left > 0 {
+            let count = self.stream.read(&mut scrap).await?;
+            if count == 0 {
+                break;
+            }
+            left = left.saturating_sub(count);
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> io::Result<()> {

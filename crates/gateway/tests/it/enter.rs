@@ -64,7 +64,8 @@ async fn whatever_comes_in_between_the_next_transaction_is_entered() {
     }
     assert_eq!(whose(&mut raw).await, own);
     // By the protocol: the unnamed place is taken, emptied, or taken by what cannot be parsed.
-    let takes: [(&str, fn(&mut bytes::BytesMut)); 4] = [
+    type Take = (&'static str, fn(&mut bytes::BytesMut));
+    let takes: [Take; 4] = [
         ("a statement", |out| client::put_parse(out, b"", b"SELECT 'not entered'", &[])),
         ("a statement that is none", |out| client::put_parse(out, b"", b"nonsense", &[])),
         ("nothing", |out| client::put_close(out, Kind::Statement, b"")),

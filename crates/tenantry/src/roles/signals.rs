@@ -1,6 +1,6 @@
 //! The signals that end a role.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Failure, Result};
 
@@ -9,14 +9,34 @@ use crate::exit::{Failure, Result};
 /// # Errors
 /// The system does not let us listen.
 pub fn end() -> Result<impl Future<Output = &'static str>> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::broken("Signals cannot be listened for", error));
-    let (mut interrupt, mut terminate, mut hangup) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+    let end = end_but_hangup()?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            signal = end => signal,
+            _ = hangup.recv() => "SIGHUP",
+        }
+    })
+}
+
+/// The same without SIGHUP, for roles to which it says something else.
+///
+/// # Errors
+/// The system does not let us listen.
+pub fn end_but_hangup() -> Result<impl Future<Output = &'static str>> {
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
-            _ = hangup.recv() => "SIGHUP",
         }
     })
+}
+
+/// Listens for one signal from now on.
+///
+/// # Errors
+/// The system does not let us listen.
+pub fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| Failure::broken("Signals cannot be listened for", error))
 }

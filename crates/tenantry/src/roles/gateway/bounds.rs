@@ -33,8 +33,8 @@ pub struct Bounds {
     #[arg(long, env = "TENANTRY_GATEWAY_IDLE_IN_TRANSACTION", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     idle_in_transaction: Duration,
     /// How long a client waits for a session, and for a tenant that is on its way
-    #[arg(long, env = "TENANTRY_GATEWAY_WAIT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    wait: Duration,
+    #[arg(long, env = "TENANTRY_GATEWAY_CLIENT_WAIT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    client_wait: Duration,
     /// How long a login may take
     #[arg(long, env = "TENANTRY_GATEWAY_LOGIN", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     login: Duration,
@@ -51,7 +51,7 @@ impl Bounds {
             workers: usize::from(self.workers),
             clients: self.clients,
             login: self.login,
-            hold: self.wait,
+            hold: self.client_wait,
             statement: self.statement,
             idle_in_transaction: self.idle_in_transaction,
             tenants_counted: self.tenants_counted,
@@ -63,7 +63,7 @@ impl Bounds {
         settings.pool.shared = count(self.shared_sessions);
         settings.pool.per_tenant = count(self.tenant_sessions);
         settings.pool.own = count(self.own_sessions);
-        settings.pool.wait = self.wait;
+        settings.pool.wait = self.client_wait;
         settings
     }
 }

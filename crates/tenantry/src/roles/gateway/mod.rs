@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tenantry_control::deps::ProcessSecrets;
 use tenantry_domain::code::Kind;
-use tenantry_gateway::Tls;
-use tokio::signal::unix::{SignalKind, signal};
+use tenantry_gateway::{Settings, Tls};
+use tokio::signal::unix::SignalKind;
 
 pub use served::{Served, Wanted};
 
@@ -98,8 +99,8 @@ const SHORTEST: usize = 16;
 pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     let file = globals.file()?;
     args.log.start(&file, "info")?;
-    let end = signals::end()?;
-    let mut reload = signal(SignalKind::hangup()).map_err(|error| Failure::broken("Signals cannot be heard", error))?;
+    let end = signals::end_but_hangup()?;
+    let mut reload = signals::listen(SignalKind::hangup())?;
     let database_url = args.database_url.clone().or(file.database_url).ok_or_else(migrate::no_database)?;
     let key_file = args.root_key_file.clone().or(file.root_key_file).ok_or_else(|| {
         Failure::usage("No root key is given").hint("Set TENANTRY_ROOT_KEY_FILE to the file that `tenantry serve` has.")
@@ -115,6 +116,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
         routes_file: args.routes_file.clone(),
         admin: args.admin_password_file.as_deref().map(password).transpose()?,
     };
+    open_files(&wanted.settings);
     let served = Served::start(wanted).await?;
     let is_leaving = Arc::new(AtomicBool::new(false));
     let asked =
@@ -139,6 +141,21 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     tokio::time::sleep(args.drain_delay).await;
     served.stop(args.drain).await;
     Ok(())
+}
+
+/// Takes as many open files as the system gives, and says so when they are fewer than what is asked for.
+fn open_files(settings: &Settings) {
+    /// Connections that log in, and everything that is no connection.
+    const OTHERS: usize = 1_100;
+    let wanted = u64::try_from(settings.clients + settings.pool.server + OTHERS).unwrap_or(u64::MAX);
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if current < wanted {
+        tracing::warn!(current, wanted, "too few open files for --clients; raise the limit (LimitNOFILE, ulimit -n)");
+    }
 }
 
 fn tls(args: &Args) -> Result<Option<Tls>> {
