@@ -218,7 +218,8 @@ mod tests {
         let (view, status, table) = (View::default(), Status::default(), Table::default());
         let refused = BTreeMap::from([("too_slow", 2)]);
         let now = Timestamp::from_second(1).unwrap_or_default();
-        let text = render(&Facts { view: &view, status: &status, table: &table, refused: &refused, lobby: (0, 0), now });
+        let text =
+            render(&Facts { view: &view, status: &status, table: &table, refused: &refused, lobby: (0, 0), now });
         for line in text.lines().filter(|line| !line.starts_with("# ")) {
             let (_, value) = line.rsplit_once(' ').unwrap_or_default();
             assert!(value.parse::<f64>().is_ok(), "{line}");

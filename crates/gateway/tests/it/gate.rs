@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
-use tenantry_domain::isolation::Isolation;
 use tenantry_domain::gateway::{Mode, Whose};
+use tenantry_domain::isolation::Isolation;
 use tenantry_gateway::Settings;
 use tenantry_testkit::pg::server;
 use tokio::time::timeout;
