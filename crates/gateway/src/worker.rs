@@ -23,7 +23,7 @@ use crate::hold::Holds;
 use crate::pool::{Counts, Pools};
 use crate::rates::Rates;
 use crate::server::{self, Key};
-use crate::session::{Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
+use crate::session::{AllUnfinished, Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
 use crate::table::{Login, News, Slot, Table};
 
@@ -129,6 +129,8 @@ pub struct Worker {
     pub holds: Holds,
     /// How often tenants may begin a transaction.
     pub rates: Rates,
+    /// Messages of idle clients of which not everything has come.
+    pub unfinished: AllUnfinished,
     /// Counters.
     pub counters: Counters,
     doors: Doors,
@@ -164,6 +166,7 @@ impl Worker {
             pools: Pools::default(),
             holds: Holds::default(),
             rates: Rates::default(),
+            unfinished: AllUnfinished::default(),
             counters,
             doors,
             table,

@@ -7,11 +7,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 
 use super::Pool;
-use super::turns::Waiter;
+use super::turns::{Ticket, Waiter};
 
 /// See the module.
 #[derive(Debug)]
@@ -46,9 +45,16 @@ impl Budget {
         }
         let waiter = Rc::new(Waiter::default());
         self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
-        let mut ticket = Ticket { budget: self, waiter: Some(waiter) };
-        ticket.served().await;
-        ticket.waiter = None;
+        Ticket::new(waiter, |waiter| self.leave(waiter)).served().await;
+    }
+
+    /// Somebody waits no longer. A place that it was given already is free again.
+    fn leave(&self, waiter: &Rc<Waiter>) {
+        if waiter.is_served() {
+            self.give_back();
+        } else {
+            self.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, waiter));
+        }
     }
 
     /// A session is closed.
@@ -79,32 +85,6 @@ impl Budget {
                 pool.open -= 1;
                 self.free.set(self.free.get() + 1);
             }
-        }
-    }
-}
-
-/// A pool's place in the line.
-struct Ticket<'a> {
-    budget: &'a Budget,
-    /// Gone once the place was taken.
-    waiter: Option<Rc<Waiter>>,
-}
-
-impl Ticket<'_> {
-    async fn served(&mut self) {
-        if let Some(waiter) = &self.waiter {
-            poll_fn(|cx| waiter.poll(cx)).await;
-        }
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        let Some(waiter) = self.waiter.take() else { return };
-        if waiter.is_served() {
-            self.budget.give_back();
-        } else {
-            self.budget.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
         }
     }
 }

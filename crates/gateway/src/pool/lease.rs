@@ -4,7 +4,6 @@
 //! unanswered. A lease that is dropped, because its client is gone or its future was cancelled, closes the session.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -13,7 +12,8 @@ use tenantry_dataplane::router::SETTINGS;
 use tenantry_domain::id::TenantId;
 use tokio::time::timeout;
 
-use super::{Limits, Pool, Waiter};
+use super::turns::Ticket;
+use super::{Limits, Pool};
 use crate::profile::Profile;
 use crate::server::{Backend, ConnectError, ReadyError, open};
 
@@ -118,9 +118,8 @@ impl Lease {
         let most = most(&pool.borrow(), door, limits);
         if !pool.borrow_mut().turns.pass(tenant, most) {
             let waiter = pool.borrow_mut().turns.queue(tenant, most, limits.waiting).ok_or(AcquireError::Crowded)?;
-            let mut ticket = Ticket { pool, tenant, waiter: Some(waiter) };
+            let ticket = Ticket::new(waiter, |waiter| pool.borrow_mut().turns.leave(tenant, waiter));
             timeout(limits.wait, ticket.served()).await.map_err(|_| AcquireError::Busy)?;
-            ticket.waiter = None;
         }
         Ok(Self { pool: Rc::clone(pool), tenant, backend: None, is_counted: false })
     }
@@ -210,28 +209,4 @@ impl Drop for Lease {
 fn most(pool: &Pool, door: &Door, limits: &Limits) -> usize {
     let asked = door.connections.map_or(usize::MAX, |count| count as usize);
     if pool.is_shared { limits.per_tenant.min(asked) } else { limits.own.min(asked) }.max(1)
-}
-
-/// A client's place in a line.
-struct Ticket<'a> {
-    pool: &'a Rc<RefCell<Pool>>,
-    tenant: TenantId,
-    /// Gone once the place was taken.
-    waiter: Option<Rc<Waiter>>,
-}
-
-impl Ticket<'_> {
-    async fn served(&mut self) {
-        if let Some(waiter) = &self.waiter {
-            poll_fn(|cx| waiter.poll(cx)).await;
-        }
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            self.pool.borrow_mut().turns.leave(self.tenant, &waiter);
-        }
-    }
 }

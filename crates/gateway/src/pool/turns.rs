@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -40,6 +41,37 @@ impl Waiter {
         self.is_served.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
+        }
+    }
+}
+
+/// A place in a line. Whoever drops it before the place came leaves the line.
+pub struct Ticket<L: FnMut(&Rc<Waiter>)> {
+    /// Gone once the place was taken.
+    waiter: Option<Rc<Waiter>>,
+    leave: L,
+}
+
+impl<L: FnMut(&Rc<Waiter>)> Ticket<L> {
+    /// For somebody who waits; `leave` takes it out of its line, or gives the place back that it was given already.
+    #[must_use]
+    pub const fn new(waiter: Rc<Waiter>, leave: L) -> Self {
+        Self { waiter: Some(waiter), leave }
+    }
+
+    /// Waits for the place, which is the caller's then.
+    pub async fn served(mut self) {
+        if let Some(waiter) = &self.waiter {
+            poll_fn(|cx| waiter.poll(cx)).await;
+        }
+        self.waiter = None;
+    }
+}
+
+impl<L: FnMut(&Rc<Waiter>)> Drop for Ticket<L> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            (self.leave)(&waiter);
         }
     }
 }

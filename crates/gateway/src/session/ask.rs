@@ -22,8 +22,6 @@ pub enum Asked {
     Done,
     /// It is several transactions in one message; these take its place.
     Split(Vec<Vec<u8>>),
-    /// The client is going.
-    Bye,
 }
 
 /// Why a message cannot be taken; the conversation ends.
@@ -105,7 +103,6 @@ impl Asking<'_> {
                 self.send(frame);
                 self.turn.is_copying = false;
             }
-            b'X' => return Ok(Asked::Bye),
             _ => return Err(Fault::Unexpected(char::from(tag))),
         }
         Ok(Asked::Done)

@@ -37,6 +37,7 @@ use crate::worker::Worker;
 use client::ClientState;
 pub use refuse::Refused;
 pub use shared::{Doing, Kick, Shared};
+pub use unfinished::AllUnfinished;
 
 /// A client that has logged in.
 pub struct Arrival {

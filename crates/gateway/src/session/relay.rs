@@ -88,7 +88,8 @@ impl Session {
                 continue;
             }
             let login = self.worker.settings.login;
-            let unfinished = unfinished.get_or_insert_with(|| Unfinished::new(&self.shared, login));
+            let unfinished =
+                unfinished.get_or_insert_with(|| Unfinished::new(&self.worker.unfinished, &self.shared, login));
             unfinished.keeps(self.inbox.len());
             let more = tokio::time::timeout_at(unfinished.until, poll_fn(|cx| self.poll_idle(cx)));
             more.await.unwrap_or(Err(End::Kicked(Kick::Unfinished)))?;
@@ -223,8 +224,7 @@ impl Session {
         }
         // The client is read even while it has to wait, so that one that went is noticed.
         // Only one that said goodbye may be gone before its last statement is done.
-        let is_leaving = self.inbox.bytes().get(turn.sent) == Some(&b'X');
-        if !is_leaving && (self.inbox.len() < HIGH || self.wants_more(turn)) {
+        if !self.is_leaving(turn) && (self.inbox.len() < HIGH || self.wants_more(turn)) {
             match self.poll_client(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => is_moving = true,
@@ -232,6 +232,13 @@ impl Session {
             }
         }
         if is_moving { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Whether the client said goodbye. Nothing behind its header matters.
+    fn is_leaving(&self, turn: &Turn) -> bool {
+        let bytes = self.inbox.bytes().get(turn.sent..).unwrap_or_default();
+        let header = frame::header(bytes, LONGEST).ok().flatten();
+        header.is_some_and(|header| header.tag == b'X')
     }
 
     /// Whether a message that is read as a whole has not come to its end.
@@ -289,6 +296,9 @@ impl Session {
                 Self::flush_enter(turn);
                 return Ok(());
             }
+            if header.tag == b'X' {
+                return Err(End::Bye.into());
+            }
             if bytes.len() < header.len {
                 if header.len <= CHUNK || !self.take_long(turn, header)? {
                     return Ok(());
@@ -306,7 +316,6 @@ impl Session {
                 Asked::Done if turn.is_entering => turn.sent += header.len,
                 Asked::Done => self.inbox.advance(header.len),
                 Asked::Split(pieces) => self.split(turn, header.len, &pieces),
-                Asked::Bye => return Err(End::Bye.into()),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Messages of idle clients of which not everything has come: all that a client can make the gateway keep without a transaction.
 //!
-//! INVARIANT: those of one worker, which is one thread, take at most [`MOST`] bytes together. When there would be more, the
+//! INVARIANT: those of one worker take at most [`MOST`] bytes together. When there would be more, the
 //! client that has waited longest is ended; and whoever takes longer than a message may take ends by itself.
 
 use std::cell::{Cell, RefCell};
@@ -17,12 +17,12 @@ const MOST: usize = 64 * 1024 * 1024;
 /// How many times as long as a login a message may take.
 const LOGINS: u32 = 3;
 
-thread_local! {
-    static ALL: RefCell<All> = const { RefCell::new(All { bytes: 0, next: 0, by_age: BTreeMap::new() }) };
-}
+/// The unfinished messages of one worker. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct AllUnfinished(Rc<RefCell<All>>);
 
-/// The unfinished messages of a thread, the oldest first.
-#[derive(Debug)]
+/// The oldest first.
+#[derive(Debug, Default)]
 struct All {
     bytes: usize,
     next: u64,
@@ -53,6 +53,7 @@ impl All {
 /// One unfinished message; forgotten when dropped.
 #[derive(Debug)]
 pub struct Unfinished {
+    all: AllUnfinished,
     number: u64,
     /// When the client has to be done with it.
     pub until: Instant,
@@ -60,28 +61,28 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// One that begins now. `login` is how long a login may take.
+    /// One of a worker's that begins now. `login` is how long a login may take.
     #[must_use]
-    pub fn new(shared: &Rc<Shared>, login: Duration) -> Self {
-        let number = ALL.with_borrow_mut(|all| {
-            all.next += 1;
-            all.by_age.insert(all.next, (0, Rc::clone(shared)));
-            all.next
-        });
-        Self { number, until: Instant::now() + login * LOGINS, bytes: Cell::new(0) }
+    pub fn new(of: &AllUnfinished, shared: &Rc<Shared>, login: Duration) -> Self {
+        let mut all = of.0.borrow_mut();
+        all.next += 1;
+        let number = all.next;
+        all.by_age.insert(number, (0, Rc::clone(shared)));
+        drop(all);
+        Self { all: of.clone(), number, until: Instant::now() + login * LOGINS, bytes: Cell::new(0) }
     }
 
     /// So much of it is kept by now.
     pub fn keeps(&self, bytes: usize) {
         if self.bytes.replace(bytes) != bytes {
-            ALL.with_borrow_mut(|all| all.grow(self.number, bytes, MOST));
+            self.all.0.borrow_mut().grow(self.number, bytes, MOST);
         }
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        ALL.with_borrow_mut(|all| all.remove(self.number));
+        self.all.0.borrow_mut().remove(self.number);
     }
 }
 
@@ -113,10 +114,10 @@ mod tests {
     #[test]
     fn the_oldest_makes_room() {
         let (first, second, third) = (shared(1), shared(2), shared(3));
-        let login = Duration::from_secs(10);
-        let of = |shared| Unfinished::new(shared, login);
+        let (all, login) = (AllUnfinished::default(), Duration::from_secs(10));
+        let of = |shared| Unfinished::new(&all, shared, login);
         let (one, two, three) = (of(&first), of(&second), of(&third));
-        let grow = |one: &Unfinished, bytes| ALL.with_borrow_mut(|all| all.grow(one.number, bytes, 100));
+        let grow = |one: &Unfinished, bytes| all.0.borrow_mut().grow(one.number, bytes, 100);
         grow(&two, 40);
         grow(&one, 40);
         grow(&three, 20);
@@ -126,13 +127,14 @@ mod tests {
         // Whoever is told does not count any more, and leaves nothing behind when it goes.
         grow(&one, 99);
         drop(one);
-        assert_eq!(ALL.with_borrow(|all| all.bytes), 90);
+        assert_eq!(all.0.borrow().bytes, 90);
         drop(two);
         grow(&three, 100);
         assert!(!is_kicked(&third));
         grow(&three, 101);
         assert!(is_kicked(&third));
         drop(three);
-        assert_eq!(ALL.with_borrow(|all| (all.bytes, all.by_age.len())), (0, 0));
+        let all = all.0.borrow();
+        assert_eq!((all.bytes, all.by_age.len()), (0, 0));
     }
 }

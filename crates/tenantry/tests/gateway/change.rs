@@ -36,13 +36,14 @@ async fn neighbours_of_a_suspended_tenant_notice_nothing() {
             (done - resumed).as_millis(),
             done.elapsed().as_millis()
         );
-        // What a connection ends by after its client was told is of no concern.
+        // What a connection ends by after its client was told is of no concern. A statement whose server session is ended
+        // under it while it arrives has an outcome that nobody knows.
         for word in said
             .keys()
             .filter(|word| !["idle: closed", "idle: lost: Connection reset"].iter().any(|end| word.starts_with(end)))
         {
             let word = word.trim_start_matches("idle: ").trim_start_matches("login: ");
-            assert!(["57P01", "57P03", "TN002", "closed"].iter().any(|code| word.starts_with(code)), "{word}");
+            assert!(["57P01", "57P03", "TN002", "08006", "closed"].iter().any(|code| word.starts_with(code)), "{word}");
         }
     }
     let neighbours = load.errors(|tenant| tenant.slug.ends_with("-1"));

@@ -7,7 +7,7 @@ use tenantry_wire::{client, server};
 use tokio::time::timeout;
 
 use super::{Stand, leaks};
-use crate::raw::{Raw, client_of, code, framed, message, sessions, value};
+use crate::raw::{Raw, client_of, code, eventually, framed, message, sessions, value};
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +220,7 @@ async fn bad_messages() {
             failures.push(name);
         }
     }
+    assert!(failures.is_empty(), "a transaction is left open: {failures:?}");
     println!("{} messages", cases.len());
     assert!(cases.len() >= 380, "{}", cases.len());
     stand.ends_well(24 * 1024).await;
@@ -246,5 +247,21 @@ async fn what_is_half_sent_holds_no_server_session() {
     }
     assert_eq!(value(&late.until(server::READY).await).as_deref(), Some("here at last"));
     drop(halves);
+    stand.ends_well(24 * 1024).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_that_is_half_said_holds_no_transaction() {
+    let stand = Stand::new().await;
+    for bytes in [framed(b'X', 1000, &[b'x'; 500]), vec![b'X'], framed(b'X', 4, b"")] {
+        let mut raw = client_of(stand.plain_port(), stand.own()).await;
+        raw.query("BEGIN").await;
+        raw.send(&bytes).await;
+        drop(raw);
+        eventually("its transaction is over", Duration::from_secs(5), async || {
+            sessions(&stand.world, stand.own(), "state LIKE 'idle in transaction%'").await == 0
+        })
+        .await;
+    }
     stand.ends_well(24 * 1024).await;
 }
