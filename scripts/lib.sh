@@ -169,6 +169,14 @@ need_proxies() {
     ((${#missing[@]} == 0)) || install_packages "proxies for the contract tests" "${missing[@]}"
 }
 
+# Servers that the product speaks to beside PostgreSQL, as real ones for its tests.
+need_test_servers() {
+    local missing=()
+    has redis-server || missing+=(redis-server)
+    has docker-registry || missing+=(docker-registry)
+    ((${#missing[@]} == 0)) || install_packages "servers for the tests" "${missing[@]}"
+}
+
 # The parser of the linter is C, and its interface is read by libclang when it is built.
 need_libclang() {
     local found

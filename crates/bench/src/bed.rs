@@ -18,7 +18,7 @@ use tenantry_domain::isolation::Isolation;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode, RegionName};
 use tenantry_domain::plan::PlanSpec;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_domain::tenant::profile::{Business, Commercial, Residency};
 use tenantry_domain::tenant::{Slug, Spec, lifecycle::Phase};
 use tenantry_pg::{Pool, PoolOptions};
@@ -123,6 +123,7 @@ impl Bed {
         let id = mint::request();
         Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "bench".to_owned() },
+            rights: Rights::all(),
             environment: self.app.environment.clone(),
             request_id: id,
             correlation_id: id.to_string(),
@@ -248,6 +249,7 @@ fn plan(level: Isolation) -> PlanSpec {
         slo: Default::default(),
         support: None,
         archive_retention_days: 90,
+        terms: Default::default(),
     }
 }
 

@@ -94,7 +94,10 @@ pub async fn list(
     size: PageSize,
     token: Option<&str>,
 ) -> Result<Page<AuditRow>, Refusal> {
-    cx.permit_environment("audit.read")?;
+    match filter.subject {
+        Some(Subject::Tenant(tenant)) => cx.permit("audit.read", tenant)?,
+        Some(Subject::Environment) | None => cx.permit_environment("audit.read")?,
+    };
     let principal = cx.actor.to_string();
     let reader = deps.store().read(&cx.environment);
     reader.audit(filter, &request(cx, &principal, size, token)).await.map_err(refuse_store)
@@ -111,8 +114,11 @@ pub async fn chain(
     from: i64,
     limit: u32,
 ) -> Result<Vec<AuditRow>, Refusal> {
-    cx.permit_environment("audit.read")?;
+    cx.may("audit.read")?;
     let subject = subject(cx, deps, tenant).await?;
+    if subject == Subject::Environment {
+        cx.permit_environment("audit.read")?;
+    }
     deps.store().read(&cx.environment).audit_chain(subject, from, limit).await.map_err(refuse_store)
 }
 

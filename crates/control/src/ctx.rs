@@ -2,7 +2,7 @@
 
 use tenantry_domain::id::{RequestId, TenantId};
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::policy::{self, Actor, Denial, Permit, Scope};
+use tenantry_domain::policy::{self, Actor, Denial, Permit, Rights, Scope};
 use tenantry_domain::{Timestamp, audit};
 
 /// The circumstances of one call.
@@ -10,6 +10,8 @@ use tenantry_domain::{Timestamp, audit};
 pub struct Ctx {
     /// Who asks.
     pub actor: Actor,
+    /// What it may do.
+    pub rights: Rights,
     /// Where.
     pub environment: EnvironmentName,
     /// The call's own id.
@@ -39,7 +41,7 @@ impl Ctx {
     /// # Errors
     /// The rule that refuses.
     pub fn permit(&self, action: &'static str, tenant: TenantId) -> Result<Permit, Denial> {
-        policy::judge(&self.actor, action, Scope::tenant(self.environment.clone(), tenant))
+        policy::judge(&self.actor, &self.rights, action, Scope::tenant(self.environment.clone(), tenant))
     }
 
     /// Asks policy for an action on the environment.
@@ -47,7 +49,22 @@ impl Ctx {
     /// # Errors
     /// The rule that refuses.
     pub fn permit_environment(&self, action: &'static str) -> Result<Permit, Denial> {
-        policy::judge(&self.actor, action, Scope::environment(self.environment.clone()))
+        policy::judge(&self.actor, &self.rights, action, Scope::environment(self.environment.clone()))
+    }
+
+    /// Whether the caller has the right to an action, wherever. For what has to be found before it can be judged; what is
+    /// found goes through [`Self::permit`] or [`Self::sees`].
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn may(&self, action: &'static str) -> Result<(), Denial> {
+        policy::may(&self.actor, &self.rights, action)
+    }
+
+    /// Whether the caller may know of a tenant.
+    #[must_use]
+    pub fn sees(&self, tenant: TenantId) -> bool {
+        self.rights.sees(tenant)
     }
 
     /// An audit entry of this call, to be filled in further.

@@ -12,14 +12,19 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::access::{BaseDomain, Issuer};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::gateway::Address;
-use tenantry_domain::id::{EventId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId};
+use tenantry_domain::id::{
+    EventId, GrantId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId,
+};
 use tenantry_domain::workflow::Retry;
 use tenantry_store::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::domains::DnsOptions;
+use crate::flags::Uses;
 use crate::guard::GuardOptions;
+use crate::members::MemberOptions;
+use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
 use crate::routes::token::Tokens;
@@ -106,6 +111,10 @@ pub struct Options {
     pub issuers: Vec<Issuer>,
     /// Where clients find the gateway, for the connection URLs of its logins.
     pub gateway: Option<Address>,
+    /// How often principals, tenants and strangers may call.
+    pub rates: RateOptions,
+    /// How people of tenants are treated.
+    pub members: MemberOptions,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -133,6 +142,8 @@ impl Default for Options {
             dns: DnsOptions::default(),
             issuers: Vec::new(),
             gateway: None,
+            members: MemberOptions::default(),
+            rates: RateOptions::default(),
         }
     }
 }
@@ -146,6 +157,8 @@ struct Inner {
     replica: ReplicaId,
     token_key: Zeroizing<[u8; 32]>,
     routes: Routes,
+    rates: Rates,
+    uses: Uses,
     tokens: Tokens,
     signer: Option<Signer>,
     guard_key: Option<SigningKey>,
@@ -180,6 +193,7 @@ impl Deps {
         let token_key = root.derive("api-token", &[]);
         let (routes, signer) = (Routes::default(), Signer::new(&root.derive("context-token", &[])));
         let tokens = Tokens::new(&options.issuers);
+        let rates = Rates::new(&options.rates);
         let guard_key = SigningKey::from_seed(&root.derive("guard", &[])).ok();
         Self(Arc::new(Inner {
             store,
@@ -190,6 +204,8 @@ impl Deps {
             replica,
             token_key,
             routes,
+            rates,
+            uses: Uses::default(),
             tokens,
             signer,
             guard_key,
@@ -214,6 +230,17 @@ impl Deps {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.0.routes
+    }
+
+    /// What this process has counted of uses of features.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.0.uses
+    }
+
+    /// How often principals, tenants and strangers may call.
+    #[must_use]
+    pub fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// What verifies access tokens.
@@ -300,4 +327,4 @@ macro_rules! mint {
     };
 }
 
-mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId);
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId);

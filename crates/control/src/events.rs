@@ -18,10 +18,13 @@ pub async fn list(
     after: i64,
     limit: u32,
 ) -> Result<Vec<EventRow>, Refusal> {
-    cx.permit_environment("event.read")?;
+    cx.may("event.read")?;
     let subject = match tenant {
         Some(tenant) => Subject::Tenant(require(cx, deps, tenant).await?.id),
-        None => Subject::Environment,
+        None => {
+            cx.permit_environment("event.read")?;
+            Subject::Environment
+        }
     };
     deps.store().read(&cx.environment).events(subject, after, limit).await.map_err(refuse_store)
 }

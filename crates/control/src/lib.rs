@@ -5,6 +5,7 @@
 //! [`engine::executor`]. Read [`tenants::edit`] for the shape of a use case, [`engine`] for how steps survive, and
 //! [`controllers::activation`] for how the two meet.
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod controllers;
@@ -13,11 +14,14 @@ pub mod deps;
 pub mod domains;
 pub mod engine;
 pub mod events;
+pub mod flags;
 pub mod guard;
 pub mod health;
 pub mod logins;
 pub mod manifests;
+pub mod members;
 pub mod operations;
+pub mod quotas;
 pub mod refusal;
 pub mod rollouts;
 pub mod routes;

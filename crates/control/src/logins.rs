@@ -4,7 +4,7 @@
 //! the chain of the tenant whose login it is, those of services to the environment's.
 //! INVARIANT: a login reaches tenants of one app at most, and a tenant's login that tenant alone.
 
-mod password;
+pub(crate) mod password;
 mod whose;
 
 use jiff::SignedDuration;
@@ -114,7 +114,7 @@ pub struct RotateRequest {
     pub expires: Option<Timestamp>,
 }
 
-fn view(row: LoginRow, now: Timestamp) -> Login {
+pub(crate) fn view(row: LoginRow, now: Timestamp) -> Login {
     Login {
         standing: Standing::at(now, row.login.expires, row.revoked_at.is_some()),
         name: row.name,
@@ -140,9 +140,8 @@ fn missing(name: &LoginName) -> Refusal {
 /// # Errors
 /// There is none.
 pub async fn get(cx: &Ctx, deps: &Deps, name: &LoginName) -> Result<Login, Refusal> {
-    cx.permit_environment("gateway.login.read")?;
-    let row = deps.store().read(&cx.environment).login(name).await.map_err(refuse_store)?;
-    row.map(|row| view(row, cx.now)).ok_or_else(|| missing(name))
+    cx.may("gateway.login.read")?;
+    known(cx, deps, name).await.map(|row| view(row, cx.now))
 }
 
 /// Which logins to list.
@@ -167,10 +166,13 @@ pub async fn list(
     size: PageSize,
     token: Option<&str>,
 ) -> Result<Page<Login>, Refusal> {
-    cx.permit_environment("gateway.login.read")?;
+    cx.may("gateway.login.read")?;
     let tenant = match &query.tenant {
         Some(tenant) => Some(require(cx, deps, tenant).await?.id),
-        None => None,
+        None => {
+            cx.permit_environment("gateway.login.read")?;
+            None
+        }
     };
     let filter = LoginFilter { tenant, app: query.app.clone(), with_revoked: query.with_revoked };
     let principal = cx.actor.to_string();
@@ -287,7 +289,11 @@ fn permit(cx: &Ctx, action: &'static str, whose: &Whose) -> Result<Permit, Refus
 
 async fn known(cx: &Ctx, deps: &Deps, name: &LoginName) -> Result<LoginRow, Refusal> {
     let row = deps.store().read(&cx.environment).login(name).await.map_err(refuse_store)?;
-    row.ok_or_else(|| missing(name))
+    let is_seen = |row: &LoginRow| match &row.login.whose {
+        Whose::Tenant(tenant) => cx.sees(*tenant),
+        Whose::Service { .. } => cx.rights.tenant.is_none(),
+    };
+    row.filter(is_seen).ok_or_else(|| missing(name))
 }
 
 /// Locks the tenant, then the login, as a deletion of the tenant does.
@@ -307,7 +313,7 @@ async fn lock(tx: &mut WriteTx, found: &LoginRow) -> Result<LoginRow, Refusal> {
     Ok(row)
 }
 
-async fn lock_living(tx: &mut WriteTx, id: TenantId) -> Result<(), Refusal> {
+pub(crate) async fn lock_living(tx: &mut WriteTx, id: TenantId) -> Result<(), Refusal> {
     let row = tx.tenants().lock(id).await.map_err(|error| match error {
         StoreError::NotFound => Refusal::NoTenant(id.to_string()),
         error => refuse_store(error),
@@ -356,7 +362,7 @@ async fn finish(
 }
 
 /// The connection URL, where the gateway's address is known.
-fn url(deps: &Deps, login: &Login, password: Option<&SecretString>) -> Option<SecretString> {
+pub(crate) fn url(deps: &Deps, login: &Login, password: Option<&SecretString>) -> Option<SecretString> {
     let address = deps.options().gateway.as_ref()?;
     let database = login.slug.as_ref().map_or(address::TENANT, Slug::as_str);
     let password = password.map(SecretString::expose_secret);

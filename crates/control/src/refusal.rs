@@ -1,18 +1,25 @@
 //! Every way in which a use case can say no, and the code, hint and fields that go with it.
+//!
+//! Long because the ways of all use cases are one closed list.
 
 use std::sync::Arc;
 
 use tenantry_domain::access::{Disagreement, NamedError};
 use tenantry_domain::app::Unfit;
 use tenantry_domain::code::{Code, FieldError};
+use tenantry_domain::flag::{Feature, FlagName};
 use tenantry_domain::id::OperationId;
-use tenantry_domain::placement::PlacementError;
+use tenantry_domain::name::PlanCode;
+use tenantry_domain::placement::{PlacementError, RESIDENCY};
 use tenantry_domain::policy::Denial;
+use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout::Status;
+use tenantry_domain::tenant::change::WouldMove;
 use tenantry_domain::tenant::lifecycle::TransitionError;
 use tenantry_domain::workflow::Kind;
-use tenantry_store::StoreError;
+use tenantry_store::{StoreError, UsedUp};
 
+use crate::flags::told;
 use crate::routes::token::TokenError;
 
 /// Why a use case did nothing.
@@ -20,7 +27,13 @@ use crate::routes::token::TokenError;
 pub enum Refusal {
     /// Policy says no.
     #[error(transparent)]
-    Denied(#[from] Denial),
+    Denied(Denial),
+    /// What people of a tenant are told no about.
+    #[error(transparent)]
+    Member(#[from] tenantry_domain::member::Refused),
+    /// An access request stands otherwise.
+    #[error("the access request is {}", .0.as_str())]
+    GrantStanding(GrantStanding),
     /// The lifecycle graph has no such edge.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -175,6 +188,57 @@ pub enum Refusal {
         /// What was asked for.
         to: String,
     },
+    /// The change would leave the tenant's data where its residency does not allow it.
+    #[error(
+        "rule `{RESIDENCY}`: the tenant's data is in {region}, which is not allowed any more; allowed are {allowed}"
+    )]
+    Residency {
+        /// Where the data is.
+        region: String,
+        /// What was asked for.
+        allowed: String,
+    },
+    /// The tenant does not have the feature.
+    #[error("{}", told::off(.feature, .plan, .found.as_ref(), .plans))]
+    FeatureOff {
+        /// The feature.
+        feature: FlagName,
+        /// The tenant's plan.
+        plan: PlanCode,
+        /// What it is to the tenant; absent when nobody says anything about it.
+        found: Option<Feature>,
+        /// The plans that have it, cheapest first.
+        plans: Vec<PlanCode>,
+    },
+    /// The plan lets its tenants set less.
+    #[error("plan `{plan}` does not allow this{}", told::would(.plans))]
+    PlanForbids {
+        /// The tenant's plan.
+        plan: PlanCode,
+        /// What it does not allow.
+        fields: Vec<FieldError>,
+        /// The plans that would allow all of it, cheapest first.
+        plans: Vec<PlanCode>,
+    },
+    /// A hard quota of the tenant does not allow it.
+    #[error("{used_up}")]
+    QuotaUsedUp {
+        /// How much there is.
+        used_up: UsedUp,
+        /// The plan that would allow it, and its limit; absent when none does.
+        plan: Option<(String, String)>,
+    },
+    /// The tenant's plan names no such quota.
+    #[error("plan `{plan}` has no quota `{quota}`")]
+    NoQuota {
+        /// The quota.
+        quota: String,
+        /// The plan.
+        plan: String,
+    },
+    /// No such reservation, or not any more.
+    #[error("reservation `{0}` does not exist")]
+    NoReservation(String),
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for a different request")]
     KeyReused,
@@ -233,6 +297,8 @@ impl Refusal {
             Self::Token(TokenError::Away(_)) => Code::IssuerUnavailable,
             Self::SecretRef(_) => Code::ObjectNotFound,
             Self::Denied(_) => Code::PolicyDenied,
+            Self::Member(refused) => refused.code(),
+            Self::GrantStanding(_) => Code::AccessStanding,
             Self::Transition(_) => Code::IllegalTransition,
             Self::Fields(_) => Code::InvalidManifest,
             Self::Ran(_) => Code::MigrationRan,
@@ -258,6 +324,12 @@ impl Refusal {
             Self::Placement(_) => Code::NoCapacity,
             Self::Unfit { .. } => Code::AppUnfit,
             Self::Moves { .. } => Code::LevelChange,
+            Self::Residency { .. } => Code::ResidencyRefused,
+            Self::FeatureOff { .. } => Code::FeatureOff,
+            Self::PlanForbids { .. } => Code::PlanForbids,
+            Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
+            Self::NoQuota { .. } => Code::QuotaNotFound,
+            Self::NoReservation(_) => Code::ReservationNotFound,
             Self::KeyReused => Code::KeyReused,
             Self::KeyInFlight => Code::KeyInFlight,
             Self::NotCancellable => Code::NotCancellable,
@@ -279,11 +351,17 @@ impl Refusal {
             Self::Shared(refusal) => refusal.hint(),
             Self::Transition(error) => error.hint(),
             Self::Placement(error) => error.hint(),
-            Self::Denied(denial) => denial.remedy.to_owned(),
+            Self::Denied(denial) => denial.remedy.clone(),
             Self::Stale { current } => {
                 format!(
                     "Read the tenant again, repeat the change on version {current}, send `If-Match: \"v{current}\"`."
                 )
+            }
+            Self::QuotaUsedUp { plan: Some((plan, limit)), .. } => {
+                format!("Free something, or bind the plan `{plan}`, which allows {limit}.")
+            }
+            Self::QuotaUsedUp { plan: None, .. } => {
+                "Free something, or ask the operator for more; no plan of the catalog allows it.".to_owned()
             }
             Self::Grace { minimum } => format!("Ask for {minimum} or longer, or leave the grace period out."),
             Self::UnknownOutcome(_) => {
@@ -304,6 +382,8 @@ impl Refusal {
             Self::LoginTaken(_) => vec![FieldError::new("name", self)],
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
+            Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],
+            Self::PlanForbids { fields, .. } => fields.clone(),
             Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
             Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],
@@ -340,6 +420,16 @@ impl Refusal {
     }
 }
 
+impl From<WouldMove> for Refusal {
+    fn from(error: WouldMove) -> Self {
+        let WouldMove { field, from, to } = error;
+        if field.starts_with("spec.residency") {
+            return Self::Residency { region: from, allowed: to };
+        }
+        Self::Moves { field, from, to }
+    }
+}
+
 /// The fields at fault by the set's paths, `documents[3].spec.plan`. What blames no field blames the document's name.
 fn in_document(place: usize, refusal: &Refusal) -> Vec<FieldError> {
     let mut fields = refusal.fields();
@@ -348,4 +438,14 @@ fn in_document(place: usize, refusal: &Refusal) -> Vec<FieldError> {
     }
     let path = |field: FieldError| FieldError::new(format!("documents[{place}].{}", field.field), field.message);
     fields.into_iter().map(path).collect()
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial.hidden {
+            // In the words of one that does not exist.
+            Some(tenant) => Self::NoTenant(tenant.to_string()),
+            None => Self::Denied(denial),
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
+use crate::members::mail::Post;
 use crate::workflows::TenantSteps;
 
 /// The brain of one process at work.
@@ -44,6 +45,9 @@ impl Runtime {
         tasks.spawn(driver::run(Canaries, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
+        if let Some(mail) = &deps.options().members.mail {
+            tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
+        }
         tasks.spawn(listen(deps.clone(), stop.clone()));
         tasks.spawn(beat(deps.clone(), stop.clone()));
         Self { stop, tasks }
@@ -60,6 +64,8 @@ impl Runtime {
         })
         .await;
         self.tasks.abort_all();
+        // What was counted and not written yet; the doors are closed by now.
+        crate::flags::flush(deps).await;
         deps.store().leave(deps.replica()).await
     }
 }
@@ -83,6 +89,7 @@ async fn beat(deps: Deps, stop: CancellationToken) {
         if let Err(error) = deps.store().heartbeat(deps.replica(), env!("CARGO_PKG_VERSION")).await {
             tracing::warn!(%error, "cannot report that this process is alive");
         }
+        crate::quotas::keep(&deps).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(10)) => {}

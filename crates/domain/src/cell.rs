@@ -1,5 +1,7 @@
 //! Regions and cells: the topology that placement chooses from.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::isolation::Isolation;
@@ -12,6 +14,19 @@ pub struct RegionSpec {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// How far other regions are, in any one unit (milliseconds of a round trip are usual). One direction is enough.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub distances: BTreeMap<RegionName, u32>,
+}
+
+/// How far one region is from another; absent when neither says. A region is at no distance from itself.
+#[must_use]
+pub fn distance(regions: &BTreeMap<RegionName, RegionSpec>, from: &RegionName, to: &RegionName) -> Option<u32> {
+    if from == to {
+        return Some(0);
+    }
+    let said = |from: &RegionName, to: &RegionName| regions.get(from)?.distances.get(to).copied();
+    said(from, to).or_else(|| said(to, from))
 }
 
 /// Whether a cell is common or one tenant's.

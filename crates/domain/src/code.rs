@@ -177,6 +177,28 @@ codes! {
     LoginTaken = 53, Conflict, "The name of the login is taken", "Choose another name; no two logins of an installation have the same one.";
     LoginRevoked = 54, Conflict, "The login is revoked", "Make a new one; its name is free again.";
     MigrationRan = 55, Conflict, "A migration file that has run was changed", "Put the text of the file back, and change what it made by a new file that sorts last.";
+    QuotaUsedUp = 56, Quota, "The quota is used up", "Free something, order more, or bind the plan that the hint names.";
+    QuotaNotFound = 57, NotFound, "No such quota", "List the tenant's quotas; its plan names them.";
+    ReservationNotFound = 58, NotFound, "No such reservation", "It was committed, released, or has expired; make a new one.";
+    MemberDenied = 61, Forbidden, "The member may not do this", "Ask a member who has the permission that the detail names.";
+    LastOwner = 62, Conflict, "The tenant would have no owner", "Hand the ownership on first, or make another member an owner.";
+    MemberExists = 63, Conflict, "The person is known to the tenant already", "Look at the tenant's members and open invitations.";
+    MemberNotFound = 64, NotFound, "No such member", "List the members of the tenant.";
+    InvitationNotFound = 65, NotFound, "No such invitation", "Check the link, or ask for a new invitation.";
+    InvitationOver = 66, Gone, "The invitation does not hold any more", "Ask for a new invitation.";
+    InvitationMismatch = 67, Forbidden, "The invitation is for somebody else", "Log in with the address that was invited, once its issuer has verified it.";
+    UsersExceeded = 68, Quota, "The tenant has as many users as it may have", "Remove a member, withdraw an invitation, or bind a larger plan.";
+    MembersNotInPlan = 69, Forbidden, "The tenant's plan does not allow this", "Bind a plan that has the feature which the detail names.";
+    MemberElsewhere = 70, Conflict, "The person is a member of another tenant", "Remove them there first, or let people be members of several tenants.";
+    FeatureOff = 71, Forbidden, "The tenant does not have this feature", "The detail names the plans that have it, or why it is off for everybody.";
+    ResidencyRefused = 72, Conflict, "The tenant's data is where its new residency does not allow it", "Allow the region that the detail names, or move the tenant first.";
+    PlanForbids = 73, Forbidden, "The tenant's plan does not allow this", "Leave out what `errors` names, or bind one of the plans that the detail names.";
+    PolicyUnavailable = 75, Unavailable, "No decision of the policy is to be had", "Try again in a moment; nothing was changed.";
+    PolicyBundleInvalid = 76, Invalid, "The policy bundle is not valid", "Correct what `errors` names; the bundle before it stays in force.";
+    PolicyBundleUntrusted = 77, Forbidden, "The policy bundle is not signed by a known key", "Sign it by `tenantry policy sign`, with a key whose public part is configured.";
+    PolicyBundleUnreachable = 78, Unavailable, "The policy bundle cannot be fetched", "Look at the source that the detail names; the bundle before it stays in force.";
+    PolicyBundleNotKept = 79, NotFound, "No such policy bundle is kept", "Roll back to one of the digests that are kept.";
+    AccessStanding = 80, Conflict, "The access request's status does not allow this", "Read the request; one that is over is followed by a new one.";
 }
 
 impl fmt::Display for Code {

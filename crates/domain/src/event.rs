@@ -84,6 +84,34 @@ events! {
     GatewayLoginRotated = "gateway.login.rotated";
     /// A login of the gateway was taken back.
     GatewayLoginRevoked = "gateway.login.revoked";
+    /// Somebody of the operator asks for emergency access to the tenant's data.
+    AccessRequested = "access.requested";
+    /// Somebody else agreed; it holds from now on.
+    AccessGranted = "access.granted";
+    /// Somebody said no.
+    AccessRefused = "access.refused";
+    /// Whoever asked got a login.
+    AccessOpened = "access.opened";
+    /// It was ended early.
+    AccessEnded = "access.ended";
+    /// Somebody else looked at what was done.
+    AccessReviewed = "access.reviewed";
+    /// A feature flag has another value for somebody.
+    FlagUpdated = "flag.updated";
+    /// A feature is off for everybody, by its emergency switch, or on again.
+    FlagSwitched = "flag.switched";
+    /// A tenant's use of a quota has reached the warning mark.
+    QuotaWarning = "quota.warning";
+    /// A tenant's use of a quota is above the limit, or something was refused at it.
+    QuotaExceeded = "quota.exceeded";
+    /// Somebody was invited to a tenant.
+    MemberInvited = "member.invited";
+    /// Somebody is a member of a tenant.
+    MemberJoined = "member.joined";
+    /// Somebody is a member of a tenant no more.
+    MemberRemoved = "member.removed";
+    /// A member has another role.
+    MemberRoleChanged = "member.role_changed";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

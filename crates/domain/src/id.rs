@@ -131,6 +131,14 @@ ids! {
     EventId = "evt";
     /// A bearer token (its public part).
     TokenId = "tok";
+    /// A person, as one issuer knows them.
+    UserId = "usr";
+    /// An invitation to a tenant.
+    InvitationId = "inv";
+    /// Emergency access to one tenant.
+    GrantId = "bg";
+    /// A part of a quota that is set aside.
+    ReservationId = "rsv";
     /// One HTTP request or command.
     RequestId = "req";
     /// One running process of the control plane.

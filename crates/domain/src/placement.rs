@@ -1,13 +1,20 @@
 //! Where a tenant lives, and why.
+//!
+//! INVARIANT: no decision names a region outside the tenant's residency, whatever labels, distances and cells say.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{CellKind, CellLoad};
+use crate::cell::{self, CellKind, CellLoad, RegionSpec};
 use crate::isolation::Isolation;
 use crate::name::{CellName, RegionName};
+use crate::tenant::Spec;
 use crate::tenant::profile::{Residency, SizeClass};
+
+#[cfg(test)]
+mod sequences;
 
 /// The place of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +39,63 @@ pub struct Demand {
     pub residency: Residency,
     /// How much room it takes.
     pub size: SizeClass,
+    /// Allowed regions in the order of choice, where it is another than that of [`Residency::in_order`]; else empty.
+    pub nearest: Vec<RegionName>,
+    /// Cells that hold another tenant of its group.
+    pub apart: BTreeSet<CellName>,
+}
+
+/// The label that says where a tenant's users are: a region, allowed or not. Its closest allowed region is the first choice
+/// of a tenant that prefers none.
+pub const ORIGIN: &str = "tenantry.origin";
+
+/// The label that names a tenant's group: no two tenants of a group share a cell.
+pub const APART: &str = "tenantry.apart";
+
+impl Demand {
+    /// What a tenant's manifest asks for at a level.
+    #[must_use]
+    pub fn of(isolation: Isolation, spec: &Spec) -> Self {
+        let (residency, size) = (spec.residency.clone(), spec.business.size);
+        Self { isolation, residency, size, nearest: Vec::new(), apart: BTreeSet::new() }
+    }
+
+    /// The same for users in `origin`: where no region is preferred, the closest allowed one comes first. Regions of which
+    /// nobody knows the distance follow in the order in which they are allowed.
+    #[must_use]
+    pub fn near(mut self, origin: Option<&RegionName>, regions: &BTreeMap<RegionName, RegionSpec>) -> Self {
+        if let (Some(origin), None) = (origin, &self.residency.preferred_region) {
+            let mut nearest = self.residency.allowed_regions.clone();
+            nearest.sort_by_key(|region| cell::distance(regions, origin, region).unwrap_or(u32::MAX));
+            self.nearest = nearest;
+        }
+        self
+    }
+
+    /// The same away from cells.
+    #[must_use]
+    pub fn apart_from(mut self, cells: impl IntoIterator<Item = CellName>) -> Self {
+        self.apart.extend(cells);
+        self
+    }
+
+    /// Allowed regions in the order of choice.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<RegionName> {
+        let all =
+            if self.nearest.is_empty() { self.residency.in_order().cloned().collect() } else { self.nearest.clone() };
+        all.into_iter().filter(|region| self.residency.allows(region)).collect()
+    }
+
+    /// The place of a region in the order of choice; absent when it is not allowed.
+    fn rank(&self, region: &RegionName) -> Option<usize> {
+        // Asked first and apart: an order that somebody computed never widens what is allowed.
+        if !self.residency.allows(region) {
+            return None;
+        }
+        let found = self.nearest.iter().position(|known| known == region);
+        found.or_else(|| self.residency.in_order().position(|known| known == region))
+    }
 }
 
 /// Why a cell was not taken.
@@ -43,6 +107,8 @@ pub enum Refusal {
         /// The cell's region.
         region: RegionName,
     },
+    /// Another tenant of its group is there.
+    Apart,
     /// It takes no new tenants.
     Draining,
     /// A dedicated cell for a pooled level, or the reverse.
@@ -62,6 +128,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Region { region } => write!(f, "its region {region} is not allowed"),
+            Self::Apart => f.write_str("it holds another tenant of the group"),
             Self::Draining => f.write_str("it is draining"),
             Self::Kind => f.write_str("it is of the wrong kind for the level"),
             Self::Full { used, capacity, needed } => {
@@ -90,7 +157,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
-    /// 0 for the preferred region.
+    /// 0 for the preferred region; where none is preferred, for the closest one.
     pub region_rank: usize,
     /// Places in use after the placement, in thousandths of the capacity.
     pub fill_permille: u32,
@@ -118,9 +185,14 @@ pub struct Decision {
 pub struct PlacementError {
     /// The wanted level.
     pub isolation: Isolation,
+    /// The only regions that may hold the tenant.
+    pub allowed: Vec<RegionName>,
     /// Each cell with its refusal.
     pub candidates: Vec<Candidate>,
 }
+
+/// The rule that keeps data inside the allowed regions, as refusals name it.
+pub const RESIDENCY: &str = "residency";
 
 impl PlacementError {
     /// The refusals as one sentence, and what would help.
@@ -134,7 +206,13 @@ impl PlacementError {
             .iter()
             .filter_map(|candidate| Some(format!("{}: {}", candidate.cell, candidate.refusal.as_ref()?)))
             .collect();
-        format!("{}. Add a cell or raise a capacity.", reasons.join("; "))
+        let reasons = reasons.join("; ");
+        if self.candidates.iter().all(|candidate| matches!(candidate.refusal, Some(Refusal::Region { .. }))) {
+            let allowed: Vec<_> = self.allowed.iter().map(RegionName::as_str).collect();
+            let allowed = allowed.join(", ");
+            return format!("{reasons}. Rule `{RESIDENCY}` allows {allowed}; add a cell there.");
+        }
+        format!("{reasons}. Add a cell or raise a capacity.")
     }
 }
 
@@ -148,18 +226,19 @@ pub fn decide(demand: &Demand, cells: &[CellLoad]) -> Result<Decision, Placement
     let best = candidates.first().filter(|candidate| candidate.score.is_some());
     let Some((best, load)) = best.and_then(|best| Some((best, cells.iter().find(|cell| cell.name == best.cell)?)))
     else {
-        return Err(PlacementError { isolation: demand.isolation, candidates });
+        let allowed = demand.residency.allowed_regions.clone();
+        return Err(PlacementError { isolation: demand.isolation, allowed, candidates });
     };
     Ok(Decision { region: load.spec.region.clone(), cell: best.cell.clone(), isolation: demand.isolation, candidates })
 }
 
 fn consider(demand: &Demand, cell: &CellLoad) -> Candidate {
     let refuse = |refusal| Candidate { cell: cell.name.clone(), refusal: Some(refusal), score: None };
-    let Some(region_rank) = demand.residency.in_order().position(|region| *region == cell.spec.region) else {
+    let Some(region_rank) = demand.rank(&cell.spec.region) else {
         return refuse(Refusal::Region { region: cell.spec.region.clone() });
     };
-    if !demand.residency.allows(&cell.spec.region) {
-        return refuse(Refusal::Region { region: cell.spec.region.clone() });
+    if demand.apart.contains(&cell.name) {
+        return refuse(Refusal::Apart);
     }
     if cell.spec.draining {
         return refuse(Refusal::Draining);
@@ -218,6 +297,8 @@ pub(crate) mod tests {
                 flags: vec![],
             },
             size: SizeClass::Small,
+            nearest: Vec::new(),
+            apart: BTreeSet::new(),
         }
     }
 
@@ -240,6 +321,55 @@ pub(crate) mod tests {
         let error = decide(&demand(&["mars"], None), &cells).unwrap_err();
         assert_eq!(error.candidates.len(), 5);
         assert!(error.hint().contains("is not allowed"));
+        assert!(error.hint().ends_with("Rule `residency` allows mars; add a cell there."), "{}", error.hint());
+    }
+
+    /// CELL-07: a preference beats closeness, closeness beats the order of writing, and neither widens what is allowed.
+    #[test]
+    fn the_default_is_the_closest_allowed_region() {
+        let region = |text: &str| RegionName::parse(text).unwrap();
+        let far = |pairs: &[(&str, u32)]| RegionSpec {
+            distances: pairs.iter().map(|(name, far)| (region(name), *far)).collect(),
+            ..RegionSpec::default()
+        };
+        let regions = BTreeMap::from([
+            (region("asia"), far(&[("eu-west", 180), ("us-east", 220)])),
+            (region("us-east"), far(&[("eu-west", 80)])),
+            (region("eu-west"), RegionSpec::default()),
+        ]);
+        let cells = [
+            cell("a", "us-east", 0, 10, false),
+            cell("b", "eu-west", 5, 10, false),
+            cell("c", "asia", 0, 10, false),
+            cell("d", "moon", 0, 10, false),
+        ];
+        let table = [
+            (&["us-east", "eu-west"][..], None, None, "a"),
+            (&["us-east", "eu-west"], None, Some("asia"), "b"),
+            (&["us-east", "eu-west"], None, Some("eu-west"), "b"),
+            (&["eu-west", "us-east"], None, Some("us-east"), "a"),
+            (&["us-east", "eu-west"], Some("us-east"), Some("asia"), "a"),
+            (&["moon", "eu-west"], None, Some("asia"), "b"),
+            (&["us-east", "eu-west"], None, Some("mars"), "a"),
+            (&["us-east"], None, Some("asia"), "a"),
+        ];
+        for (allowed, preferred, origin, expected) in table {
+            let origin = origin.map(region);
+            let demand = demand(allowed, preferred).near(origin.as_ref(), &regions);
+            let decision = decide(&demand, &cells).unwrap();
+            assert_eq!(decision.cell.as_str(), expected, "{allowed:?} {preferred:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn tenants_of_a_group_are_kept_apart() {
+        let cells = [cell("a", "eu-west", 0, 10, false), cell("b", "eu-west", 9, 10, false)];
+        let apart = demand(&["eu-west"], None).apart_from([CellName::parse("a").unwrap()]);
+        let decision = decide(&apart, &cells).unwrap();
+        assert_eq!(decision.cell.as_str(), "b");
+        assert_eq!(decision.candidates[1].refusal, Some(Refusal::Apart));
+        let error = decide(&apart.apart_from([CellName::parse("b").unwrap()]), &cells).unwrap_err();
+        assert!(error.hint().contains("another tenant of the group"), "{}", error.hint());
     }
 
     proptest! {

@@ -70,6 +70,7 @@ mod enter;
 mod environment;
 mod error;
 mod fair;
+mod flags;
 pub mod job;
 mod known;
 mod plane;
@@ -88,6 +89,7 @@ pub mod watch;
 pub mod web;
 
 pub use error::{Absent, Error, Mismatch, Overload, SettingsFault};
+pub use flags::{Feature, Features};
 pub use job::{Job, JobError, JobPolicy, Jobs, OnSuspended, Outcome};
 pub use known::Look;
 pub use queue::{FairQueue, QueueFull};

@@ -105,7 +105,7 @@ impl Plane {
         Ok(client(&self.settings, &self.environment)?.with_retry(Retry::default()))
     }
 
-    async fn ask<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Error>
+    pub(crate) async fn ask<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, ClientError>>,
     {

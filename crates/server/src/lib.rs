@@ -16,6 +16,7 @@ pub mod router;
 pub mod serve;
 pub mod state;
 
+pub use middleware::authorize::{READS, right};
 pub use middleware::witness::ACTIONS;
 pub use router::router;
 pub use serve::serve;

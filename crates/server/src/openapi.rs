@@ -30,8 +30,12 @@ and the fields at fault.";
         (name = "domains", description = "Domains of tenants' own, and the DNS records that prove them."),
         (name = "isolation", description = "Ways from one tenant to another that the guard found."),
         (name = "catalog", description = "Plans, regions, cells and apps."),
+        (name = "features", description = "Flags, which features a tenant has and uses, and OpenFeature's protocol."),
         (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),
         (name = "gateway", description = "Logins with which applications enter tenants through the gateway."),
+        (name = "access", description = "Emergency access to a tenant's data: asked for, agreed to by somebody else, over by itself."),
+        (name = "members", description = "People of a tenant: members, roles, invitations."),
+        (name = "tokens", description = "Who may do what with this API."),
         (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
@@ -268,6 +272,16 @@ fn answer_headers(path: &str, method: &str, status: &str) -> Vec<(String, Value)
         let is_list = method == "get" && path.ends_with("/gateway-logins");
         let tag = ("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
         return if is_list { Vec::new() } else { vec![tag] };
+    }
+    let people = ["/members", "/roles", "/invitations", "/ownership-offer", "/v1/users/"];
+    if people.iter().any(|part| path.contains(part)) {
+        let bare =
+            ["/members", "/roles", "/invitations", "/ownership-offer", "/permissions", "/v1/users/{user}/tenants"];
+        let verbs = ["@import", "@check", "@transfer-ownership", "@decline"];
+        let has_tag = status == "201"
+            || !bare.iter().any(|end| path.ends_with(end)) && !verbs.iter().any(|verb| path.ends_with(verb));
+        let tag = || ("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+        return has_tag.then(tag).into_iter().collect();
     }
     if is_one && status != "204" {
         names.push(("ETag", "ETag"));

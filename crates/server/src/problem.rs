@@ -18,6 +18,10 @@ pub struct Failure {
     kind: Kind,
 }
 
+/// Marks an error that is told in another protocol's words, and is not to be written as a problem.
+#[derive(Debug, Clone, Copy)]
+pub struct Foreign;
+
 /// What handlers give.
 pub type Result<T = Response> = std::result::Result<T, Failure>;
 

@@ -1,7 +1,7 @@
 //! The routes and the guards before them.
 //!
 //! From the outside in: ids and span, security headers, problems written out, panics caught, shedding, time, the
-//! token, the record of attempts, custom verbs; then the route. So whatever a guard refuses is a problem with ids,
+//! token and how often somebody may call, the record of attempts, custom verbs; then the route. So whatever a guard refuses is a problem with ids,
 //! nobody without a token learns which routes exist, and no work is done for a request that will be turned away.
 
 use axum::Router;
@@ -9,7 +9,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::middleware::{bearer, headers, ids, panics, render, shed, time, verbs, witness};
+use crate::middleware::{authorize, bearer, headers, ids, limit, panics, render, shed, time, verbs, witness};
 use crate::problem::Failure;
 use crate::{State, api};
 
@@ -32,6 +32,11 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::routes::routes())
         .merge(api::logins::routes())
         .merge(api::forward::routes())
+        .merge(api::tokens::routes())
+        .merge(api::access::routes())
+        .merge(api::members::routes())
+        .merge(api::quotas::routes())
+        .merge(api::flags::routes())
 }
 
 /// The door, ready to be served.
@@ -42,12 +47,15 @@ pub fn router(state: State) -> Router {
         .method_not_allowed_fallback(no_method)
         // Bodies are bounded by their extractors, which know the route's bound.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(authorize::check))
         .layer(from_fn(ids::route))
         .with_state(state.clone());
     Router::new()
         .fallback_service(verbs::Verbs::new(routes))
         .layer(from_fn_with_state(state.clone(), witness::record))
+        .layer(from_fn_with_state(state.clone(), limit::admit))
         .layer(from_fn_with_state(state.clone(), bearer::check))
+        .layer(from_fn_with_state(state.clone(), limit::failures))
         .layer(from_fn_with_state(state.clone(), time::bound))
         .layer(from_fn_with_state(state.clone(), shed::admit))
         .layer(from_fn_with_state(state.clone(), panics::catch))

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::head::Head;
+use crate::middleware::limit::Peer;
 use crate::{State, router};
 
 /// Serves until `shutdown`, then drains.
@@ -36,8 +37,8 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: CancellationTo
             () = &mut delay => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(error) => {
                 pause_after(&error).await;
                 continue;
@@ -51,7 +52,8 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: CancellationTo
         // Small answers go out at once.
         let _ = stream.set_nodelay(true);
         let routes = service.clone();
-        let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             routes.clone().oneshot(request.map(Body::new))
         });
         let watched = graceful.watch(

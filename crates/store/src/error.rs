@@ -72,6 +72,9 @@ pub enum StoreError {
     /// The first request with the idempotency key has not ended yet.
     #[error("a request with this idempotency key is running")]
     KeyInFlight,
+    /// A hard quota of the tenant does not allow what was asked for.
+    #[error(transparent)]
+    QuotaUsedUp(#[from] crate::quotas::UsedUp),
     /// The cell has not enough places left.
     #[error("the cell has no room left")]
     NoCapacity,

@@ -7,6 +7,7 @@
 //!
 //! Read [`write`] first, then [`claims`] for the engine's side and [`search`] for lists.
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod cells;
@@ -19,15 +20,18 @@ pub mod domains;
 pub mod entry;
 pub mod environments;
 pub mod error;
+pub mod flags;
 pub mod gateway;
 pub mod guard;
 pub mod idempotency;
 mod line;
 pub mod logins;
+pub mod members;
 pub mod operations;
 pub mod outbox;
 mod progress;
 pub mod prune;
+pub mod quotas;
 pub mod replicas;
 pub mod rollouts;
 mod row;
@@ -42,6 +46,7 @@ pub mod versions;
 pub mod workflows;
 pub mod write;
 
+pub use access::{GrantFilter, GrantRow, NewGrant};
 pub use audit::{AuditFilter, AuditRow};
 pub use catalog::{CatalogKind, CatalogPut, CatalogRow, CatalogVersionRow};
 pub use changed::Changed;
@@ -50,13 +55,19 @@ pub use domains::DomainRow;
 pub use entry::{Entry, Receipt, Stamp};
 pub use environments::EnvironmentRow;
 pub use error::StoreError;
+pub use flags::{FeatureFacts, FeatureUse, FlagRow, OffLevel, UsedFeature};
 pub use gateway::{GatewayCell, GatewayLogin, GatewayRoute, GatewayWatch, LoginsOf, Movement};
 pub use guard::{CellGauge, Counts, LookKind, OpenFinding, PairRow, PlaceRow, PlaceState, Turn, TurnRow};
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use logins::{LoginFilter, LoginRow, NewLogin, Rotation, Verifier};
+pub use members::{
+    InvitationRow, MailRow, MailStanding, MemberRow, Members, MembershipRow, NewInvitation, OfferRow, RoleRow, Roll,
+    UserRow,
+};
 pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
 pub use outbox::EventRow;
 pub use prune::Pruned;
+pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{
     NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter, TargetRow,
@@ -68,7 +79,7 @@ pub use tenants::{
     Condition, ConditionStatus, Due, Finding, NewTenant, Rename, StateChange, SweepRow, TenantChange, TenantKey,
     TenantRow,
 };
-pub use tokens::{NewToken, TokenRow};
+pub use tokens::{NewToken, TokenFilter, TokenRow};
 pub use verify::{Finding as AuditFinding, Verification};
 pub use versions::VersionRow;
 pub use workflows::{Claim, Claimed, NewWorkflow, WorkflowRow, WorkflowStatus};

@@ -39,6 +39,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "domains", sql: include_str!("../migrations/0007_domains.sql") },
     Migration { version: 8, name: "gateway", sql: include_str!("../migrations/0008_gateway.sql") },
     Migration { version: 9, name: "gateway bounds", sql: include_str!("../migrations/0009_gateway_bounds.sql") },
+    Migration { version: 10, name: "access", sql: include_str!("../migrations/0010_access.sql") },
+    Migration { version: 11, name: "members", sql: include_str!("../migrations/0011_members.sql") },
+    Migration { version: 12, name: "quotas", sql: include_str!("../migrations/0012_quotas.sql") },
+    Migration { version: 13, name: "flags", sql: include_str!("../migrations/0013_flags.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -15,6 +15,7 @@ use tenantry_domain::policy::{Actor, Permit, Scope};
 use tenantry_domain::tenant::Slug;
 use tenantry_pg::{Conn, PgError, Row};
 
+use crate::access::Grants;
 use crate::catalog::Catalog;
 use crate::cells::Cells;
 use crate::chain::{self, Head};
@@ -22,6 +23,7 @@ use crate::columns::get;
 use crate::domains::Domains;
 use crate::entry::{Entry, Receipt};
 use crate::error::state;
+use crate::flags::Flags;
 use crate::guard::Isolation;
 use crate::idempotency::Idempotency;
 use crate::line::{self, Failure, Statement};
@@ -157,9 +159,19 @@ impl WriteTx {
         Logins { tx: self }
     }
 
+    /// Flags of the environment.
+    pub fn flags(&mut self) -> Flags<'_> {
+        Flags { tx: self }
+    }
+
     /// Answers kept for repeated requests.
     pub fn idempotency(&mut self) -> Idempotency<'_> {
         Idempotency { tx: self }
+    }
+
+    /// Emergency access.
+    pub fn grants(&mut self) -> Grants<'_> {
+        Grants { tx: self }
     }
 
     /// Bearer tokens.

@@ -60,6 +60,17 @@ settings! {
     "TENANTRY_READY_DATABASES", "--ready-databases", "", "`1`", "Databases kept ready for new tenants, per cell and app.";
     "TENANTRY_BASE_DOMAINS", "--base-domain", "", "", "Domains below which every tenant has a subdomain, separated by commas.";
     "TENANTRY_ISSUERS_FILE", "--issuers", "", "", "File with the issuers whose access tokens name tenants, see [access tokens](howto/forward-auth.md#access-tokens).";
+    "TENANTRY_RATE_READ", "--rate-read", "", "`100`", "Reads that a token may make in a second, twice as many at once; `off` for no bound. See [limits](limits.md).";
+    "TENANTRY_RATE_WRITE", "--rate-write", "", "`50`", "Changes that a token may make in a second.";
+    "TENANTRY_RATE_BULK", "--rate-bulk", "", "`10`", "Calls about many objects that a token may make in a second: manifests, exports, the audit.";
+    "TENANTRY_RATE_RESOLVE", "--rate-resolve", "", "`off`", "Calls that resolve tenants that a token may make in a second.";
+    "TENANTRY_RATE_FAILURES", "--rate-failures", "", "`20`", "Times in a minute that an address may fail to say who it is.";
+    "TENANTRY_REDIS_URL", "--redis-url", "", "", "Redis or Valkey by which replicas share rates, `redis://…` or `rediss://…`; without it each process counts alone.";
+    "TENANTRY_PROXIES", "--proxies", "", "`0`", "How many proxies in front add themselves to `X-Forwarded-For`.";
+    "TENANTRY_SMTP_URL", "--smtp-url", "", "", "Mail server for [invitations](members.md), `smtps://user:password@host`; without it links are handed out by the API only.";
+    "TENANTRY_MAIL_FROM", "--mail-from", "", "", "Whom invitations come from.";
+    "TENANTRY_INVITE_URL", "--invite-url", "", "", "Where links of invitations lead, with `{token}` in it.";
+    "TENANTRY_SINGLE_MEMBERSHIP", "--single-membership", "", "", "Lets a person be a member of one tenant only.";
     "TENANTRY_GATEWAY_URL", "--gateway-url", "", "", "Where clients find the gateway, such as `postgres://db.example.com:6432?sslmode=verify-full`; connection URLs of [logins](howto/gateway-logins.md) begin with it.";
     "TENANTRY_GATEWAY_LISTEN", "--listen", "", "`127.0.0.1:6432`", "Address of `gateway` for PostgreSQL clients, see [the gateway](gateway.md).";
     "TENANTRY_GATEWAY_STATUS_LISTEN", "--status-listen", "", "`127.0.0.1:7072`", "Address of `/livez`, `/readyz` and `/metrics` of a gateway; not for clients of tenants.";

@@ -50,9 +50,21 @@ enum Command {
     Place(commands::place::Args),
     Resolve(commands::resolve::Args),
     Domains(commands::domains::Args),
+    #[command(alias = "flag")]
+    Flags(commands::flags::Args),
     Route(commands::route::Args),
     #[command(alias = "login")]
     Logins(commands::logins::Args),
+    Quotas(commands::quotas::Args),
+    #[command(alias = "member")]
+    Members(Box<commands::members::Args>),
+    #[command(alias = "role")]
+    Roles(commands::members::roles::Args),
+    #[command(alias = "invitation")]
+    Invitations(commands::members::invitations::Args),
+    Tokens(commands::tokens::Args),
+    Access(commands::access::Args),
+    Policy(commands::policy::Args),
     Audit(commands::audit::Args),
     Isolation(commands::isolation::Args),
     Context(commands::context::Args),

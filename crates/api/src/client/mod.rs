@@ -4,18 +4,23 @@
 //! such calls and reads are repeated (three tries, full jitter, never before `Retry-After`). A problem of the server
 //! arrives as the problem that it is. The token is kept as a secret and shows up in no message.
 
+mod access;
 mod audit;
 mod catalog;
 mod domains;
 mod error;
+mod flags;
 mod guard;
 mod logins;
 mod manifests;
+mod members;
 mod operations;
+mod quotas;
 mod rollouts;
 mod routes;
 mod send;
 mod tenants;
+mod tokens;
 mod watch;
 
 use std::time::Duration;
@@ -24,15 +29,19 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tenantry_domain::name::EnvironmentName;
 
+pub use access::{AccessQuery, AccessVerb};
 pub use audit::{AuditQuery, EventQuery};
 pub use catalog::Kind;
 pub use error::ClientError;
+pub use flags::UsageQuery;
 pub use logins::LoginQuery;
+pub use members::{InvitationQuery, MemberQuery};
 pub use operations::OperationQuery;
 pub use rollouts::{RolloutQuery, TargetQuery};
 pub use routes::SourceQuery;
 pub use send::{Answer, Retry};
 pub use tenants::{Deleted, Deletion, TenantQuery};
+pub use tokens::TokenQuery;
 pub use watch::Watch;
 
 use crate::problem::Rejection;

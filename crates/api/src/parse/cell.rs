@@ -15,8 +15,10 @@ pub(super) fn region(node: Option<&Node<'_>>, report: &Report) -> Option<RegionS
     let Some(node) = node else { return Some(RegionSpec::default()) };
     let object = node.object(report)?;
     let description = object.optional("description", |node| node.line(report, 1000));
+    let distances =
+        object.or("distances", std::collections::BTreeMap::new(), |node| super::flag::distances(node, report));
     object.finish();
-    Some(RegionSpec { description: description? })
+    Some(RegionSpec { description: description?, distances: distances? })
 }
 
 /// Reads a cell's `spec`.

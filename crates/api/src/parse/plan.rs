@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tenantry_domain::plan::{Backup, PlanSpec, Slo};
 
-use super::bounds::{days, feature, key, quantity, rate};
+use super::bounds::{days, feature, key, rate};
+use super::quota::bound;
 use super::read::{Node, Report, shorten};
 use super::tenant::level;
 
@@ -17,7 +18,7 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
     let object = node.object(report)?;
     let isolation = object.required("isolation").and_then(|node| level(&node, report));
     let default = object.or("default", false, |node| node.boolean(report));
-    let quotas = object.or("quotas", BTreeMap::new(), |node| named(node, report, quantity));
+    let quotas = object.or("quotas", BTreeMap::new(), |node| named(node, report, bound));
     let rate_limits = object.or("rateLimits", BTreeMap::new(), |node| named(node, report, rate));
     let features: Option<BTreeMap<String, Value>> =
         object.or("features", BTreeMap::new(), |node| named(node, report, feature));
@@ -35,6 +36,12 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
     });
     let support = object.optional("support", |node| node.line(report, 100));
     let archive_retention_days = object.or("archiveRetention", ARCHIVE_DAYS, |node| days(node, report));
+    let terms = super::terms::terms(&object, report);
+    if let (Some(terms), Some(isolation)) = (&terms, isolation) {
+        for wrong in terms.check(isolation) {
+            report.add(format!("{}.{}", node.path(), wrong.field), wrong.message);
+        }
+    }
     object.finish();
     Some(PlanSpec {
         isolation: isolation?,
@@ -46,6 +53,7 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
         slo: slo?,
         support: support?,
         archive_retention_days: archive_retention_days?,
+        terms: terms?,
     })
 }
 

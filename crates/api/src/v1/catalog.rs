@@ -9,7 +9,9 @@ use tenantry_domain::cell::SecretRef;
 use tenantry_domain::{app, cell, plan, rollout};
 use utoipa::ToSchema;
 
+use super::quota::bound;
 use super::tenant::{amount, text};
+pub use super::terms::{Backup, Customization, Price, Slo};
 use super::{Metadata, words};
 
 /// An object of the catalog.
@@ -57,9 +59,10 @@ pub struct PlanSpec {
     /// Taken by tenants that name no plan.
     #[serde(default)]
     pub default: bool,
-    /// Amounts by name: a number, `50Gi`, `1000000/month`, `unlimited`.
+    /// Amounts by name: a number, `50Gi`, `1000000/month`, `unlimited`; or `limit`, `mode` (off, observed, soft, hard) and
+    /// `warnAt`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(example = json!({"users": 100, "storage": "50Gi"}))]
+    #[schema(example = json!({"users": 100, "storage": {"limit": "50Gi", "mode": "soft", "warnAt": "80%"}}))]
     pub quotas: BTreeMap<String, Value>,
     /// Rates by endpoint class, `1000/min`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -83,26 +86,34 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "90d")]
     pub archive_retention: Option<String>,
-}
-
-/// Backup class of a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Backup {
-    /// How long backups are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "30d")]
-    pub retention: Option<String>,
-}
-
-/// Service level of a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Slo {
-    /// Share of time in service.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "99.5%")]
-    pub availability: Option<String>,
+    /// What the plan is called where it is sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 100)]
+    pub title: Option<String>,
+    /// What it costs; left out for a price by agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub price: Option<Price>,
+    /// Which resources are stamped for a tenant; left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 50, example = "namespace")]
+    pub blueprint: Option<String>,
+    /// How many databases of each kind serve a tenant; shared ones count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"postgresql": 3, "graph": 1, "document": 1}))]
+    pub databases: BTreeMap<String, u32>,
+    /// Under which host its tenants are found; left out, nothing is forbidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::plan_host)]
+    pub host: Option<String>,
+    /// What its tenants may set for themselves; left out, nothing is forbidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub customization: Option<Customization>,
+    /// How a tenant's data leaves: `manual`, `api`, `scheduled`, `direct`; left out, the plan says nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_items = 4, example = json!(["api", "scheduled"]))]
+    pub exports: Option<Vec<String>>,
 }
 
 /// A region: a label of the operator's topology.
@@ -113,6 +124,11 @@ pub struct RegionSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 1000)]
     pub description: Option<String>,
+    /// How far other regions are, in any one unit; one direction is enough. Tenants without a preferred region are placed
+    /// in the closest allowed one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"us-east": 80}))]
+    pub distances: BTreeMap<String, u32>,
 }
 
 /// A cell: a unit of capacity in a region.
@@ -285,20 +301,28 @@ impl From<&plan::PlanSpec> for PlanSpec {
         Self {
             isolation: spec.isolation.to_string(),
             default: spec.default,
-            quotas: amounts(&spec.quotas),
+            quotas: spec.quotas.iter().map(|(name, quota)| (name.clone(), bound(quota))).collect(),
             rate_limits: amounts(&spec.rate_limits),
             features: spec.features.clone(),
             backup: Backup { retention: spec.backup.retention_days.map(|days| format!("{days}d")) },
             slo: Slo { availability: spec.slo.availability.clone() },
             support: spec.support.clone(),
             archive_retention: Some(format!("{}d", spec.archive_retention_days)),
+            title: spec.terms.title.clone(),
+            price: spec.terms.price.as_ref().map(Price::from),
+            blueprint: spec.terms.blueprint.clone(),
+            databases: spec.terms.databases.clone(),
+            host: spec.terms.host.map(|host| host.as_str().to_owned()),
+            customization: spec.terms.customization.as_ref().map(Customization::from),
+            exports: spec.terms.exports.as_ref().map(|ways| ways.iter().map(|way| way.as_str().to_owned()).collect()),
         }
     }
 }
 
 impl From<&cell::RegionSpec> for RegionSpec {
     fn from(spec: &cell::RegionSpec) -> Self {
-        Self { description: spec.description.clone() }
+        let distances = spec.distances.iter().map(|(region, far)| (region.to_string(), *far)).collect();
+        Self { description: spec.description.clone(), distances }
     }
 }
 

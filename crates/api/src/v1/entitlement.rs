@@ -8,6 +8,7 @@ use serde_json::Value;
 use tenantry_domain::plan::entitlement as domain;
 use utoipa::ToSchema;
 
+use super::quota::bound;
 use super::tenant::{amount, text};
 use super::words;
 
@@ -56,7 +57,7 @@ impl From<&domain::Entitlements> for Entitlements {
         Self {
             plan: all.plan.to_string(),
             isolation: derived(&all.isolation, |level| level.as_str().into()),
-            quotas: named(&all.quotas, amount),
+            quotas: named(&all.quotas, bound),
             rate_limits: named(&all.rate_limits, amount),
             features: named(&all.features, Value::clone),
         }

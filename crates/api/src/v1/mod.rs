@@ -4,19 +4,25 @@
 //! For the same reason shapes that are answered accept fields that they do not know. What may be *sent* is narrower and
 //! checked in [`crate::parse`]; the schema names the words of this release.
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod change;
 pub mod domain;
 pub mod entitlement;
 pub mod event;
+pub mod flag;
 pub mod guard;
 pub mod login;
+pub mod member;
 pub mod operation;
 pub mod placement;
+pub mod quota;
 pub mod rollout;
 pub mod route;
 pub mod tenant;
+pub mod terms;
+pub mod token;
 pub mod version;
 pub mod words;
 

@@ -77,6 +77,65 @@ pub struct Candidate {
     pub score: Option<Value>,
 }
 
+/// Asks where a tenant would be placed. Places nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlacementRequest {
+    /// By name or id, for one that exists; the rest is taken from it unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 40, example = "acme")]
+    pub tenant: Option<String>,
+    /// Its plan, which gives the level. Without a tenant either this or `isolation` is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 50, example = "standard")]
+    pub plan: Option<String>,
+    /// Its level, whatever the plan says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::isolation)]
+    pub isolation: Option<String>,
+    /// The only regions that may hold its data. Owed without a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 1, max_items = 64, example = json!(["eu-west", "us-east"]))]
+    pub allowed_regions: Option<Vec<String>>,
+    /// The first choice, one of `allowedRegions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 50)]
+    pub preferred_region: Option<String>,
+    /// Its weight; `small` without a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::size)]
+    pub size: Option<String>,
+    /// Where its users are: without a preferred region the closest allowed one comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 50, example = "asia")]
+    pub origin: Option<String>,
+    /// Its group: no two tenants of a group share a cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 255)]
+    pub apart: Option<String>,
+}
+
+/// Where a tenant would be placed, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementAnswer {
+    /// The level that was asked about.
+    #[schema(schema_with = words::isolation)]
+    pub isolation: String,
+    /// Allowed regions in the order of choice.
+    pub regions: Vec<String>,
+    /// The decision; left out when no cell fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub decision: Option<Decision>,
+    /// Why no cell fits; left out when one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub refusal: Option<String>,
+    /// Every cell of the environment, those that fit first.
+    pub candidates: Vec<Candidate>,
+}
+
 /// What a data plane needs to reach a tenant. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -2,8 +2,12 @@
 
 use tenantry_domain::access::domain::{Problem, Standing};
 use tenantry_domain::event;
+use tenantry_domain::flag;
 use tenantry_domain::gateway;
 use tenantry_domain::isolation::Isolation;
+use tenantry_domain::plan::terms;
+use tenantry_domain::policy::Role;
+use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::workflow::{Kind, StepName};
@@ -132,6 +136,24 @@ pub fn origin() -> Object {
     words("The plan, or an override of the tenant.", ["plan", "override"])
 }
 
+/// Who decides about a feature.
+pub fn feature_source() -> Object {
+    let text = "Who decided: the first of these that says something.";
+    words(text, flag::Source::ALL.map(flag::Source::as_str))
+}
+
+/// Under which host tenants of a plan are found.
+pub fn plan_host() -> Object {
+    let text = "Under which host its tenants are found: one for all, a subdomain each, or also domains of their own.";
+    words(text, terms::Host::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How much a tenant may change.
+pub fn customization() -> Object {
+    let text = "How much its tenants may change: nothing, the keys that `settings` lists, or everything.";
+    words(text, terms::CustomizationClass::ALL.iter().map(|word| word.as_str()))
+}
+
 /// Truth values of conditions, as Kubernetes writes them.
 pub fn truth() -> Object {
     words("Whether the condition holds.", ["true", "false", "unknown"])
@@ -154,6 +176,22 @@ pub fn domain_standing() -> Object {
 /// Why a domain is not proven.
 pub fn domain_problem() -> Object {
     words("Why the domain is not proven, or may lose its proof.", Problem::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How a request for emergency access stands.
+pub fn access_status() -> Object {
+    words("Only an `open` one lets in.", GrantStanding::ALL.iter().map(|word| word.as_str()))
+}
+
+/// As what a token's bearer acts.
+pub fn token_kind() -> Object {
+    words("A machine, or a person of the operator.", ["service", "operator"])
+}
+
+/// What a token is.
+pub fn roles() -> utoipa::openapi::schema::Array {
+    let role = words("A bundle of rights.", Role::ALL.iter().map(|role| role.as_str()));
+    utoipa::openapi::schema::ArrayBuilder::new().items(role).min_items(Some(1)).max_items(Some(Role::ALL.len())).build()
 }
 
 /// How long clients of a login keep a server session.

@@ -10,6 +10,7 @@
 
 mod bad;
 mod bundle;
+mod catalogs;
 mod client;
 mod examples;
 mod fuzz;

@@ -5,10 +5,13 @@ mod audit;
 mod context;
 mod fleet;
 pub mod gateway;
+mod limits;
+mod members;
 mod memory;
 mod mutations;
 mod noisy;
 mod onboarding;
+mod policy;
 mod resolve;
 mod search;
 mod sweep;
@@ -52,6 +55,12 @@ pub enum Name {
     Noisy,
     /// The gateway for PostgreSQL's protocol, beside PgBouncer.
     Gateway,
+    /// What may come how often, alone and with other replicas.
+    Limits,
+    /// One decision of policy, with a thousand rules.
+    Policy,
+    /// Authorising and listing people, with a million memberships.
+    Members,
 }
 
 impl Name {
@@ -72,6 +81,9 @@ impl Name {
             Self::Fleet => "fleet",
             Self::Noisy => "noisy",
             Self::Gateway => "gateway",
+            Self::Limits => "limits",
+            Self::Policy => "policy",
+            Self::Members => "members",
         }
     }
 
@@ -93,6 +105,9 @@ impl Name {
             Some(Self::Fleet) => "a rollout to schemas of twenty tables each, seconds",
             Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
             Some(Self::Gateway) => "beside PgBouncer and no pooler; µs are processor time of one transaction",
+            Some(Self::Members) => "people of ten thousand organisations, milliseconds",
+            Some(Self::Limits) => "one decision, milliseconds; and what three replicas let through beyond the limit",
+            Some(Self::Policy) => "one decision in the process, milliseconds",
             None => "",
         }
     }
@@ -114,6 +129,9 @@ impl Name {
             Self::Fleet => fleet::run(bench).await,
             Self::Noisy => noisy::run(bench).await,
             Self::Gateway => gateway::run(bench).await,
+            Self::Limits => limits::run(bench).await,
+            Self::Policy => policy::run(bench).await,
+            Self::Members => members::run(bench).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
-use tenantry_domain::policy::{self, Actor, Scope};
+use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::reconcile::{self, Desired};
 use tenantry_domain::workflow::Definition;
 use tenantry_store::{Due, Entry, NewWorkflow, StoreError, TenantRow};
@@ -75,6 +75,7 @@ async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
         }
         let cx = Ctx {
             actor: Actor::controller(Activation::NAME),
+            rights: Rights::all(),
             environment: row.environment.clone(),
             request_id: mint::request(),
             correlation_id: correlation(deps, &row).await,

@@ -11,7 +11,7 @@ use tenantry_domain::cell::CellSpec;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode};
 use tenantry_domain::plan::PlanSpec;
-use tenantry_domain::policy::Actor;
+use tenantry_domain::policy::{Actor, Rights};
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::profile::{Business, Residency};
 use tenantry_domain::tenant::{Slug, Spec};
@@ -114,6 +114,7 @@ async fn make(deps: &Deps, environment: &EnvironmentName, wanted: &Wanted) {
     let id = mint::request();
     let cx = Ctx {
         actor: Actor::controller(Canaries::NAME),
+        rights: Rights::all(),
         environment: environment.clone(),
         request_id: id,
         correlation_id: id.to_string(),

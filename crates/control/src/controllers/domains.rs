@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use tenantry_domain::policy::{self, Actor, Scope};
+use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_store::{DomainRow, StoreError};
 
 use crate::controllers::driver::{Controller, Look};
@@ -45,6 +45,7 @@ async fn look(deps: &Deps, wish: DomainRow) {
     let request_id = mint::request();
     let cx = Ctx {
         actor: Actor::controller(Domains::NAME),
+        rights: Rights::all(),
         environment: wish.environment.clone(),
         request_id,
         correlation_id: request_id.to_string(),

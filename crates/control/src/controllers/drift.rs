@@ -13,7 +13,7 @@ use tenantry_domain::event;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
-use tenantry_domain::policy::{self, Actor, Scope};
+use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::tenant::lifecycle::{Phase, State};
 use tenantry_store::{CatalogKind, Entry, Finding, StoreError, SweepRow};
 
@@ -137,6 +137,7 @@ async fn record(deps: &Deps, environment: &EnvironmentName, news: &[News]) -> Re
     let permit = policy::controller("drift.detect", Scope::environment(environment.clone()));
     let cx = Ctx {
         actor: Actor::controller(Drift::NAME),
+        rights: Rights::all(),
         environment: environment.clone(),
         request_id: mint::request(),
         correlation_id: mint::request().to_string(),

@@ -18,7 +18,7 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::id::RolloutId;
 use tenantry_domain::name::AppName;
-use tenantry_domain::policy::{self, Actor, Permit, Scope};
+use tenantry_domain::policy::{self, Actor, Permit, Rights, Scope};
 use tenantry_domain::rollout::{Pace, Status, TargetStatus};
 use tenantry_store::{CatalogKind, Entry, RolloutRow, StoreError, WriteTx};
 
@@ -180,6 +180,7 @@ async fn superseded(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
 fn context(deps: &Deps, row: &RolloutRow) -> (Ctx, Permit) {
     let cx = Ctx {
         actor: Actor::controller(Rollouts::NAME),
+        rights: Rights::all(),
         environment: row.environment.clone(),
         request_id: mint::request(),
         correlation_id: row.correlation_id.clone(),

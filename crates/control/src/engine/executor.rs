@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenantry_domain::policy::Actor;
+use tenantry_domain::policy::{Actor, Rights};
 use tenantry_domain::workflow::{self, Cause, Definition, Direction, Effect, Fact, Kind, Next, Step, StepName, next};
 use tenantry_domain::{audit, event};
 use tenantry_store::{Claim, Claimed, Entry, Finding, StoreError, WorkflowStatus};
@@ -416,6 +416,7 @@ impl<S: Steps> Run<S> {
     fn ctx(&self) -> Ctx {
         Ctx {
             actor: Actor::controller("executor"),
+            rights: Rights::all(),
             environment: self.claim.workflow.environment.clone(),
             request_id: mint::request(),
             correlation_id: self.correlation_id(),

@@ -5,7 +5,7 @@ use tenantry_dataplane::guard::{Report, SignError};
 use tenantry_domain::audit::Category;
 use tenantry_domain::event::{Draft, Type};
 use tenantry_domain::name::{CellName, EnvironmentName};
-use tenantry_domain::policy::{self, Actor, Scope};
+use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_store::{Entry, LookKind, OpenFinding, PlaceRow, PlaceState, StoreError};
 
 use super::Place;
@@ -130,6 +130,7 @@ fn context(deps: &Deps, environment: &EnvironmentName) -> Ctx {
     let request_id = mint::request();
     Ctx {
         actor: Actor::controller("guard"),
+        rights: Rights::all(),
         environment: environment.clone(),
         request_id,
         correlation_id: request_id.to_string(),

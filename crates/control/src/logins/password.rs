@@ -19,7 +19,7 @@ const FAIR: u8 = 248;
 ///
 /// # Errors
 /// The operating system gives no randomness.
-pub(super) fn make() -> Result<SecretString, Refusal> {
+pub(crate) fn make() -> Result<SecretString, Refusal> {
     let mut text = Zeroizing::new(String::with_capacity(LENGTH));
     let mut bytes = Zeroizing::new([0_u8; 64]);
     while text.len() < LENGTH {

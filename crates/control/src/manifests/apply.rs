@@ -127,6 +127,9 @@ async fn put(
     (kind, name, spec): (CatalogKind, &str, Value),
     entries: &mut Vec<Entry>,
 ) -> Result<AppliedObject, Refusal> {
+    if permit.action() != "manifests.plan" {
+        cx.may("catalog.write")?;
+    }
     let row = tx.catalog().lock(kind, name).await.map_err(refuse_store)?;
     let object = |outcome, version| AppliedObject {
         kind: manifest_word(kind).to_owned(),
@@ -210,6 +213,7 @@ async fn tenants(
                     .check(cx, deps, tx, spec, spec.state == Phase::Active)
                     .await
                     .map_err(|refusal| refusal.of_document(place))?;
+                cx.may("tenant.create").map_err(|denial| Refusal::from(denial).of_document(place))?;
                 fresh.push((place, new_tenant(cx, slug.clone(), spec.clone())));
             }
             Some(row) => {

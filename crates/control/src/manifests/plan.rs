@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tenantry_domain::cell::CellLoad;
 use tenantry_domain::diff::diff;
-use tenantry_domain::isolation::Isolation;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::placement::{self, Demand};
 use tenantry_domain::reconcile::{self, Desired, Observed};
@@ -20,6 +19,7 @@ use crate::manifests::apply::{apply_catalog, check_set};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::tenants::create::check_first_state;
+use crate::tenants::demand;
 use crate::tenants::edit::{judged, keep_deletion, refuse_store};
 use crate::tenants::refer;
 use crate::view::{Outcome, PlannedObject};
@@ -83,7 +83,8 @@ async fn tenant_plan(
         check_first_state(spec)?;
         crate::domains::check(deps, &[], &spec.domains)?;
         let level = refer::check(cx, deps, tx, spec, false).await?;
-        return created(cx, slug, spec, level, loads);
+        let demand = demand::seen(deps.store(), &cx.environment, level, spec, None).await.map_err(refuse_store)?;
+        return created(cx, slug, spec, &demand, loads);
     };
     let row = tx.tenants().lock(row.id).await.map_err(refuse_store)?;
     let spec = keep_deletion(&row, spec.clone());
@@ -111,10 +112,9 @@ fn value(spec: &Spec) -> Value {
     serde_json::to_value(spec).unwrap_or_default()
 }
 
-fn created(cx: &Ctx, slug: &Slug, spec: &Spec, level: Isolation, loads: &[CellLoad]) -> Result<PlannedObject, Refusal> {
+fn created(cx: &Ctx, slug: &Slug, spec: &Spec, demand: &Demand, loads: &[CellLoad]) -> Result<PlannedObject, Refusal> {
     let is_active = spec.state == Phase::Active;
-    let demand = Demand { isolation: level, residency: spec.residency.clone(), size: spec.business.size };
-    let placement = if is_active { Some(placement::decide(&demand, loads)?) } else { None };
+    let placement = if is_active { Some(placement::decide(demand, loads)?) } else { None };
     let desired = Desired { version: 1, phase: spec.state, delete_not_before: None, app_version: 1 };
     let observed = Observed {
         version: i64::from(!is_active),

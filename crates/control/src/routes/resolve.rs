@@ -118,6 +118,18 @@ pub async fn resolve(cx: &Ctx, deps: &Deps, claims: &Claims<'_>) -> Result<Resol
 
 /// One tenant, out of memory where it is known.
 pub(crate) async fn tenant(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Resolution>, Refusal> {
+    let found = look_up(cx, deps, name).await?;
+    if cx.sees(found.id) {
+        return Ok(found);
+    }
+    Err(Refusal::NoTenant(match name {
+        Named::Id(id) => id.to_string(),
+        Named::Domain(host) => host.to_string(),
+        Named::Slug(slug) => slug.to_string(),
+    }))
+}
+
+async fn look_up(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Resolution>, Refusal> {
     match name {
         Named::Id(id) => by_id(cx, deps, *id).await,
         Named::Domain(host) => by_domain(cx, deps, host).await,

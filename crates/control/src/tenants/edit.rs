@@ -40,6 +40,7 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
         StoreError::AliasTaken { alias } => Refusal::ExternalIdTaken { field: "spec.aliases".to_owned(), id: alias },
         StoreError::LoginTaken { name } => Refusal::LoginTaken(name.to_string()),
         StoreError::StaleVersion { current } => Refusal::Stale { current },
+        StoreError::QuotaUsedUp(used_up) => Refusal::QuotaUsedUp { used_up, plan: None },
         StoreError::KeyReused => Refusal::KeyReused,
         StoreError::KeyInFlight => Refusal::KeyInFlight,
         StoreError::EnvironmentNotFound => Refusal::NoEnvironment,
@@ -50,10 +51,10 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
     }
 }
 
-/// Finds a tenant or says that there is none.
+/// Finds a tenant or says that there is none. One that the caller may not know of is none.
 pub(crate) async fn require(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<TenantRow, Refusal> {
     let row = deps.store().read(&cx.environment).tenant(tenant.key()).await.map_err(refuse_store)?;
-    row.ok_or_else(|| Refusal::NoTenant(tenant.to_string()))
+    row.filter(|row| cx.sees(row.id)).ok_or_else(|| Refusal::NoTenant(tenant.to_string()))
 }
 
 /// Either the answer that a repeated request gets, or the transaction to go on with.
@@ -183,6 +184,19 @@ async fn write(
     Ok((changed, answer))
 }
 
+/// The right that a change of a tenant takes.
+const fn right(action: Action) -> &'static str {
+    match action {
+        Action::Activate => "tenant.activate",
+        Action::Suspend => "tenant.suspend",
+        Action::Resume => "tenant.resume",
+        Action::Archive => "tenant.archive",
+        Action::Restore => "tenant.restore",
+        Action::Delete => "tenant.delete",
+        Action::Update => "tenant.update",
+    }
+}
+
 /// Judges a new spec against lifecycle, references and place, and prepares what is to be written.
 pub(crate) async fn judged(
     cx: &Ctx,
@@ -195,6 +209,14 @@ pub(crate) async fn judged(
     // Taking a waiting deletion back is no edge of the graph: the tenant stays where it is.
     let is_taken_back = row.spec.state == Phase::Deleted && spec.state == row.state.phase();
     let action = if is_taken_back { Action::Update } else { change::action(row.state.phase(), spec.state)? };
+    // A manifest can ask for whatever a verb can, and needs the same right.
+    if permit.action() != "manifests.plan" {
+        let right = if is_taken_back { "tenant.undelete" } else { right(action) };
+        let is_own = permit.action() == right || (action == Action::Update && permit.action() == "tenant.rollback");
+        if !is_own {
+            cx.permit(right, row.id)?;
+        }
+    }
     if spec.state != row.spec.state
         && let Some(running) = tx.workflows().open_of(row.id).await.map_err(refuse_store)?
         // These leave the lifecycle where it is; the next one follows them by itself.
@@ -205,14 +227,11 @@ pub(crate) async fn judged(
     crate::domains::check(deps, &row.spec.domains, &spec.domains)?;
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
-        _ => refer::check(cx, deps, tx, &spec, action == Action::Activate).await?,
+        _ => refer::recheck(cx, deps, tx, &spec, action == Action::Activate).await?,
     };
+    refer::allows(cx, deps, tx, &row.spec, &spec).await?;
     if let Some(placement) = row.state.placement() {
-        change::stays(placement, &row.spec, &spec, level).map_err(|error| Refusal::Moves {
-            field: error.field,
-            from: error.from,
-            to: error.to,
-        })?;
+        change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
     }
     if let Some(placement) = &row.placement {
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;

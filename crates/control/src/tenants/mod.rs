@@ -2,7 +2,9 @@
 
 pub mod create;
 pub mod delete;
+pub(crate) mod demand;
 pub mod edit;
+pub mod explain;
 pub mod read;
 pub(crate) mod refer;
 pub mod rollback;
@@ -12,6 +14,7 @@ pub mod transition;
 pub use create::create;
 pub use delete::{DeleteOutcome, DeleteRequest, delete, undelete};
 pub use edit::{Expected, TenantRef, patch, update};
+pub use explain::explain;
 pub use read::{as_of, compare, drift, entitlements, find, get, list, placement, version, versions};
 pub use rollback::rollback;
 pub use transition::{activate, archive, restore, resume, suspend};

@@ -8,7 +8,7 @@ use tenantry_dataplane::{Cell, Finding, Route, Space};
 use tenantry_domain::diff::{FieldChange, diff};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::page::PageSize;
-use tenantry_domain::placement::{self, Decision, Demand, Placement};
+use tenantry_domain::placement::{self, Decision, Placement};
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
 
@@ -16,6 +16,7 @@ use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
+use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
 use crate::view::{Condition, Tenant, Version};
 use crate::workflows::site;
@@ -64,7 +65,7 @@ pub(crate) fn version_view(row: VersionRow) -> Version {
 /// # Errors
 /// There is none.
 pub async fn get(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Tenant, Refusal> {
-    cx.permit_environment("tenant.read")?;
+    cx.may("tenant.read")?;
     require(cx, deps, tenant).await.map(view)
 }
 
@@ -87,7 +88,7 @@ pub enum Elsewhere {
 /// # Errors
 /// There is none.
 pub async fn find(cx: &Ctx, deps: &Deps, elsewhere: Elsewhere) -> Result<Tenant, Refusal> {
-    cx.permit_environment("tenant.read")?;
+    cx.may("tenant.read")?;
     let (key, name) = match elsewhere {
         Elsewhere::External { system, id } => {
             let name = format!("{system}:{id}");
@@ -96,7 +97,7 @@ pub async fn find(cx: &Ctx, deps: &Deps, elsewhere: Elsewhere) -> Result<Tenant,
         Elsewhere::Alias(alias) => (TenantKey::Alias(alias.clone()), alias),
     };
     let row = deps.store().read(&cx.environment).tenant(key).await.map_err(refuse_store)?;
-    row.map(view).ok_or(Refusal::NoTenant(name))
+    row.filter(|row| cx.sees(row.id)).map(view).ok_or(Refusal::NoTenant(name))
 }
 
 /// The page that a caller asks for.
@@ -224,7 +225,8 @@ pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Plac
     cx.permit("tenant.read", row.id)?;
     let level = entitlements_of(cx, deps, &row).await?.isolation.value;
     let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
-    let demand = Demand { isolation: level, residency: row.spec.residency.clone(), size: row.spec.business.size };
+    let demand =
+        demand::seen(deps.store(), &cx.environment, level, &row.spec, Some(row.id)).await.map_err(refuse_store)?;
     let (decision, refusal) = match placement::decide(&demand, &loads) {
         Ok(decision) => (Some(decision), None),
         Err(error) => (None, Some(format!("{error}: {}", error.hint()))),
@@ -241,7 +243,11 @@ pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Plac
     Ok(PlacementView { placement: row.placement, decision, refusal, route })
 }
 
-async fn entitlements_of(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<entitlement::Entitlements, Refusal> {
+pub(crate) async fn entitlements_of(
+    cx: &Ctx,
+    deps: &Deps,
+    row: &TenantRow,
+) -> Result<entitlement::Entitlements, Refusal> {
     let plan =
         catalog::spec::<PlanSpec>(deps.store(), &cx.environment, CatalogKind::Plan, row.spec.plan.as_str()).await;
     let (_, plan) = plan.map_err(|error| match error {

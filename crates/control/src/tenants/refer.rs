@@ -9,7 +9,7 @@ use tenantry_domain::cell::CellLoad;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
-use tenantry_domain::placement::{self, Demand};
+use tenantry_domain::placement;
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::tenant::Spec;
 use tenantry_store::{CatalogKind, WriteTx};
@@ -17,6 +17,7 @@ use tenantry_store::{CatalogKind, WriteTx};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
+use crate::tenants::demand;
 use crate::tenants::edit::refuse_store;
 
 /// Objects that were looked up already, for requests with many tenants.
@@ -47,6 +48,25 @@ pub(crate) async fn check(
     Cache::default().check(cx, deps, tx, spec, must_fit).await
 }
 
+/// Checks the references of a tenant that is there already, see [`Cache::check`].
+pub(crate) async fn recheck(
+    cx: &Ctx,
+    deps: &Deps,
+    tx: &mut WriteTx,
+    spec: &Spec,
+    must_fit: bool,
+) -> Result<Isolation, Refusal> {
+    Cache::default().fits(cx, deps, tx, spec, must_fit).await
+}
+
+/// Checks what a tenant that is there already wants to set for itself.
+///
+/// # Errors
+/// What its plan does not allow, with the plans that would.
+pub(crate) async fn allows(cx: &Ctx, deps: &Deps, tx: &mut WriteTx, old: &Spec, new: &Spec) -> Result<(), Refusal> {
+    Cache::default().allows(cx, deps, tx, Some(old), new).await
+}
+
 impl Cache {
     async fn object<T: DeserializeOwned>(
         &mut self,
@@ -65,12 +85,60 @@ impl Cache {
         serde_json::from_value(spec).map_err(|_| absent())
     }
 
-    /// Checks references and fitness; gives the level that plan and overrides lead to. With `must_fit`, a cell must
-    /// have room right now, so that an activation that cannot succeed is refused before it is accepted.
+    /// Checks a tenant that is to be: references, fitness, and what its plan lets it set for itself. With `must_fit`, a
+    /// cell must have room right now, so that an activation that cannot succeed is refused before it is accepted.
     ///
     /// # Errors
-    /// What does not exist or does not fit.
+    /// What does not exist, does not fit, or is not allowed.
     pub(crate) async fn check(
+        &mut self,
+        cx: &Ctx,
+        deps: &Deps,
+        tx: &mut WriteTx,
+        spec: &Spec,
+        must_fit: bool,
+    ) -> Result<Isolation, Refusal> {
+        let level = self.fits(cx, deps, tx, spec, must_fit).await?;
+        self.allows(cx, deps, tx, None, spec).await?;
+        Ok(level)
+    }
+
+    /// Checks what a tenant sets for itself against its plan. What an older plan let it set stays until it is bound to
+    /// another one.
+    ///
+    /// # Errors
+    /// What the plan does not allow, with the plans that would.
+    async fn allows(
+        &mut self,
+        cx: &Ctx,
+        deps: &Deps,
+        tx: &mut WriteTx,
+        old: Option<&Spec>,
+        new: &Spec,
+    ) -> Result<(), Refusal> {
+        let is_bare = new.settings.is_empty() && new.domains.is_empty();
+        let is_same = |old: &Spec| {
+            old.plan == new.plan && old.domains == new.domains && old.settings.keys().eq(new.settings.keys())
+        };
+        if is_bare || old.is_some_and(is_same) {
+            return Ok(());
+        }
+        let plan: PlanSpec = self.object(tx, CatalogKind::Plan, new.plan.as_str(), "spec.plan").await?;
+        let known = old.filter(|old| old.plan == new.plan).map(|old| plan.terms.refused(old)).unwrap_or_default();
+        let mut fields = plan.terms.refused(new);
+        fields.retain(|field| !known.contains(field));
+        if fields.is_empty() {
+            return Ok(());
+        }
+        let all = crate::flags::catalog(cx, deps).await?;
+        let mut plans: Vec<_> = all.iter().filter(|(_, plan)| plan.terms.refused(new).is_empty()).collect();
+        plans.sort_by_key(|(code, plan)| (plan.terms.rank(), plan.isolation, (*code).clone()));
+        let plans = plans.into_iter().map(|(code, _)| code.clone()).collect();
+        Err(Refusal::PlanForbids { plan: new.plan.clone(), fields, plans })
+    }
+
+    /// Checks references and fitness; gives the level that plan and overrides lead to.
+    async fn fits(
         &mut self,
         cx: &Ctx,
         deps: &Deps,
@@ -95,7 +163,7 @@ impl Cache {
             if self.loads.is_none() {
                 self.loads = Some(loads(cx, deps, tx).await?);
             }
-            let demand = Demand { isolation: level, residency: spec.residency.clone(), size: spec.business.size };
+            let demand = demand::seen(deps.store(), &cx.environment, level, spec, None).await.map_err(refuse_store)?;
             placement::decide(&demand, self.loads.as_deref().unwrap_or_default())?;
         }
         Ok(level)

@@ -70,7 +70,7 @@ impl Steps for TenantSteps {
 
     async fn local(&self, call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
         match (call.step, call.direction) {
-            (StepName::Place, Direction::Do) => place::choose(call, tx).await,
+            (StepName::Place, Direction::Do) => place::choose(&self.deps, call, tx).await,
             (StepName::Place, Direction::Undo) => place::release(call, tx).await,
             _ => records::mark(&self.deps, call, tx).await,
         }

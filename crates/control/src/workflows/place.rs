@@ -3,19 +3,21 @@
 use serde_json::{Value, json};
 use tenantry_domain::cell::CellLoad;
 use tenantry_domain::code::Code;
-use tenantry_domain::placement::{self, Demand, Placement};
+use tenantry_domain::placement::{self, Placement};
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::workflow::{Cause, StepName};
 use tenantry_domain::{app, audit, event};
 use tenantry_store::{CatalogKind, Entry, WriteTx};
 
+use crate::deps::Deps;
 use crate::engine::{Call, Local};
 use crate::guard::probe::CELL;
+use crate::tenants::demand;
 use crate::workflows::records::draft;
 use crate::workflows::{refused, store_cause};
 
 /// Decides under the lock of the cells' counters, so that parallel placements cannot overfill a cell.
-pub(super) async fn choose(call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
+pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
     let row = tx.tenants().lock(call.tenant).await.map_err(store_cause)?;
     let missing =
         |kind: &str, name: &str| refused(Code::InvalidReference, format_args!("{kind} `{name}` does not exist"));
@@ -32,7 +34,7 @@ pub(super) async fn choose(call: &Call, tx: &mut WriteTx) -> Result<Local, Cause
     if let Some(only) = row.spec.labels.get(CELL).filter(|_| row.spec.business.synthetic) {
         loads.retain(|load| load.name.as_str() == only);
     }
-    let demand = Demand { isolation: level, residency: row.spec.residency.clone(), size: row.spec.business.size };
+    let demand = demand::held(deps.store(), tx, level, &row.spec, row.id).await.map_err(store_cause)?;
     let decision = placement::decide(&demand, &loads)
         .map_err(|error| refused(Code::NoCapacity, format_args!("{error}: {}", error.hint())))?;
     let capacity = loads.iter().find(|load| load.name == decision.cell).map_or(0, |load| load.spec.capacity.of(level));

@@ -7,6 +7,7 @@ mod guard;
 mod lifecycle;
 mod logins;
 mod manifests;
+mod members;
 mod probe;
 mod rollouts;
 mod world;

@@ -15,7 +15,7 @@ use tenantry_domain::id::OperationId;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode, RegionName};
 use tenantry_domain::plan::PlanSpec;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::profile::Residency;
 use tenantry_domain::tenant::{Slug, Spec};
@@ -127,6 +127,7 @@ impl World {
     pub fn cx(&self) -> Ctx {
         Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "tester".into() },
+            rights: Rights::all(),
             environment: self.environment.clone(),
             request_id: mint::request(),
             correlation_id: "test".into(),

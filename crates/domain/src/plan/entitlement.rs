@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::isolation::Isolation;
+use crate::limit::Bound;
 use crate::name::PlanCode;
 use crate::plan::PlanSpec;
 use crate::quantity::Quantity;
@@ -48,8 +49,8 @@ pub struct Entitlements {
     pub plan: PlanCode,
     /// The level.
     pub isolation: Derived<Isolation>,
-    /// By name.
-    pub quotas: BTreeMap<String, Derived<Quantity>>,
+    /// By name. An override changes the limit; how strictly it holds is the plan's.
+    pub quotas: BTreeMap<String, Derived<Bound>>,
     /// By endpoint class.
     pub rate_limits: BTreeMap<String, Derived<Quantity>>,
     /// By name.
@@ -63,17 +64,17 @@ pub fn derive(code: &PlanCode, plan: &PlanSpec, overrides: &Overrides, now: Time
         plan: code.clone(),
         isolation: one(Some(&plan.isolation), overrides.isolation.as_ref(), now)
             .unwrap_or_else(|| Derived::plan(plan.isolation)),
-        quotas: merge(&plan.quotas, &overrides.quotas, now),
+        quotas: bounds(&plan.quotas, &overrides.quotas, now),
         rate_limits: merge(&plan.rate_limits, &overrides.rate_limits, now),
         features: merge(&plan.features, &overrides.features, now),
     }
 }
 
 impl Entitlements {
-    /// The bound on database connections, if the plan or an override sets one.
+    /// The bound on database connections, if the plan or an override sets a hard one.
     #[must_use]
     pub fn connections(&self) -> Option<u32> {
-        let amount = self.quotas.get("connections")?.value.amount?;
+        let amount = self.quotas.get("connections")?.value.most()?;
         Some(u32::try_from(amount).unwrap_or(u32::MAX))
     }
 }
@@ -83,6 +84,23 @@ fn one<T: Clone>(plan: Option<&T>, deviation: Option<&Override<T>>, now: Timesta
         Some(held) => Some(Derived { value: held.value.clone(), origin: Origin::Override, until: held.until }),
         None => plan.cloned().map(Derived::plan),
     }
+}
+
+/// An override of a quota that the plan does not name is a hard limit.
+fn bounds(
+    plan: &BTreeMap<String, Bound>,
+    overrides: &BTreeMap<String, Override<Quantity>>,
+    now: Timestamp,
+) -> BTreeMap<String, Derived<Bound>> {
+    let limits = plan.iter().map(|(name, bound)| (name.clone(), bound.limit)).collect();
+    let bound = |name: &str, limit| plan.get(name).map_or(Bound::hard(limit), |bound| bound.with_limit(limit));
+    let derived = merge(&limits, overrides, now).into_iter();
+    derived
+        .map(|(name, one)| {
+            let value = bound(&name, one.value);
+            (name, Derived { value, origin: one.origin, until: one.until })
+        })
+        .collect()
 }
 
 fn merge<T: Clone>(
@@ -103,13 +121,14 @@ mod tests {
         let plan = PlanSpec {
             isolation: Isolation::Shared,
             default: false,
-            quotas: BTreeMap::from([("users".into(), "100".parse().unwrap())]),
+            quotas: BTreeMap::from([("users".into(), Bound::hard("100".parse().unwrap()))]),
             rate_limits: BTreeMap::new(),
             features: BTreeMap::new(),
             backup: crate::plan::Backup::default(),
             slo: crate::plan::Slo::default(),
             support: None,
             archive_retention_days: 90,
+            terms: crate::plan::terms::Terms::default(),
         };
         let end: Timestamp = "2027-03-31T00:00:00Z".parse().unwrap();
         let overrides = Overrides {
@@ -121,10 +140,10 @@ mod tests {
         };
         let code = PlanCode::parse("standard").unwrap();
         let before = derive(&code, &plan, &overrides, "2027-03-30T23:59:59Z".parse().unwrap());
-        assert_eq!(before.quotas["users"].value.amount, Some(150));
+        assert_eq!(before.quotas["users"].value.most(), Some(150));
         assert_eq!(before.quotas["users"].origin, Origin::Override);
         let after = derive(&code, &plan, &overrides, end);
-        assert_eq!(after.quotas["users"].value.amount, Some(100));
+        assert_eq!(after.quotas["users"].value.most(), Some(100));
         assert_eq!(after.quotas["users"].origin, Origin::Plan);
     }
 }

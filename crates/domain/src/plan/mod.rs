@@ -1,12 +1,14 @@
 //! The plan catalog and what a tenant gets from it.
 
 pub mod entitlement;
+pub mod terms;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::isolation::Isolation;
+use crate::limit::Bound;
 use crate::quantity::Quantity;
 
 /// The desired state of a plan: what a tenant that is bound to it is entitled to.
@@ -18,9 +20,9 @@ pub struct PlanSpec {
     /// Taken by tenants that name no plan. At most one per environment.
     #[serde(default)]
     pub default: bool,
-    /// Standing and periodic amounts by name: `users`, `storage`, `connections`, `events`, …
+    /// Standing and periodic amounts by name, and how strictly they hold: `users`, `storage`, `connections`, `events`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub quotas: BTreeMap<String, Quantity>,
+    pub quotas: BTreeMap<String, Bound>,
     /// Rates by endpoint class.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rate_limits: BTreeMap<String, Quantity>,
@@ -39,6 +41,9 @@ pub struct PlanSpec {
     /// How long an archived tenant's data is kept, in days.
     #[serde(default = "default_archive_days")]
     pub archive_retention_days: u32,
+    /// Price, hosts, blueprint, customization, exports.
+    #[serde(flatten)]
+    pub terms: terms::Terms,
 }
 
 /// Ninety days: longer than the usual billing dispute, shorter than what a privacy officer objects to.

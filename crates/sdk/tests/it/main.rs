@@ -12,6 +12,7 @@ mod cancel;
 mod channel;
 mod cost;
 mod fair;
+mod flags;
 mod jobs;
 mod kit;
 mod requests;

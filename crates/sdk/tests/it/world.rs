@@ -12,7 +12,7 @@ use tenantry_control::{Ctx, Deps, Options, PoolWants, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, Options as PlaneOptions, RootKey};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_pg::{Pool, PoolOptions, Sql, Target};
 use tenantry_sdk::testkit::{MadeTenant, TenantFactory};
 use tenantry_sdk::{Settings, Tenant, Tenantry};
@@ -99,6 +99,7 @@ impl World {
         let deps = Deps::with_ports(store.clone(), plane, &root, options, Arc::new(SystemClock), secrets);
         let cx = Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "tests".into() },
+            rights: Rights::all(),
             environment: environment.clone(),
             request_id: mint::request(),
             correlation_id: "tests".into(),

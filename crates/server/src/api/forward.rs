@@ -10,14 +10,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use tenantry_control::Refusal;
+use tenantry_control::quotas::rates;
 use tenantry_control::routes::{self, Openness, Resolution};
 use tenantry_domain::access::{Claims, Source};
 use tenantry_domain::code::{Code, Kind};
+use tenantry_domain::limit::fields::Judged;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::State;
 use crate::extract::{AccessToken, Call};
+use crate::middleware::limit;
 use crate::problem::{Failure, Result};
 
 /// The proxies whose way of asking is known.
@@ -153,8 +156,13 @@ async fn judge(state: &State, call: Call, proxy: Proxy, uri: &Uri, headers: &Hea
     }
     let tenant = &found.tenant;
     admit(tenant)?;
+    let judged = rates::request(state.deps(), &cx.environment, tenant).await;
+    if let Some(judged) = judged.filter(|judged| !judged.verdict.allowed) {
+        return Ok(too_many(proxy, tenant, &judged));
+    }
     let mut response = StatusCode::OK.into_response();
     let answer = response.headers_mut();
+    limit::tell(answer, judged.as_slice());
     let context = routes::context::token(state.deps(), &cx.environment, tenant)?;
     for (name, text) in [
         (TENANT, tenant.id.to_string()),
@@ -180,6 +188,15 @@ fn admit(tenant: &Resolution) -> Result<()> {
         Openness::Archived => Code::TenantArchived,
     };
     Err(Failure::new(code, format_args!("tenant `{}` is not open", tenant.slug)))
+}
+
+/// The tenant's requests come too often for its plan. A proxy that knows fewer words gets the same in headers.
+fn too_many(proxy: Proxy, tenant: &Resolution, judged: &Judged) -> Response {
+    let detail = format_args!("tenant `{}` sends more requests than its plan allows", tenant.slug);
+    let mut response = refuse(proxy, Failure::new(Code::TooManyRequests, detail));
+    limit::wait(response.headers_mut(), judged);
+    limit::tell(response.headers_mut(), &[*judged]);
+    response
 }
 
 fn refuse(proxy: Proxy, failure: Failure) -> Response {

@@ -103,6 +103,7 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
     if let Ok(Ok(moved)) = moved {
         text.push_str(&convert::rollout::lines(&moved));
     }
+    text.push_str(&state.deps().rates().render());
     text.push_str(&state.more_lines());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -2,10 +2,13 @@
 
 use axum::Json;
 use axum::extract::State as With;
+use tenantry_api::parse;
 use tenantry_api::v1::entitlement::Entitlements;
 use tenantry_api::v1::event::Drift;
-use tenantry_api::v1::placement::PlacementView;
-use tenantry_control::tenants;
+use tenantry_api::v1::placement::{PlacementAnswer, PlacementRequest, PlacementView};
+use tenantry_control::tenants::explain::Asked;
+use tenantry_control::tenants::{self, TenantRef};
+use tenantry_domain::code::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,12 +16,16 @@ use super::history::Nothing;
 use super::{InEnvironment, OfTenant};
 use crate::State;
 use crate::convert;
-use crate::extract::{Call, Params, TenantPath};
-use crate::problem::Result;
+use crate::extract::{Call, JsonBody, Params, TenantPath};
+use crate::problem::{Failure, Result};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(placement)).routes(routes!(entitlements)).routes(routes!(drift))
+    OpenApiRouter::new()
+        .routes(routes!(placement))
+        .routes(routes!(entitlements))
+        .routes(routes!(drift))
+        .routes(routes!(explain))
 }
 
 /// Explain where a tenant is
@@ -37,6 +44,38 @@ async fn placement(
 ) -> Result<Json<PlacementView>> {
     let view = tenants::placement(&call.read(), state.deps(), &tenant).await?;
     Ok(Json(convert::placement::view(&view)))
+}
+
+/// Ask where a tenant would be placed
+///
+/// A dry run: for a tenant that does not exist yet, for one that does, or for one that is to change. Every cell comes with
+/// its score or with why it was refused. The fields of a score in their order are the policy: first the region's rank, then
+/// how full the cell would be, then its name; least is best.
+#[utoipa::path(
+    post, path = "/v1/environments/{environment}/placements/@explain", tag = "tenants", operation_id = "explainPlacement",
+    params(InEnvironment),
+    request_body(content = PlacementRequest, example = json!({ "plan": "standard", "allowedRegions": ["eu-west", "us-east"], "origin": "eu-west" })),
+    responses((status = 200, description = "What would be decided.", body = PlacementAnswer)),
+)]
+async fn explain(
+    With(state): With<State>,
+    call: Call,
+    _: Params<Nothing>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<PlacementAnswer>> {
+    let body = parse::placement(&body)?;
+    let tenant = body.tenant.as_deref().map(str::parse::<TenantRef>).transpose();
+    let asked = Asked {
+        tenant: tenant.map_err(|error| Failure::field(Code::InvalidParameter, "tenant", error))?,
+        plan: body.plan,
+        isolation: body.isolation,
+        residency: body.residency,
+        size: body.size,
+        origin: body.origin,
+        apart: body.apart,
+    };
+    let explained = tenants::explain(&call.read(), state.deps(), &asked).await?;
+    Ok(Json(convert::placement::explained(&explained)))
 }
 
 /// Say what a tenant is entitled to now

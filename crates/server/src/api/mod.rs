@@ -1,9 +1,11 @@
 //! The routes, one file per noun. A handler reads, calls one use case, shows the result.
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod domains;
 pub mod events;
+pub mod flags;
 pub mod forward;
 pub mod guard;
 pub mod health;
@@ -12,10 +14,13 @@ pub mod insight;
 pub mod lifecycle;
 pub mod logins;
 pub mod manifests;
+pub mod members;
 pub mod operations;
+pub mod quotas;
 pub mod rollouts;
 pub mod routes;
 pub mod tenants;
+pub mod tokens;
 
 mod answer;
 
@@ -74,6 +79,26 @@ pub struct OfLogin {
     /// The login's name.
     #[param(example = "acme-reports", min_length = 3, max_length = 63, pattern = "^[a-z][a-z0-9_-]{2,62}$")]
     name: String,
+}
+
+/// `{grant}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfGrant {
+    /// The access request's id.
+    #[param(example = "bg_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^bg_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    grant: String,
+}
+
+/// `{token}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfToken {
+    /// The token's public part.
+    #[param(example = "tok_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^tok_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    token: String,
 }
 
 /// `{version}` of the path.

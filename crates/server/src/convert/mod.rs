@@ -1,17 +1,22 @@
 //! From what use cases give to what the contract shows. Nothing is decided here.
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod change;
 pub mod domain;
 pub mod event;
+pub mod flag;
 pub mod guard;
 pub mod login;
+pub mod member;
 pub mod operation;
 pub mod placement;
+pub mod quota;
 pub mod rollout;
 pub mod route;
 pub mod tenant;
+pub mod token;
 pub mod version;
 
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Places, their reasons, and routes.
 
-use tenantry_api::v1::placement::{Candidate, Decision, Placement, PlacementView, Route};
-use tenantry_control::tenants::read;
+use tenantry_api::v1::placement::{Candidate, Decision, Placement, PlacementAnswer, PlacementView, Route};
+use tenantry_control::tenants::{explain, read};
 use tenantry_domain::placement as domain;
 
 use super::value;
@@ -41,6 +41,27 @@ pub fn view(view: &read::PlacementView) -> PlacementView {
         decision: view.decision.as_ref().map(decision),
         refusal: view.refusal.clone(),
         route: view.route.as_ref().map(route),
+    }
+}
+
+/// A decision that was asked for.
+#[must_use]
+pub fn explained(explained: &explain::Explained) -> PlacementAnswer {
+    let refusal = explained.verdict.as_ref().err().map(|error| format!("{error}: {}", error.hint()));
+    PlacementAnswer {
+        isolation: explained.isolation.to_string(),
+        regions: explained.regions.iter().map(ToString::to_string).collect(),
+        decision: explained.verdict.as_ref().ok().map(decision),
+        refusal,
+        candidates: explained.candidates().iter().map(candidate).collect(),
+    }
+}
+
+fn candidate(candidate: &domain::Candidate) -> Candidate {
+    Candidate {
+        cell: candidate.cell.to_string(),
+        refusal: candidate.refusal.as_ref().map(value),
+        score: candidate.score.as_ref().map(value),
     }
 }
 

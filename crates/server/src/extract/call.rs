@@ -83,6 +83,7 @@ impl Caller {
         }
         Ok(Ctx {
             actor: self.bearer.actor.clone(),
+            rights: self.bearer.rights.clone(),
             environment,
             request_id: self.ids.request,
             correlation_id: self.ids.correlation.clone(),

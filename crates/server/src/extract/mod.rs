@@ -11,5 +11,8 @@ pub use access_token::AccessToken;
 pub use body::{JsonBody, Manifests, NoBody, PatchBody};
 pub use call::{Call, Caller};
 pub use params::{PageParams, Params, WaitParams, page_size, wait};
-pub use path::{DomainPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath, VersionPath, path_value};
+pub use path::{
+    DomainPath, GrantPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath, TokenPath, VersionPath,
+    path_value,
+};
 pub use precondition::IfMatch;

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use tenantry_control::tenants::TenantRef;
 use tenantry_domain::code::Code;
 use tenantry_domain::gateway::LoginName;
-use tenantry_domain::id::{OperationId, RolloutId};
+use tenantry_domain::id::{GrantId, OperationId, RolloutId, TokenId};
 
 use crate::State;
 use crate::problem::{Failure, Result};
@@ -60,6 +60,34 @@ impl FromRequestParts<State> for RolloutPath {
         let parsed = text.parse::<RolloutId>();
         parsed.map(Self).map_err(|error| {
             Failure::field(Code::InvalidParameter, "rollout", error).hint("Name the rollout by its id (`rol_…`).")
+        })
+    }
+}
+
+/// `{grant}`: an id.
+#[derive(Debug)]
+pub struct GrantPath(pub GrantId);
+
+impl FromRequestParts<State> for GrantPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "grant").await?;
+        text.parse::<GrantId>().map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "grant", error).hint("Name the request by its id (`bg_…`).")
+        })
+    }
+}
+
+/// `{token}`: an id.
+#[derive(Debug)]
+pub struct TokenPath(pub TokenId);
+
+impl FromRequestParts<State> for TokenPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "token").await?;
+        text.parse::<TokenId>().map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "token", error).hint("Name the token by its public part (`tok_…`).")
         })
     }
 }

@@ -1,8 +1,10 @@
 //! The guards before the routes, one per file. Their order is in [`crate::router`].
 
+pub mod authorize;
 pub mod bearer;
 pub mod headers;
 pub mod ids;
+pub mod limit;
 pub mod panics;
 pub mod render;
 pub mod shed;

@@ -9,7 +9,7 @@ use axum::response::Response;
 use tenantry_api::problem::MEDIA_TYPE;
 
 use super::ids::{Ids, Route};
-use crate::problem::{Failure, of_status};
+use crate::problem::{Failure, Foreign, of_status};
 
 /// Turns every answer that is an error into a problem document.
 pub async fn problems(request: Request, next: Next) -> Response {
@@ -17,6 +17,9 @@ pub async fn problems(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    if response.extensions().get::<Foreign>().is_some() {
         return response;
     }
     let is_routed = response.extensions().get::<Route>().is_some();

@@ -48,7 +48,21 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::POST, "/v1/environments/{environment}/cells/{name}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/domains/{domain}:verify", "domain.verify"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/quotas/{quota}:recount", "quota.set"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/quotas/{quota}:release", "quota.release"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/quotas/{quota}:reserve", "quota.reserve"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/quotas/{quota}:take", "quota.take"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/reservations/{reservation}:commit", "quota.commit"),
+    (
+        Method::POST,
+        "/v1/environments/{environment}/tenants/{tenant}/reservations/{reservation}:release",
+        "quota.release",
+    ),
     (Method::POST, "/v1/environments/{environment}/credentials", "credential.issue"),
+    (Method::PUT, "/v1/environments/{environment}/flags/{name}", "flag.set"),
+    (Method::DELETE, "/v1/environments/{environment}/flags/{name}", "flag.delete"),
+    (Method::POST, "/v1/environments/{environment}/flags/{name}:off", "flag.set"),
+    (Method::POST, "/v1/environments/{environment}/flags/{name}:on", "flag.set"),
     (Method::POST, "/v1/environments/{environment}/gateway-logins", "gateway.login.create"),
     (Method::POST, "/v1/environments/{environment}/gateway-logins/{name}:rotate", "gateway.login.rotate"),
     (Method::DELETE, "/v1/environments/{environment}/gateway-logins/{name}", "gateway.login.revoke"),
@@ -56,6 +70,37 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:cancel", "rollout.cancel"),
     (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:continue", "rollout.continue"),
     (Method::POST, "/v1/environments/{environment}/rollouts/{rollout}:pause", "rollout.pause"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/access-requests", "access.request"),
+    (Method::POST, "/v1/environments/{environment}/access-requests/{grant}:approve", "access.approve"),
+    (Method::POST, "/v1/environments/{environment}/access-requests/{grant}:refuse", "access.approve"),
+    (Method::POST, "/v1/environments/{environment}/access-requests/{grant}:open", "access.open"),
+    (Method::POST, "/v1/environments/{environment}/access-requests/{grant}:end", "access.end"),
+    (Method::POST, "/v1/environments/{environment}/access-requests/{grant}:review", "access.review"),
+    (Method::POST, "/v1/environments/{environment}/tokens", "token.issue"),
+    (Method::POST, "/v1/environments/{environment}/tokens/{token}:rotate", "token.rotate"),
+    (Method::DELETE, "/v1/environments/{environment}/tokens/{token}", "token.revoke"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/members", "member.add"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/members:import", "member.import"),
+    (Method::PATCH, "/v1/environments/{environment}/tenants/{tenant}/members/{user}", "member.update"),
+    (Method::DELETE, "/v1/environments/{environment}/tenants/{tenant}/members/{user}", "member.remove"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/members/{user}:transfer-ownership", "member.offer"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/members/{user}:accept-ownership", "member.accept"),
+    (Method::DELETE, "/v1/environments/{environment}/tenants/{tenant}/ownership-offer", "member.offer"),
+    (Method::PUT, "/v1/environments/{environment}/tenants/{tenant}/roles/{name}", "role.set"),
+    (Method::DELETE, "/v1/environments/{environment}/tenants/{tenant}/roles/{name}", "role.delete"),
+    (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/invitations", "invitation.create"),
+    (
+        Method::POST,
+        "/v1/environments/{environment}/tenants/{tenant}/invitations/{invitation}:resend",
+        "invitation.resend",
+    ),
+    (
+        Method::POST,
+        "/v1/environments/{environment}/tenants/{tenant}/invitations/{invitation}:withdraw",
+        "invitation.withdraw",
+    ),
+    (Method::POST, "/v1/invitations:accept", "invitation.accept"),
+    (Method::POST, "/v1/invitations:decline", "invitation.decline"),
     (Method::POST, "/v1/operations/{operation}:cancel", "operation.cancel"),
     (Method::POST, "/v1/operations/{operation}:retry", "operation.retry"),
 ];
@@ -138,7 +183,13 @@ impl Call {
         if let Some(environment) = self.hidden(template) {
             return format!("environment/{}", shown(environment));
         }
-        for (name, kind) in [("{tenant}", "tenant"), ("{operation}", "operation"), ("{rollout}", "rollout")] {
+        for (name, kind) in [
+            ("{tenant}", "tenant"),
+            ("{operation}", "operation"),
+            ("{rollout}", "rollout"),
+            ("{token}", "token"),
+            ("{grant}", "access"),
+        ] {
             if let Some(text) = self.segment(template, name) {
                 return format!("{kind}/{}", shown(text));
             }
@@ -173,6 +224,7 @@ impl Call {
         };
         let cx = Ctx {
             actor: self.bearer.actor.clone(),
+            rights: self.bearer.rights.clone(),
             environment,
             request_id: self.ids.request,
             correlation_id: self.ids.correlation.clone(),

@@ -8,19 +8,26 @@
     reason = "a test says what it expects by stopping"
 )]
 
+mod access;
 mod bad;
 mod bearer;
 mod bounds;
 mod domains;
 mod drain;
+mod flags;
 mod flow;
 mod guard;
 mod idempotency;
+mod limits;
 mod logins;
+mod matrix;
+mod members;
 mod openapi;
 mod operations;
+mod quotas;
 mod read;
 mod routes;
 mod token;
+mod tokens;
 mod witness;
 mod world;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tenantry_api::Client;
 use tenantry_control::deps::{SecretError, Secrets, SystemClock, mint};
 use tenantry_control::guard::GuardOptions;
+use tenantry_control::quotas::rates::RateOptions;
 use tenantry_control::{Ctx, Deps, Options, PoolWants, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, Options as PlaneOptions, RootKey};
 use tenantry_domain::access::Issuer;
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_pg::{PoolOptions, Target};
 use tenantry_server::{Options as DoorOptions, State, serve};
 use tenantry_store::{CursorKey, Store, StoreOptions};
@@ -186,10 +187,26 @@ impl World {
         world
     }
 
+    /// Where strangers may fail as often as they like.
+    pub async fn forgiving() -> Self {
+        let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
+        let rates = RateOptions { failures: None, ..RateOptions::default() };
+        Self::made_with(door, GuardOptions { every: None, ..GuardOptions::default() }, |_| Vec::new(), rates).await
+    }
+
     async fn made(
         door: DoorOptions,
         guard: GuardOptions,
         issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
+    ) -> Self {
+        Self::made_with(door, guard, issuers, RateOptions::default()).await
+    }
+
+    async fn made_with(
+        door: DoorOptions,
+        guard: GuardOptions,
+        issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
+        rates: RateOptions,
     ) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
@@ -214,6 +231,7 @@ impl World {
             guard,
             base_domains: vec!["app.example.com".parse().unwrap()],
             issuers: issuers(&environment),
+            rates,
             ..Options::default()
         };
         let deps = Deps::with_ports(store, plane, &root, options, Arc::new(SystemClock), secrets);
@@ -293,6 +311,7 @@ impl World {
 fn context(deps: &Deps, environment: &EnvironmentName) -> Ctx {
     Ctx {
         actor: Actor { kind: ActorKind::Operator, id: "tests".into() },
+        rights: Rights::all(),
         environment: environment.clone(),
         request_id: mint::request(),
         correlation_id: "tests".into(),

@@ -147,7 +147,7 @@ async fn migrating_twice_and_at_once_is_migrating_once() {
     let stores: Vec<Store> = (0..4).map(|_| Store::new(options(&database.url(), 2))).collect();
     let runs = futures_util::future::join_all(stores.iter().map(Store::migrate)).await;
     let applied: usize = runs.iter().map(|run| run.as_ref().unwrap().applied.len()).sum();
-    assert_eq!(applied, 9);
+    assert_eq!(applied, 13);
     assert!(stores[0].migrate().await.unwrap().applied.is_empty());
     let installation = stores[0].installation().await.unwrap();
     assert_eq!(stores[1].installation().await.unwrap(), installation);
@@ -160,13 +160,14 @@ async fn migrating_twice_and_at_once_is_migrating_once() {
 #[tokio::test]
 async fn environments_are_apart() {
     use tenantry_domain::name::EnvironmentName;
-    use tenantry_domain::policy::{Scope, judge};
+    use tenantry_domain::policy::{Rights, Scope, judge};
     let world = World::new().await;
     let staging = EnvironmentName::parse("staging").unwrap();
     assert!(world.store.ensure_environment(&staging).await.unwrap());
     assert!(!world.store.ensure_environment(&staging).await.unwrap());
     let here = world.create("acme").await;
-    let permit = judge(&crate::world::operator(), "tenant.create", Scope::environment(staging.clone())).unwrap();
+    let permit =
+        judge(&crate::world::operator(), &Rights::all(), "tenant.create", Scope::environment(staging.clone())).unwrap();
     let mut tx = world.store.write(&permit, crate::world::at(0)).await.unwrap();
     let there = tx.tenants().create_many(&[crate::world::new_tenant("acme")]).await.unwrap().remove(0);
     tx.commit(vec![mutation(there.id, 1)]).await.unwrap();
@@ -175,8 +176,13 @@ async fn environments_are_apart() {
     let mut tx = world.store.write(&permit, crate::world::at(0)).await.unwrap();
     assert!(matches!(tx.tenants().lock(here.id).await, Err(tenantry_store::StoreError::NotFound)));
     drop(tx);
-    let nowhere =
-        judge(&crate::world::operator(), "x", Scope::environment(EnvironmentName::parse("moon").unwrap())).unwrap();
+    let nowhere = judge(
+        &crate::world::operator(),
+        &Rights::all(),
+        "tenant.read",
+        Scope::environment(EnvironmentName::parse("moon").unwrap()),
+    )
+    .unwrap();
     let refused = world.store.write(&nowhere, crate::world::at(0)).await;
     assert!(matches!(refused, Err(tenantry_store::StoreError::EnvironmentNotFound)));
 }

@@ -12,7 +12,7 @@ use tenantry_domain::event;
 use tenantry_domain::id::{OperationId, ReplicaId, TenantId, WorkflowId};
 use tenantry_domain::name::{AppName, EnvironmentName, PlanCode, RegionName};
 use tenantry_domain::page::PageSize;
-use tenantry_domain::policy::{Actor, ActorKind, Permit, Scope, judge};
+use tenantry_domain::policy::{Actor, ActorKind, Permit, Rights, Scope, judge};
 use tenantry_domain::tenant::contact::Contacts;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::profile::{Business, Commercial, Residency};
@@ -137,11 +137,11 @@ pub fn operator() -> Actor {
 }
 
 pub fn permit() -> Permit {
-    judge(&operator(), "tenant.update", Scope::environment(prod())).unwrap()
+    judge(&operator(), &Rights::all(), "tenant.update", Scope::environment(prod())).unwrap()
 }
 
 pub fn permit_for(id: TenantId) -> Permit {
-    judge(&operator(), "tenant.update", Scope::tenant(prod(), id)).unwrap()
+    judge(&operator(), &Rights::all(), "tenant.update", Scope::tenant(prod(), id)).unwrap()
 }
 
 pub fn first_page(size: u16) -> PageRequest<'static> {

@@ -11,7 +11,7 @@ use tenantry_control::{Ctx, Deps, Options, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::code::{Code, Kind};
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_pg::migrate::Applied;
 use tenantry_pg::{PoolOptions, Target};
 use tenantry_store::{CursorKey, Store, StoreOptions};
@@ -167,6 +167,7 @@ async fn adopt(deps: &Deps, token: &Bootstrap) -> Result<()> {
     let request_id = mint::request();
     let cx = Ctx {
         actor: Actor { kind: ActorKind::Service, id: "bootstrap".to_owned() },
+        rights: Rights::all(),
         environment: token.environment.clone(),
         request_id,
         correlation_id: request_id.to_string(),

@@ -10,6 +10,8 @@ use tenantry_domain::access::BaseDomain;
 use tenantry_domain::gateway::Address;
 
 use crate::roles::issuers::{self, Issuers};
+use crate::roles::mail::Mail;
+use crate::roles::rates::Rates;
 
 /// Settings of controllers and workflows.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,6 +50,10 @@ pub struct Tuning {
     /// Where clients find the gateway, for the connection URLs of its logins
     #[arg(long, env = "TENANTRY_GATEWAY_URL", value_name = "URL")]
     gateway_url: Option<Address>,
+    #[command(flatten)]
+    rates: Rates,
+    #[command(flatten)]
+    mail: Mail,
 }
 
 /// A time between looks, or none.
@@ -89,6 +95,8 @@ impl Tuning {
             dns: DnsOptions { servers: self.dns_servers.clone(), ..DnsOptions::default() },
             issuers: self.issuers.clone().unwrap_or_default().0,
             gateway: self.gateway_url.clone(),
+            rates: self.rates.options(),
+            members: self.mail.options(),
             ..Options::default()
         }
     }

@@ -11,6 +11,7 @@
 mod cell;
 mod change;
 mod freeze;
+mod grant;
 mod load;
 mod outage;
 #[path = "../e2e/program.rs"]

@@ -152,8 +152,13 @@ impl World {
 
     /// Runs a command against the API.
     pub async fn tenantry(&self, arguments: &[&str]) -> Ended {
+        self.tenantry_as(&self.token, arguments).await
+    }
+
+    /// Runs a command against the API with somebody's token.
+    pub async fn tenantry_as(&self, token: &str, arguments: &[&str]) -> Ended {
         let mut command = self.home.command(arguments);
-        command.env("TENANTRY_URL", format!("http://127.0.0.1:{}", self.port)).env("TENANTRY_TOKEN", &self.token);
+        command.env("TENANTRY_URL", format!("http://127.0.0.1:{}", self.port)).env("TENANTRY_TOKEN", token);
         finish(command).await
     }
 
@@ -163,7 +168,7 @@ impl World {
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
     }
 
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub async fn json(&self, arguments: &[&str]) -> Value {
         let ended = self.tenantry(&[arguments, &["-o", "json"]].concat()).await;
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
         serde_json::from_str(&ended.out).unwrap()

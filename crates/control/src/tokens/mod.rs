@@ -3,13 +3,19 @@
 //! The id is public and finds the row; the secret is 256 bits from the operating system, of which only a keyed
 //! digest is stored; the checksum (CRC-32, eight hexadecimal digits, over everything before it) lets secret
 //! scanners and typing errors be told from guesses without asking the database.
+//!
+//! INVARIANT: nobody makes a token that may do more than its maker ([`tenantry_domain::policy::Rights::covers`]).
+
+mod manage;
+
+pub use manage::{Issued, RotateRequest, Token, TokenQuery, Wanted, create, get, list, revoke, rotate};
 
 use aws_lc_rs::{constant_time, hmac, rand};
 use secrecy::{ExposeSecret, SecretString};
 use tenantry_domain::audit::Category;
 use tenantry_domain::id::TokenId;
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::policy::{Actor, ActorKind};
+use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_store::{Entry, NewToken};
 
 use crate::ctx::Ctx;
@@ -25,6 +31,8 @@ const SECRET_HEX: usize = 64;
 pub struct Bearer {
     /// As whom it acts.
     pub actor: Actor,
+    /// What it may do.
+    pub rights: Rights,
     /// The only environment that it reaches; absent for all.
     pub environment: Option<EnvironmentName>,
 }
@@ -71,7 +79,16 @@ fn compose(id: TokenId, secret: &str) -> SecretString {
     SecretString::from(format!("{body}_{:08x}", crc32(body.as_bytes())))
 }
 
-/// Issues a token. Its text is shown once and stored nowhere.
+/// A fresh secret: its text and what is stored of it.
+fn secret(deps: &Deps) -> Result<(String, [u8; 32]), Refusal> {
+    let mut bytes = [0_u8; SECRET_HEX / 2];
+    rand::fill(&mut bytes).map_err(|_| Refusal::NoRandomness)?;
+    let secret = crate::tenants::edit::hex(&bytes);
+    let hash = digest(deps, &secret);
+    Ok((secret, hash))
+}
+
+/// Issues a token that may do everything in an environment, or in all. Its text is shown once and stored nowhere.
 ///
 /// # Errors
 /// Our database does not answer.
@@ -82,23 +99,29 @@ pub async fn issue(
     environment: Option<EnvironmentName>,
 ) -> Result<SecretString, Refusal> {
     let permit = cx.permit_environment("token.issue")?;
-    let mut bytes = [0_u8; SECRET_HEX / 2];
-    rand::fill(&mut bytes).map_err(|_| Refusal::NoRandomness)?;
-    let secret = crate::tenants::edit::hex(&bytes);
+    let (secret, hash) = secret(deps)?;
     let id = mint::token();
     let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
-    tx.tokens().create(&NewToken {
-        id,
-        environment: environment.clone(),
-        name: name.to_owned(),
-        actor_kind: ActorKind::Operator,
-        hash: digest(deps, &secret),
-        expires_at: None,
-    });
+    tx.tokens().create(&NewToken { environment, ..almighty(cx, id, name, hash) });
     let mut audit = cx.audit(&permit, Category::Access, format!("token/{id}"));
     audit.reason = Some(name.to_owned());
     tx.commit(vec![Entry::environment(audit, Vec::new())]).await.map_err(refuse_store)?;
     Ok(compose(id, &secret))
+}
+
+/// A token of the installation's owner: everything, everywhere, for ever.
+fn almighty(cx: &Ctx, id: TokenId, name: &str, hash: [u8; 32]) -> NewToken {
+    NewToken {
+        id,
+        environment: None,
+        name: name.to_owned(),
+        actor_kind: ActorKind::Operator,
+        rights: Rights::all(),
+        person: None,
+        hash,
+        expires_at: None,
+        created_by: cx.actor.to_string(),
+    }
 }
 
 /// Makes sure that a token whose text the operator chose beforehand (from a secret store) is known.
@@ -112,14 +135,7 @@ pub async fn adopt(cx: &Ctx, deps: &Deps, text: &SecretString, name: &str) -> Re
     }
     let permit = cx.permit_environment("token.adopt")?;
     let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
-    tx.tokens().create(&NewToken {
-        id,
-        environment: None,
-        name: name.to_owned(),
-        actor_kind: ActorKind::Operator,
-        hash: digest(deps, secret),
-        expires_at: None,
-    });
+    tx.tokens().create(&almighty(cx, id, name, digest(deps, secret)));
     let mut audit = cx.audit(&permit, Category::Access, format!("token/{id}"));
     audit.reason = Some(name.to_owned());
     tx.commit(vec![Entry::environment(audit, Vec::new())]).await.map_err(refuse_store).map(|_| ())
@@ -143,10 +159,13 @@ pub async fn authenticate(deps: &Deps, text: &str) -> Result<Option<Bearer>, Ref
     let Some((id, secret)) = parse(text) else { return Ok(None) };
     let presented = digest(deps, secret);
     let row = deps.store().token(id).await.map_err(refuse_store)?;
-    let stored = row.as_ref().map_or([0; 32], |row| row.hash);
-    let is_equal = constant_time::verify_slices_are_equal(&presented, &stored).is_ok();
-    let Some(row) = row.filter(|_| is_equal) else { return Ok(None) };
     let now = deps.now();
+    let is_same = |stored: &[u8; 32]| constant_time::verify_slices_are_equal(&presented, stored).is_ok();
+    let old = row.as_ref().and_then(|row| row.old).filter(|(_, until)| *until > now).map(|(hash, _)| hash);
+    // Both are compared always, so that nothing is told by the time that it takes.
+    let is_current = is_same(&row.as_ref().map_or([0; 32], |row| row.hash));
+    let is_old = is_same(&old.unwrap_or([0; 32])) && old.is_some();
+    let Some(row) = row.filter(|_| is_current || is_old) else { return Ok(None) };
     if row.revoked_at.is_some() || row.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);
     }
@@ -154,7 +173,7 @@ pub async fn authenticate(deps: &Deps, text: &str) -> Result<Option<Bearer>, Ref
         deps.store().token_seen(id, now).await.map_err(refuse_store)?;
     }
     let actor = Actor { kind: row.actor_kind, id: id.to_string() };
-    Ok(Some(Bearer { actor, environment: row.environment }))
+    Ok(Some(Bearer { actor, rights: row.rights, environment: row.environment }))
 }
 
 #[cfg(test)]

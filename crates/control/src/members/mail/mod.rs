@@ -1,0 +1,232 @@
+//! Mail of invitations: queued in the commit that decided on it, written and sent after it.
+//!
+//! A mail is tried until a server took it, its recipient is refused for good, or its invitation is over; then it is void and
+//! dropped. It is written anew for each attempt, since its link is stored nowhere. A crash between the server's yes and our
+//! note of it sends it twice, under the same `Message-ID`.
+//! INVARIANT: nothing is sent for an invitation that was withdrawn, answered or renewed before the attempt began.
+
+mod smtp;
+mod text;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use lettre::message::Mailbox;
+use secrecy::{ExposeSecret as _, SecretString};
+use tenantry_domain::Timestamp;
+use tenantry_domain::tenant::Slug;
+use tenantry_store::{MailRow, StoreError};
+
+pub use smtp::{Smtp, SmtpError};
+pub use text::Letter;
+
+use super::secret::Token;
+use crate::controllers::driver::{Controller, Look};
+use crate::deps::Deps;
+
+/// How invitations are mailed.
+#[derive(Debug, Clone)]
+pub struct MailOptions {
+    /// The server that takes them.
+    pub server: Smtp,
+    /// Whom they come from.
+    pub from: Sender,
+    /// Where their links lead.
+    pub link: Link,
+    /// The pause after the first attempt that failed; it doubles with each, up to [`LONGEST`].
+    pub pause: Duration,
+}
+
+impl MailOptions {
+    /// The usual first pause.
+    pub const PAUSE: Duration = Duration::from_secs(10);
+}
+
+/// The longest pause between two attempts.
+pub const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// Whom mail comes from: `name@example.com` or `Name <name@example.com>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender(pub(super) Mailbox);
+
+impl std::str::FromStr for Sender {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be `name@example.com` or `Name <name@example.com>`".to_owned();
+        let mailbox: Mailbox = text.parse().map_err(|_| wrong())?;
+        if text.chars().any(char::is_control) { Err(wrong()) } else { Ok(Self(mailbox)) }
+    }
+}
+
+/// Where the link of an invitation leads: a URL of the application with `{token}` in it, and perhaps `{tenant}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link(String);
+
+impl std::str::FromStr for Link {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.matches("{token}").count() != 1 {
+            return Err("must hold `{token}` once, such as https://app.example.com/join#{token}".to_owned());
+        }
+        let filled = text.replace("{token}", "t").replace("{tenant}", "acme");
+        if filled.contains(['{', '}']) {
+            return Err("knows only `{token}` and `{tenant}` in braces".to_owned());
+        }
+        let url = reqwest::Url::parse(&filled).map_err(|error| format!("is not a URL: {error}"))?;
+        match url.scheme() {
+            "https" => Ok(Self(text.to_owned())),
+            "http" if smtp::is_local(&url) => Ok(Self(text.to_owned())),
+            _ => Err("must be an https URL; http is for this machine only".to_owned()),
+        }
+    }
+}
+
+impl Link {
+    /// The link of a token.
+    pub(super) fn fill(&self, token: &SecretString, slug: &Slug) -> SecretString {
+        let link = self.0.replace("{tenant}", slug.as_str()).replace("{token}", token.expose_secret());
+        SecretString::from(link)
+    }
+}
+
+/// Why a mail was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The server will never take it.
+    #[error("{0}")]
+    Refused(String),
+    /// It may take it later.
+    #[error("{0}")]
+    Later(String),
+}
+
+/// Whatever sends mail.
+pub trait Mailer: Send + Sync + 'static {
+    /// Sends a letter. It is sent when a server has taken responsibility for it.
+    fn send(&self, letter: Letter) -> impl Future<Output = Result<(), SendError>> + Send;
+}
+
+/// Mails of one look; each takes at most [`smtp::PATIENCE`], all at the same time.
+const AT_ONCE: i64 = 8;
+
+/// How long a mail is one replica's: longer than an attempt can take.
+const LEASE: Duration = Duration::from_secs(90);
+
+/// Sends what is due.
+pub struct Post<M> {
+    mailer: M,
+}
+
+impl<M> Post<M> {
+    /// One that sends by a mailer.
+    pub const fn new(mailer: M) -> Self {
+        Self { mailer }
+    }
+}
+
+impl<M> fmt::Debug for Post<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Post")
+    }
+}
+
+impl<M: Mailer> Controller for Post<M> {
+    const NAME: &'static str = "mail";
+    const IS_NUDGED: bool = true;
+
+    fn every(&self, deps: &Deps) -> Duration {
+        deps.options().tick
+    }
+
+    async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
+        let Some(options) = &deps.options().members.mail else { return Ok(Look::Done) };
+        let due = deps.store().claim_mail(deps.now(), LEASE, AT_ONCE).await?;
+        let count = due.len();
+        let sent = due.iter().map(|mail| self.one(deps, options, mail));
+        for done in futures_util::future::join_all(sent).await {
+            done?;
+        }
+        Ok(if count == usize::try_from(AT_ONCE).unwrap_or(usize::MAX) { Look::Again } else { Look::Done })
+    }
+}
+
+impl<M: Mailer> Post<M> {
+    async fn one(&self, deps: &Deps, options: &MailOptions, mail: &MailRow) -> Result<(), StoreError> {
+        let store = deps.store();
+        if mail.is_void {
+            return store
+                .mail_dropped(mail, deps.now(), "the invitation was answered, withdrawn, renewed or is over")
+                .await;
+        }
+        let token = Token::of(deps, &mail.environment, mail.invitation, &mail.nonce).text();
+        let link = options.link.fill(&token, &mail.slug);
+        let letter = Letter::invitation(&options.from, mail, link, deps.now());
+        match self.mailer.send(letter).await {
+            Ok(()) => store.mail_sent(mail, deps.now()).await,
+            Err(SendError::Refused(cause)) => {
+                tracing::warn!(invitation = %mail.invitation, cause, "a mail was refused for good");
+                store.mail_dropped(mail, deps.now(), &cause).await
+            }
+            Err(SendError::Later(cause)) => {
+                tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, cause, "a mail was not sent");
+                store.mail_later(mail, next(deps.now(), options.pause, mail.attempt), &cause).await
+            }
+        }
+    }
+}
+
+/// When the attempt after this one is.
+fn next(now: Timestamp, pause: Duration, attempt: i32) -> Timestamp {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(16);
+    let pause = pause.saturating_mul(2_u32.pow(doublings)).min(LONGEST);
+    SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by stopping")]
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_a_safe_url_with_one_token() {
+        for good in [
+            "https://app.example.com/join#{token}",
+            "https://{tenant}.app.example.com/join?t={token}",
+            "http://localhost:3000/{token}",
+        ] {
+            let link: Link = good.parse().unwrap();
+            let filled = link.fill(&SecretString::from("inv_1_x"), &Slug::parse("acme").unwrap());
+            assert!(filled.expose_secret().contains("inv_1_x"), "{good}");
+        }
+        for bad in [
+            "",
+            "https://app.example.com/join",
+            "https://app.example.com/{token}/{token}",
+            "http://app.example.com/{token}",
+            "javascript:alert({token})",
+            "https://app.example.com/{token}/{user}",
+            "/join/{token}",
+        ] {
+            assert!(bad.parse::<Link>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn senders_are_addresses() {
+        assert!("no-reply@example.com".parse::<Sender>().is_ok());
+        assert!("Example <no-reply@example.com>".parse::<Sender>().is_ok());
+        for bad in ["", "example.com", "Example <no-reply>", "a@example.com\r\nBcc: b@example.com"] {
+            assert!(bad.parse::<Sender>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound() {
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        let after = |attempt| next(now, Duration::from_secs(10), attempt).duration_since(now).as_secs();
+        assert_eq!([1, 2, 3, 7, 8, 100].map(after), [10, 20, 40, 640, 900, 900]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Mail on a real mail server: what arrives, what is tried again, what does not leave.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tenantry_control::members::mail::{MailOptions, Smtp};
+use tenantry_control::members::{self, Delivery, Invite, MemberOptions, Token};
+use tenantry_control::tenants::Expected;
+use tenantry_control::{Options, Runtime};
+use tenantry_domain::code::Code;
+use tenantry_domain::id::InvitationId;
+use tenantry_testkit::process::Process;
+
+use super::{OWNER, accept, add, by_link, refused, role, tenant};
+use crate::world::{World, name, options};
+
+/// The Python of an environment that has the mail server. It is made once for all tests.
+fn python() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let venv = home.join("mail-venv");
+    let lock = fs::File::create(home.join("mail-venv.lock")).unwrap();
+    lock.lock().unwrap();
+    let done = venv.join("installed");
+    if !done.exists() {
+        let run = |program: &Path, arguments: &[&str]| {
+            let ended = std::process::Command::new(program).args(arguments).output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        };
+        run(Path::new("python3"), &["-m", "venv", "--clear", venv.to_str().unwrap()]);
+        run(&venv.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "aiosmtpd==1.4.6"]);
+        fs::write(&done, "").unwrap();
+    }
+    venv.join("bin/python")
+}
+
+/// A mail server of this test.
+struct Sink {
+    folder: PathBuf,
+    port: u16,
+    _process: Process,
+}
+
+async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+impl Sink {
+    async fn start() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", uuid::Uuid::now_v7().simple()));
+        fs::create_dir_all(&folder).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/members/sink.py");
+        let arguments = [script.to_str().unwrap(), folder.to_str().unwrap()];
+        let process = Process::start(&python(), &arguments, &[], &folder.join("log"));
+        let port =
+            until("the mail server listens", || fs::read_to_string(folder.join("port")).ok()?.parse().ok()).await;
+        Self { folder, port, _process: process }
+    }
+
+    fn mails(&self) -> Vec<String> {
+        let mut files: Vec<_> = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|end| end == "eml"));
+        files.sort();
+        files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+
+    fn mails_to(&self, address: &str) -> Vec<String> {
+        let head = format!("X-Rcpt: {address}\r\n");
+        self.mails().into_iter().filter(|mail| mail.starts_with(&head)).collect()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn mailing(port: u16) -> Options {
+    let mail = MailOptions {
+        server: Smtp::parse(&SecretString::from(format!("smtp://127.0.0.1:{port}"))).unwrap(),
+        from: "Example <no-reply@example.com>".parse().unwrap(),
+        link: "https://{tenant}.example.com/join#{token}".parse().unwrap(),
+        pause: Duration::from_millis(200),
+    };
+    Options { members: MemberOptions { single: false, mail: Some(mail) }, ..options() }
+}
+
+fn by_mail(address: &str) -> Invite {
+    Invite { delivery: Delivery::Mail, ..by_link(address, "member") }
+}
+
+async fn send(world: &World, address: &str) -> InvitationId {
+    let issued = members::invite(&world.cx(), &world.deps, &name("acme"), None, &by_mail(address)).await.unwrap();
+    assert!(issued.token.is_none() && issued.link.is_none(), "what is mailed is not told");
+    issued.invitation.id
+}
+
+async fn standing(world: &World, id: InvitationId) -> members::MailView {
+    members::invitation(&world.cx(), &world.deps, &name("acme"), None, id).await.unwrap().1.unwrap()
+}
+
+/// The token out of the plain part of a mail. Its lines may be broken by quoted-printable.
+fn token(mail: &str) -> Token {
+    let joined = mail.replace("=\r\n", "").replace("=3D", "=");
+    let rest = joined.split_once("https://acme.example.com/join#").expect("a link").1;
+    let text: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect();
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_invitation_arrives_and_its_link_works_once() {
+    let sink = Sink::start().await;
+    let mut world = World::with(mailing(sink.port)).await;
+    tenant(&world, "acme", "starter").await;
+    let olga = add(&world, "acme", "olga", OWNER).await;
+    world.runtime = Some(Runtime::start(&world.deps));
+    let cx = world.cx();
+    let issued =
+        members::invite(&cx, &world.deps, &name("acme"), Some(olga), &by_mail("anna@example.com")).await.unwrap();
+    let mail = until("the mail", || sink.mails_to("anna@example.com").pop()).await;
+    for part in
+        ["Subject: Invitation to Acme GmbH", "From: Example <no-reply@example.com>", "olga@example.com invites you"]
+    {
+        assert!(mail.contains(part), "{part}: {mail}");
+    }
+    assert!(mail.contains("text/plain") && mail.contains("text/html") && !mail.contains("<img"), "{mail}");
+    let began = Instant::now();
+    while standing(&world, issued.invitation.id).await.sent_at.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let token = token(&mail);
+    assert_eq!(accept(&world, &token, "anna").await.unwrap().role, role("member"));
+    refused(accept(&world, &token, "anna").await, Code::InvitationOver);
+    assert_eq!(sink.mails().len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_is_tried_again_until_it_is_taken_or_refused_for_good() {
+    let sink = Sink::start().await;
+    let mut world = World::with(mailing(sink.port)).await;
+    tenant(&world, "acme", "starter").await;
+    let busy = send(&world, "busy@example.com").await;
+    let gone = send(&world, "gone@example.com").await;
+    world.runtime = Some(Runtime::start(&world.deps));
+    until("the busy one takes it at the third time", || sink.mails_to("busy@example.com").pop()).await;
+    let began = Instant::now();
+    let (busy, gone) = loop {
+        let (busy, gone) = (standing(&world, busy).await, standing(&world, gone).await);
+        if busy.sent_at.is_some() && gone.dropped_at.is_some() {
+            break (busy, gone);
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{busy:?} {gone:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!((busy.attempts, busy.cause), (3, None));
+    assert!(gone.attempts == 1 && gone.cause.as_deref().is_some_and(|cause| cause.contains("550")), "{gone:?}");
+    assert_eq!(sink.mails().len(), 1);
+    world.stop().await;
+}
+
+/// A server that is away loses nothing; what was withdrawn meanwhile does not leave; what was renewed leaves once.
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_void_leaves() {
+    let sink = Sink::start().await;
+    // Nobody listens there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut world = World::with(mailing(closed)).await;
+    tenant(&world, "acme", "starter").await;
+    let kept = send(&world, "anna@example.com").await;
+    let withdrawn = send(&world, "bert@example.com").await;
+    let renewed = send(&world, "carl@example.com").await;
+    world.runtime = Some(Runtime::start(&world.deps));
+    let began = Instant::now();
+    while standing(&world, kept).await.attempts < 2 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.pause().await;
+    let (cx, acme) = (world.cx(), name("acme"));
+    members::withdraw(&cx, &world.deps, &acme, None, withdrawn, Expected::Any).await.unwrap();
+    world.skip_ahead(jiff::SignedDuration::from_mins(2));
+    members::resend(&world.cx(), &world.deps, &acme, None, renewed, Delivery::Mail).await.unwrap();
+    // Another replica, which reaches the server, takes over what is there.
+    let twin = world.twin(mailing(sink.port)).await;
+    let runtime = Runtime::start(&twin);
+    until("what was kept arrives", || sink.mails_to("anna@example.com").pop()).await;
+    let carl = until("what was renewed arrives", || sink.mails_to("carl@example.com").pop()).await;
+    let began = Instant::now();
+    while twin.store().mail_waiting().await.unwrap().0 > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    runtime.shutdown(&twin).await.unwrap();
+    assert_eq!((sink.mails_to("bert@example.com").len(), sink.mails_to("carl@example.com").len()), (0, 1));
+    assert_eq!(sink.mails().len(), 2);
+    let void = standing(&world, withdrawn).await;
+    assert!(void.sent_at.is_none() && void.dropped_at.is_some(), "{void:?}");
+    accept(&world, &token(&carl), "carl").await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_mail_server_only_links_are_given() {
+    let world = World::new().await;
+    tenant(&world, "acme", "starter").await;
+    let refusal = members::invite(&world.cx(), &world.deps, &name("acme"), None, &by_mail("anna@example.com")).await;
+    let fields = refusal.as_ref().unwrap_err().fields();
+    assert_eq!(fields[0].field, "delivery");
+    refused(refusal, Code::InvalidParameter);
+    world.stop().await;
+}

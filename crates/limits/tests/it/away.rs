@@ -1,0 +1,99 @@
+//! The shared server is killed, stands still, comes back; nobody is refused for that, and not much more is let through.
+
+use std::time::{Duration, Instant};
+
+use crate::redis::{Redis, is_allowed, limit, limiter, until};
+
+#[tokio::test]
+async fn a_server_that_was_never_there_leaves_each_replica_its_share() {
+    // Nobody listens there: the port is held by a socket that does not.
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    drop(held);
+    let limiter = limiter(&format!("redis://127.0.0.1:{port}/0"));
+    limiter.set_replicas(4);
+    let hourly = limit(100, 3_600, 100);
+    let mut allowed = 0;
+    for _ in 0..100 {
+        allowed += u32::from(is_allowed(&limiter, "t", hourly).await);
+    }
+    assert_eq!(allowed, 25);
+    assert!(limiter.is_away());
+    assert_eq!(limiter.counts().failures(), 1, "it is not asked again for each request");
+    let text = limiter.render();
+    for line in [
+        "tenantry_rate_shared_away 1",
+        "{by=\"share\",verdict=\"allowed\"} 25",
+        "{by=\"share\",verdict=\"refused\"} 75",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_is_no_outage_and_its_return_is_noticed() {
+    let mut redis = Redis::start().await;
+    let (first, second) = (redis.limiter(), redis.limiter());
+    for replica in [&first, &second] {
+        replica.set_replicas(2);
+    }
+    let hourly = limit(10, 3_600, 10);
+    for _ in 0..5 {
+        assert!(is_allowed(&first, "t", hourly).await && is_allowed(&second, "t", hourly).await);
+    }
+    assert!(!is_allowed(&first, "t", hourly).await && !is_allowed(&second, "t", hourly).await);
+    redis.kill().await;
+    // Each has its half, of a limit that begins anew, and none waits long for that.
+    for replica in [&first, &second] {
+        let began = Instant::now();
+        let mut allowed = 0;
+        for _ in 0..10 {
+            allowed += u32::from(is_allowed(replica, "t", hourly).await);
+        }
+        assert_eq!(allowed, 5);
+        assert!(replica.is_away() && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+    redis.again().await;
+    // Whoever asks is answered at once, and the server is looked for beside that.
+    let ask = limit(1_000_000, 1, 1_000);
+    let end = Instant::now() + Duration::from_secs(20);
+    while first.is_away() || second.is_away() {
+        assert!(Instant::now() < end, "its return is not noticed");
+        assert!(is_allowed(&first, "other", ask).await && is_allowed(&second, "other", ask).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut allowed = 0;
+    for _ in 0..20 {
+        allowed += u32::from(is_allowed(&first, "t", hourly).await) + u32::from(is_allowed(&second, "t", hourly).await);
+    }
+    assert_eq!(allowed, 10, "both share one limit again");
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_costs_one_request_a_moment() {
+    let redis = Redis::start().await;
+    let limiter = redis.limiter();
+    let rate = limit(1_000, 1, 1_000);
+    assert!(is_allowed(&limiter, "t", rate).await);
+    redis.freeze();
+    let began = Instant::now();
+    assert!(is_allowed(&limiter, "t", rate).await);
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(limiter.is_away());
+    let began = Instant::now();
+    for _ in 0..200 {
+        assert!(is_allowed(&limiter, "t", rate).await);
+    }
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    redis.thaw();
+    let asking = async {
+        loop {
+            is_allowed(&limiter, "t", rate).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = until("it is used again", || !limiter.is_away()) => {}
+        () = asking => {}
+    }
+}

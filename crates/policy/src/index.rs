@@ -1,0 +1,190 @@
+//! Which rules can matter for a question, by what their scopes say, so that a thousand rules cost as much as the few
+//! that are about the action.
+//!
+//! INVARIANT: a rule that is left out could not have been satisfied: its scope names another action, another sort of
+//! resource, or an entity that the question does not mention. A property test compares the answers with those of all
+//! rules together. The shares of an answer that come from several sets are put together in [`Share`], which is what
+//! Cedar does inside of one set: any refusal wins, then any permission.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, AuthorizationError, Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint,
+};
+
+use crate::action::ACTIONS;
+use crate::answer::Fault;
+use crate::facts::{Facts, Names, Sort};
+
+/// Rules by action and sort of resource.
+#[derive(Debug, Clone)]
+pub struct Index {
+    slots: HashMap<&'static str, [Slot; 3]>,
+    authorizer: Authorizer,
+}
+
+/// Rules about one action on one sort of resource.
+#[derive(Debug, Clone, Default)]
+struct Slot {
+    /// Whatever else the question mentions.
+    general: Option<Arc<PolicySet>>,
+    /// Only if the question mentions this entity.
+    named: HashMap<EntityUid, Arc<PolicySet>>,
+}
+
+/// What some rules say to a question.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Rules that permit and hold.
+    pub permits: BTreeSet<String>,
+    /// Rules that forbid and hold.
+    pub forbids: BTreeSet<String>,
+    /// Rules that could not be evaluated.
+    pub faults: Vec<Fault>,
+}
+
+/// Where a rule's scope puts it.
+enum Place {
+    /// Its scope holds for every question of the slot.
+    General,
+    /// Only for those that mention the entity.
+    Named(EntityUid),
+    /// For none.
+    Nowhere,
+}
+
+impl Index {
+    /// Sorts rules in.
+    pub fn new(policies: &[Policy], names: &Names) -> Self {
+        let lean: Vec<_> = policies.iter().map(without_scope).collect();
+        // Most actions share their rules: equal sets are kept once.
+        let mut kept: HashMap<(bool, Vec<usize>), Arc<PolicySet>> = HashMap::new();
+        let mut keep = |is_general: bool, members: Vec<usize>| {
+            let from = if is_general { lean.as_slice() } else { policies };
+            let made = || Arc::new(set(members.iter().filter_map(|place| from.get(*place))));
+            Arc::clone(kept.entry((is_general, members.clone())).or_insert_with(made))
+        };
+        let mut slots = HashMap::new();
+        for (action, groups) in ACTIONS {
+            let uids: Vec<_> = std::iter::once(action).chain(*groups).map(|name| names.action(name)).collect();
+            let about: Vec<_> =
+                policies.iter().enumerate().filter(|(_, policy)| covers(&policy.action_constraint(), &uids)).collect();
+            let slot = |sort: Sort| {
+                let mut general = Vec::new();
+                let mut named: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+                for (place, policy) in &about {
+                    match place_of(policy, sort, names) {
+                        Place::General => general.push(*place),
+                        Place::Named(uid) => named.entry(uid).or_default().push(*place),
+                        Place::Nowhere => {}
+                    }
+                }
+                (general, named)
+            };
+            let slot = Sort::ALL.map(slot).map(|(general, named)| Slot {
+                general: (!general.is_empty()).then(|| keep(true, general)),
+                named: named.into_iter().map(|(uid, members)| (uid, keep(false, members))).collect(),
+            });
+            slots.insert(*action, slot);
+        }
+        Self { slots, authorizer: Authorizer::new() }
+    }
+
+    /// The sets of rules that can matter; nothing for an action that is not known.
+    pub fn sets(&self, action: &str, sort: Sort, facts: &Facts) -> Option<Vec<&PolicySet>> {
+        let slot = &self.slots.get(action)?[sort as usize];
+        let named = facts.named.iter().filter_map(|uid| slot.named.get(uid));
+        Some(slot.general.iter().chain(named).map(Arc::as_ref).collect())
+    }
+
+    /// What the rules say that can matter.
+    pub fn ask(&self, action: &str, sort: Sort, facts: &Facts) -> Option<Share> {
+        let mut share = Share::default();
+        for set in self.sets(action, sort, facts)? {
+            share.add(&self.authorizer, set, facts);
+        }
+        Some(share)
+    }
+}
+
+impl Share {
+    /// Adds what a set of rules says.
+    pub fn add(&mut self, authorizer: &Authorizer, set: &PolicySet, facts: &Facts) {
+        let response = authorizer.is_authorized(&facts.request, set, &facts.entities);
+        let reasons = response.diagnostics().reason().map(ToString::to_string);
+        match response.decision() {
+            Decision::Allow => self.permits.extend(reasons),
+            // Without a reason it is a refusal because nothing permits.
+            Decision::Deny => self.forbids.extend(reasons),
+        }
+        for error in response.diagnostics().errors() {
+            let AuthorizationError::PolicyEvaluationError(error) = error;
+            self.faults.push(Fault { rule: error.policy_id().to_string(), problem: error.inner().to_string() });
+        }
+    }
+}
+
+/// Policies as a set; their names are unique, so none is lost.
+pub fn set<'p>(policies: impl Iterator<Item = &'p Policy>) -> PolicySet {
+    PolicySet::from_policies(policies.cloned()).unwrap_or_default()
+}
+
+/// The same rule without its scope. Evaluating a scope takes as long as a short condition; where a rule is general, the
+/// index has made sure of all that its scope asks for.
+fn without_scope(policy: &Policy) -> Policy {
+    let lean = policy.to_json().ok().and_then(|mut form| {
+        for part in ["principal", "action", "resource"] {
+            *form.get_mut(part)? = serde_json::json!({ "op": "All" });
+        }
+        Policy::from_json(Some(policy.id().clone()), form).ok()
+    });
+    lean.unwrap_or_else(|| policy.clone())
+}
+
+fn covers(constraint: &ActionConstraint, uids: &[EntityUid]) -> bool {
+    match constraint {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => uids.first() == Some(uid),
+        ActionConstraint::In(all) => all.iter().any(|uid| uids.contains(uid)),
+    }
+}
+
+fn place_of(policy: &Policy, sort: Sort, names: &Names) -> Place {
+    let fits = match policy.principal_constraint() {
+        PrincipalConstraint::Any => None,
+        PrincipalConstraint::Is(kind) => {
+            if kind != *names.principal() {
+                return Place::Nowhere;
+            }
+            None
+        }
+        // Principals lie in nothing, so `in` means the same as `==`.
+        PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) => Some(uid),
+        PrincipalConstraint::IsIn(kind, uid) => {
+            if kind != *names.principal() {
+                return Place::Nowhere;
+            }
+            Some(uid)
+        }
+    };
+    let about = match policy.resource_constraint() {
+        ResourceConstraint::Any => None,
+        ResourceConstraint::Is(kind) => {
+            if kind != *names.of(sort) {
+                return Place::Nowhere;
+            }
+            None
+        }
+        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => Some(uid),
+        ResourceConstraint::IsIn(kind, uid) => {
+            if kind != *names.of(sort) {
+                return Place::Nowhere;
+            }
+            Some(uid)
+        }
+    };
+    // Of two names the resource's is the rarer one.
+    about.or(fits).map_or(Place::General, Place::Named)
+}

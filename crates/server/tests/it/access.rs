@@ -1,0 +1,148 @@
+//! Emergency access over HTTP: two people, one tenant, an hour at most. Attack 59.
+
+use serde_json::{Value, json};
+
+use crate::world::{Reply, World};
+
+/// Somebody with a token that names the person.
+struct Person {
+    token: String,
+}
+
+impl Person {
+    async fn new(world: &World, name: &str, role: &str) -> Self {
+        let body = json!({ "name": name, "kind": "operator", "person": name, "roles": [role] });
+        let reply = world.post("tokens").keyed().json(&body).send().await;
+        Self { token: reply.json()["text"].as_str().unwrap().to_owned() }
+    }
+
+    async fn ask(&self, world: &World, path: &str, body: &Value) -> Reply {
+        let path = format!("/v1/environments/{}/{path}", world.environment);
+        let ask = world.bare("POST", &path).header("authorization", &format!("Bearer {}", self.token)).keyed();
+        ask.json(body).send().await
+    }
+
+    async fn verb(&self, world: &World, id: &str, verb: &str) -> Reply {
+        self.ask(world, &format!("access-requests/{id}:{verb}"), &json!({})).await
+    }
+
+    async fn request(&self, world: &World, minutes: u32) -> String {
+        let body = json!({ "reason": "Invoice 4711 shows a wrong total", "ticket": "SUP-815", "minutes": minutes });
+        let reply = self.ask(world, "tenants/acme/access-requests", &body).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        reply.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn execute(world: &World, sql: &str) {
+    let conn = world.deps.store().pool().get().await.unwrap();
+    conn.client().batch_execute(sql).await.unwrap();
+    conn.release();
+}
+
+#[tokio::test]
+async fn two_people_let_one_of_them_in_for_a_while() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let (olga, petra) = (Person::new(&world, "olga", "support").await, Person::new(&world, "Petra", "admin").await);
+    let id = olga.request(&world, 30).await;
+    olga.verb(&world, &id, "open").await.problem("TEN-0080");
+    olga.verb(&world, &id, "approve").await.problem("TEN-0022");
+    let approved = petra.verb(&world, &id, "approve").await.json();
+    assert_eq!((&approved["status"], &approved["approver"]), (&json!("open"), &json!("Petra")));
+    petra.verb(&world, &id, "approve").await.problem("TEN-0080");
+    petra.verb(&world, &id, "open").await.problem("TEN-0022");
+    let opened = olga.verb(&world, &id, "open").await.json();
+    let (login, password) = (opened["request"]["login"].clone(), opened["password"].clone());
+    assert_eq!(password.as_str().unwrap().len(), 43);
+    let shown = world.get(&format!("gateway-logins/{}", login.as_str().unwrap())).send().await.json();
+    assert_eq!((&shown["access"], &shown["slug"]), (&json!("read-only"), &json!("acme")));
+    assert_eq!(shown["expiresAt"], approved["endsAt"], "the login ends with the access");
+    let again = olga.verb(&world, &id, "open").await.json();
+    assert!(again["password"] != password && again["request"]["login"] == login, "another password, the same login");
+    let shown = world.get(&format!("gateway-logins/{}", login.as_str().unwrap())).send().await.json();
+    assert!(shown.get("oldPasswordUntil").is_none(), "the first password is good no more: {shown}");
+
+    let review = json!({ "review": "Two invoices were read, nothing was written." });
+    let review_path = format!("access-requests/{id}:review");
+    petra.ask(&world, &review_path, &review).await.problem("TEN-0080");
+    assert_eq!(olga.verb(&world, &id, "end").await.json()["status"], "ended");
+    let shown = world.get(&format!("gateway-logins/{}", login.as_str().unwrap())).send().await.json();
+    assert_eq!(shown["status"], "revoked");
+    olga.verb(&world, &id, "open").await.problem("TEN-0080");
+    assert_eq!(petra.ask(&world, &review_path, &review).await.json()["reviewer"], "Petra");
+
+    let events = world.get("tenants/acme/events").send().await.json();
+    let kinds: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    for kind in ["access.requested", "access.granted", "access.opened", "access.ended", "access.reviewed"] {
+        assert!(kinds.contains(&kind), "the tenant is told {kind}: {kinds:?}");
+    }
+    let audit = world.get("tenants/acme/audit?pageSize=200").send().await;
+    assert!(audit.text.contains("Invoice 4711") && !audit.text.contains(password.as_str().unwrap()));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn nobody_lets_itself_in() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let admin = Person::new(&world, "Petra", "admin").await;
+    let second = Person::new(&world, " petra".trim(), "admin").await;
+    let id = admin.request(&world, 30).await;
+    for own in [&admin, &second] {
+        let problem = own.verb(&world, &id, "approve").await.problem("TEN-0022");
+        assert!(problem["detail"].as_str().unwrap().contains("access-two-people"), "{problem}");
+    }
+    // A machine is no second person, and none to ask.
+    let path = format!("access-requests/{id}:approve");
+    world.post(&path).keyed().json(&json!({})).send().await.problem("TEN-0022");
+    let wish = json!({ "reason": "Just having a look around" });
+    world.post("tenants/acme/access-requests").keyed().json(&wish).send().await.problem("TEN-0022");
+    for bad in [
+        json!({ "minutes": 30 }),
+        json!({ "reason": "because" }),
+        json!({ "reason": "Invoice 4711 is wrong", "minutes": 61 }),
+        json!({ "reason": "Invoice 4711 is wrong", "approver": "Olga" }),
+        json!({ "reason": "Invoice 4711 is wrong", "tenant": "globex" }),
+    ] {
+        let reply = admin.ask(&world, "tenants/acme/access-requests", &bad).await;
+        assert_eq!(reply.status, 422, "{bad}: {reply:?}");
+    }
+    admin.ask(&world, "tenants/initech/access-requests", &wish).await.problem("TEN-0005");
+    assert_eq!(admin.verb(&world, &id, "refuse").await.json()["status"], "refused");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn it_is_over_when_it_is_over() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let (olga, petra) = (Person::new(&world, "olga", "support").await, Person::new(&world, "petra", "admin").await);
+    let late = olga.request(&world, 30).await;
+    execute(&world, "UPDATE tenantry.access_grant SET lapses_at = now() - interval '1 second'").await;
+    petra.verb(&world, &late, "approve").await.problem("TEN-0080");
+    // Four hours in a day, and asking four people at once does not make it five.
+    for _ in 0..3 {
+        let id = olga.request(&world, 60).await;
+        assert_eq!(petra.verb(&world, &id, "approve").await.status, 200);
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        waiting.push(olga.request(&world, 60).await);
+    }
+    let answers = futures_util::future::join_all(waiting.iter().map(|id| petra.verb(&world, id, "approve"))).await;
+    let agreed = answers.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(agreed, 1, "{answers:?}");
+    let refused = answers.iter().find(|reply| reply.status != 200).unwrap();
+    assert!(refused.text.contains("access-minutes-a-day"), "{refused:?}");
+    let held = waiting[answers.iter().position(|reply| reply.status == 200).unwrap()].clone();
+    execute(&world, "UPDATE tenantry.access_grant SET ends_at = now() - interval '4 days' WHERE ends_at IS NOT NULL")
+        .await;
+    olga.verb(&world, &held, "open").await.problem("TEN-0080");
+    let shown = world.get(&format!("access-requests/{held}")).send().await.json();
+    assert_eq!((&shown["status"], &shown["isReviewOverdue"]), (&json!("ended"), &json!(true)));
+    assert_eq!(world.get("access-requests?current=true").send().await.json()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(world.get("access-requests?tenant=acme").send().await.json()["items"].as_array().unwrap().len(), 8);
+    world.end().await;
+}

@@ -1,0 +1,92 @@
+//! `tenantry quotas`: what a tenant has and uses, as an operator sees it, and the rates that a server is started with.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::program::{Ended, Home, PATIENCE, eventually, finish, listens};
+
+const TENANT: &str = "apiVersion: tenantry.dev/v1
+kind: App
+metadata: { name: chat }
+spec:
+  migrations: { files: [{ name: 0001_init.sql, sql: \"create table notes (tenant_id uuid not null, id bigint not null, primary key (tenant_id, id))\" }] }
+  tenantKey: tenant_id
+---
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: starter }
+spec: { isolation: shared, quotas: { users: 5, storage: { limit: 1Gi, mode: soft }, trials: { mode: off } } }
+---
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: business }
+spec: { isolation: shared, quotas: { users: 50 } }
+---
+apiVersion: tenantry.dev/v1
+kind: Region
+metadata: { name: here }
+---
+apiVersion: tenantry.dev/v1
+kind: Tenant
+metadata: { name: acme }
+spec: { displayName: Acme, app: chat, plan: starter, state: draft, residency: { allowedRegions: [here] } }
+";
+
+#[tokio::test]
+async fn quotas_are_listed_taken_and_put_right() {
+    let home = Home::new();
+    let database = tenantry_testkit::pg::server().database();
+    for (what, file) in [("root-key", "root.key"), ("token", "admin.token")] {
+        assert_eq!(home.run(&["secret", what, "--output-file", file]).await.code, 0);
+    }
+    let token = std::fs::read_to_string(home.path("admin.token")).unwrap().trim().to_owned();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let mut serve = home.command(&["serve", "--migrate", "--listen", &address, "--drain-delay", "0s"]);
+    serve
+        .env("TENANTRY_DATABASE_URL", database.url())
+        .env("TENANTRY_ROOT_KEY_FILE", home.path("root.key"))
+        .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", home.path("admin.token"));
+    let mut server = serve.spawn().unwrap();
+    eventually("it listens", || listens(port)).await;
+    let tenantry = async |arguments: &[&str]| -> Ended {
+        let mut command = home.command(arguments);
+        command.env("TENANTRY_URL", format!("http://{address}")).env("TENANTRY_TOKEN", &token);
+        finish(command).await
+    };
+    let json = async |arguments: &[&str]| -> Value {
+        let ended = tenantry(&[arguments, &["-o", "json"]].concat()).await;
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    std::fs::write(home.path("all.yaml"), TENANT).unwrap();
+    let applied = tenantry(&["apply", "-f", "all.yaml"]).await;
+    assert_eq!(applied.code, 0, "{applied:?}");
+
+    assert_eq!(json(&["quotas", "take", "acme", "users", "--amount", "4"]).await["remaining"], 1);
+    let listed = tenantry(&["quotas", "list", "acme"]).await;
+    for part in ["QUOTA", "users", "5", "hard", "warning", "storage", "1Gi", "soft", "trials", "off"] {
+        assert!(listed.out.contains(part), "{part}: {}", listed.out);
+    }
+    let refused = tenantry(&["quotas", "take", "acme", "users", "--amount", "2"]).await;
+    assert_eq!(refused.code, 6, "{refused:?}");
+    for part in ["TEN-0056", "4 of 5 used", "`business`", "allows 50"] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    let made = json(&["quotas", "reserve", "acme", "users", "--for", "1h"]).await;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(tenantry(&["quotas", "take", "acme", "users"]).await.code, 6);
+    assert_eq!(json(&["quotas", "commit", "acme", id]).await["used"], 5);
+    assert_eq!(tenantry(&["quotas", "cancel", "acme", id]).await.code, 3);
+    assert_eq!(json(&["quotas", "release", "acme", "users", "--amount", "2"]).await["used"], 3);
+    assert_eq!(json(&["quotas", "recount", "acme", "users", "--used", "1"]).await["used"], 1);
+    let unknown = tenantry(&["quotas", "take", "acme", "seats"]).await;
+    assert!(unknown.code == 3 && unknown.err.contains("TEN-0057"), "{unknown:?}");
+    assert_eq!(tenantry(&["quotas", "take", "acme", "users", "--amount", "0"]).await.code, 2);
+
+    assert!(json(&["audit", "verify"]).await["findings"].as_array().unwrap().is_empty());
+    let pid = i32::try_from(server.id().unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, server.wait()).await.expect("it drains").unwrap();
+    assert!(ended.success());
+}
