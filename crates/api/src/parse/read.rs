@@ -271,7 +271,9 @@ impl<'v> Object<'v, '_> {
     /// Complains about fields that nobody asked for.
     pub fn finish(self) {
         let known = self.known.into_inner();
-        for name in self.members.keys().filter(|name| !known.contains(&name.as_str())) {
+        let mut unknown: Vec<_> = self.members.keys().filter(|name| !known.contains(&name.as_str())).collect();
+        unknown.sort_unstable();
+        for name in unknown {
             let near = nearest(name, known.iter().copied());
             let message = match near {
                 Some(near) => format!("is not a known field; did you mean `{near}`?"),

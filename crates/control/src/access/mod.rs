@@ -10,7 +10,7 @@ pub use read::{get, list};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tenantry_domain::Timestamp;
 use tenantry_domain::audit::Category;
 use tenantry_domain::code::FieldError;
@@ -202,7 +202,7 @@ pub async fn request(cx: &Ctx, deps: &Deps, tenant: &TenantRef, wanted: WantedAc
         lapses_at: cx.now.saturating_add(grant::PATIENCE).unwrap_or(cx.now),
     };
     let row = tx.grants().create(&new).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, Type::AccessRequested, Vec::new()).await
+    finish(cx, deps, &permit, tx, row, Type::AccessRequested, None).await
 }
 
 /// Agrees to a request, or says no.
@@ -230,7 +230,7 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
             (tx.grants().refuse(id, &actor).await.map_err(refuse_store)?, Type::AccessRefused)
         }
     };
-    finish(cx, deps, &permit, tx, row, kind, Vec::new()).await
+    finish(cx, deps, &permit, tx, row, kind, None).await
 }
 
 /// Makes the login of a grant, for the person who asked. Asked again, the login gets another password, and the one before
@@ -270,8 +270,8 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
     let login = login.map_err(refuse_store)?;
     let row = tx.grants().open(id, &login.name).await.map_err(refuse_store)?;
     let data = json!({ "login": login.name, "access": login.login.access, "expiresAt": until, "grant": id });
-    let made = vec![event::Draft::new(Type::GatewayLoginCreated, data)];
-    let grant = finish(cx, deps, &permit, tx, row, Type::AccessOpened, made).await?;
+    let made = (Type::GatewayLoginCreated, "gateway.login.create", login.name.clone(), data);
+    let grant = finish(cx, deps, &permit, tx, row, Type::AccessOpened, Some(made)).await?;
     let url = logins::url(deps, &logins::view(login, cx.now), Some(&password));
     Ok(OpenedAccess { grant, password: Some(password), url })
 }
@@ -298,16 +298,17 @@ pub async fn end(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<AccessGrant, Refu
     };
     let row = lock(&mut tx, id).await?;
     row.grant.end(cx.now).map_err(refuse("access.end"))?;
-    let mut events = Vec::new();
+    let mut gone = None;
     if let Some(name) = &row.login
         && let Some(login) = tx.logins().lock(name).await.map_err(refuse_store)?
         && login.revoked_at.is_none()
     {
         tx.logins().revoke(&login).await.map_err(refuse_store)?;
-        events.push(event::Draft::new(Type::GatewayLoginRevoked, json!({ "login": name, "grant": id })));
+        let data = json!({ "login": name, "grant": id });
+        gone = Some((Type::GatewayLoginRevoked, "gateway.login.revoke", name.clone(), data));
     }
     let row = tx.grants().end(id, &cx.actor.to_string()).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, Type::AccessEnded, events).await
+    finish(cx, deps, &permit, tx, row, Type::AccessEnded, gone).await
 }
 
 /// Records that somebody else looked at what was done.
@@ -329,7 +330,7 @@ pub async fn review(cx: &Ctx, deps: &Deps, id: GrantId, text: &str) -> Result<Ac
     row.grant.review(by.as_deref(), cx.now).map_err(refuse("access.review"))?;
     let by = by.unwrap_or_default();
     let row = tx.grants().review(id, &by, text.trim()).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, Type::AccessReviewed, Vec::new()).await
+    finish(cx, deps, &permit, tx, row, Type::AccessReviewed, None).await
 }
 
 async fn lock(tx: &mut WriteTx, id: GrantId) -> Result<GrantRow, Refusal> {
@@ -350,6 +351,9 @@ async fn permit(cx: &Ctx, deps: &Deps, action: &'static str, id: GrantId) -> Res
     Ok(cx.permit(action, row.tenant)?)
 }
 
+/// What became of the gateway's login beside the grant: the event, the action, its name, the data of both.
+type LoginChange = (Type, &'static str, LoginName, Value);
+
 async fn finish(
     cx: &Ctx,
     deps: &Deps,
@@ -357,7 +361,7 @@ async fn finish(
     mut tx: WriteTx,
     row: GrantRow,
     kind: Type,
-    mut events: Vec<event::Draft>,
+    login: Option<LoginChange>,
 ) -> Result<AccessGrant, Refusal> {
     let grant = view(row, cx.now);
     remember(cx, &mut tx, &grant, None);
@@ -369,8 +373,15 @@ async fn finish(
         "from": grant.span.map(|(from, _)| from), "until": grant.span.map(|(_, until)| until),
     });
     audit.changes = data.clone();
-    events.insert(0, event::Draft::new(kind, data));
-    tx.commit(vec![Entry::tenant(grant.tenant, audit, events)]).await.map_err(refuse_store)?;
+    let mut entries = vec![Entry::tenant(grant.tenant, audit, vec![event::Draft::new(kind, data)])];
+    // Gateways follow entries about logins, so this is told as one of its own.
+    if let Some((kind, action, name, data)) = login {
+        let mut audit = cx.audit(permit, Category::Access, format!("gateway-login/{name}"));
+        action.clone_into(&mut audit.action);
+        audit.changes = data.clone();
+        entries.push(Entry::tenant(grant.tenant, audit, vec![event::Draft::new(kind, data)]));
+    }
+    tx.commit(entries).await.map_err(refuse_store)?;
     deps.nudge();
     Ok(grant)
 }

@@ -52,7 +52,10 @@ async fn every_table_belongs_to_an_environment_or_is_a_known_exception() {
          WHERE c.relnamespace = 'tenantry'::regnamespace AND i.indisprimary AND a.attname <> 'env' ORDER BY 1",
     )
     .await;
-    assert_eq!(global_keys, ["environment", "installation", "journal", "migration", "replica", "token", "workflow"]);
+    assert_eq!(
+        global_keys,
+        ["environment", "installation", "journal", "mail", "migration", "replica", "token", "workflow"]
+    );
 }
 
 #[tokio::test]

@@ -324,7 +324,10 @@ fn cell(value: Option<&Value>) -> String {
             Some(files) => format!("{} files", files.len()),
             None if members.is_empty() => "-".to_owned(),
             None => {
-                members.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
+                let mut parts: Vec<_> =
+                    members.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+                parts.sort_unstable();
+                parts.join(" ")
             }
         },
         Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),

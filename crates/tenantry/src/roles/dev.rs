@@ -13,6 +13,8 @@ use tenantry_domain::name::EnvironmentName;
 
 use super::issuers::{self, Issuers};
 use super::local::{Local, Wanted};
+use super::mail::Mail;
+use super::rates::Rates;
 use super::{samples, signals};
 use crate::config::{self, File};
 use crate::exit::{Failure, INTERRUPTED, Result};
@@ -71,11 +73,15 @@ pub struct Args {
     /// File with the issuers whose access tokens name tenants, as YAML or JSON
     #[arg(long, env = "TENANTRY_ISSUERS_FILE", value_name = "FILE", value_parser = issuers::read)]
     issuers: Option<Issuers>,
+    #[command(flatten)]
+    rates: Rates,
+    #[command(flatten)]
+    mail: Mail,
     /// Leave the context file as it is
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     no_context: bool,
     /// Tell what happens as JSON lines
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     json: bool,
     #[command(flatten)]
     log: LogArgs,
@@ -142,6 +148,8 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
             base_domains: args.base_domains.clone(),
             dns: DnsOptions { servers: args.dns_servers.clone(), ..DnsOptions::default() },
             issuers: args.issuers.clone().unwrap_or_default().0,
+            rates: args.rates.options(),
+            members: args.mail.options(),
             ..Options::default()
         },
     };

@@ -48,7 +48,9 @@ async fn a_grant_lets_one_person_in_until_it_ends() {
         let opened = olga.does(&["access", "open", id]).await.unwrap();
         let mut config = gate.config(world.tenant(slug));
         config.user(opened["request"]["login"].as_str().unwrap()).password(opened["password"].as_str().unwrap());
-        let client = wait("the gateway knows the login", Duration::from_secs(5), async || {
+        let client = wait("the gateway knows the login", Duration::from_secs(8), async || {
+            // Whoever fails too often is not heard for a while.
+            tokio::time::sleep(Duration::from_millis(500)).await;
             let (client, connection) = config.connect(tokio_postgres::NoTls).await.ok()?;
             tokio::spawn(connection);
             Some(client)
