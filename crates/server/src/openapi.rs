@@ -134,6 +134,7 @@ const STATUSES: &[(u16, &str, &[Code])] = &[
             Code::KeyInFlight,
         ],
     ),
+    (410, "It was there, and does not hold any more.", &[Code::InvitationOver, Code::TenantArchived]),
     (412, "The version given is not the current one.", &[Code::StaleVersion]),
     (413, "The body is larger than the server reads.", &[Code::BodyTooLarge]),
     (415, "The media type is not one that the server reads.", &[Code::MediaType]),
@@ -239,13 +240,17 @@ fn possible(path: &str, method: &str, operation: &Value) -> BTreeSet<u16> {
     let is_open = operation.get("security").is_some_and(|security| security == &json!([{}]));
     let mut statuses = BTreeSet::from([405, 500, 503]);
     if !is_open {
-        statuses.extend([401, 429]);
+        statuses.extend([401, 403, 429]);
     }
     if !parameters.is_empty() {
         statuses.extend([422]);
     }
     if path.contains('{') {
         statuses.insert(404);
+    }
+    // Their bodies name what may not be there, or not any more.
+    if path.starts_with("/v1/invitations/") {
+        statuses.extend([404, 410]);
     }
     if method != "get" {
         statuses.extend([403, 409, 413, 422]);
