@@ -36,6 +36,7 @@ and the fields at fault.";
         (name = "access", description = "Emergency access to a tenant's data: asked for, agreed to by somebody else, over by itself."),
         (name = "members", description = "People of a tenant: members, roles, invitations."),
         (name = "tokens", description = "Who may do what with this API."),
+        (name = "quotas", description = "What tenants use of their quotas and rates."),
         (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
