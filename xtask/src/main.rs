@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
+mod broken;
 mod ci;
 mod kill;
 mod ledger;
@@ -46,6 +47,8 @@ commands! {
     Ci => ci,
     /// Kills the server at every point of every workflow and inspects what it left.
     Kill => kill,
+    /// Takes checks out of the product, one at a time, and wants the tests to notice.
+    Broken => broken,
     /// Measures the product against plain SQL; docs/benchmarks.md says how to read it.
     Bench => bench,
 }

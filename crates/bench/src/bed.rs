@@ -107,6 +107,7 @@ impl Bed {
             database: SecretRef::Env(CELL_VARIABLE.to_owned()),
             capacity: Capacity { shared: 1_000_000, schema: 100_000, database: 100_000 },
             draining: false,
+            encryption: None,
         };
         let mut all = vec![region, app, Manifest::Cell { name: self.cell.name().clone(), spec }];
         all.extend(plans);
@@ -123,6 +124,7 @@ impl Bed {
         let id = mint::request();
         Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "bench".to_owned() },
+            person: None,
             rights: Rights::all(),
             environment: self.app.environment.clone(),
             request_id: id,

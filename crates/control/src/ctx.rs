@@ -10,6 +10,8 @@ use tenantry_domain::{Timestamp, audit};
 pub struct Ctx {
     /// Who asks.
     pub actor: Actor,
+    /// The person behind it; absent for machines, and where nobody says who it is.
+    pub person: Option<String>,
     /// What it may do.
     pub rights: Rights,
     /// Where.

@@ -9,25 +9,28 @@ use secrecy::SecretString;
 use tenantry_dataplane::guard::SigningKey;
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
-use tenantry_domain::access::{BaseDomain, Issuer};
+use tenantry_domain::access::{BaseDomain, Issuer, Operators};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::gateway::Address;
 use tenantry_domain::id::{
-    EventId, GrantId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WorkflowId,
+    EventId, GrantId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WebhookId, WorkflowId,
 };
 use tenantry_domain::workflow::Retry;
+use tenantry_identity::Provider;
 use tenantry_store::Store;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::domains::DnsOptions;
 use crate::flags::Uses;
+use crate::governance::Governance;
 use crate::guard::GuardOptions;
 use crate::members::MemberOptions;
 use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
-use crate::routes::token::Tokens;
+use crate::routes::token::{People, Tokens};
+use crate::webhooks::{Outbound, WebhookOptions};
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -109,12 +112,20 @@ pub struct Options {
     pub dns: DnsOptions,
     /// Whose access tokens are believed.
     pub issuers: Vec<Issuer>,
+    /// Whose access tokens name people of the operator.
+    pub operators: Vec<Operators>,
     /// Where clients find the gateway, for the connection URLs of its logins.
     pub gateway: Option<Address>,
     /// How often principals, tenants and strangers may call.
     pub rates: RateOptions,
     /// How people of tenants are treated.
     pub members: MemberOptions,
+    /// Where tenants have pools of users of their own; absent where they have none.
+    pub identity: Option<Arc<Provider>>,
+    /// The operator's rules.
+    pub governance: Governance,
+    /// How webhooks are sent.
+    pub webhooks: WebhookOptions,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -141,8 +152,12 @@ impl Default for Options {
             base_domains: Vec::new(),
             dns: DnsOptions::default(),
             issuers: Vec::new(),
+            operators: Vec::new(),
             gateway: None,
             members: MemberOptions::default(),
+            identity: None,
+            governance: Governance::default(),
+            webhooks: WebhookOptions::default(),
             rates: RateOptions::default(),
         }
     }
@@ -160,8 +175,10 @@ struct Inner {
     rates: Rates,
     uses: Uses,
     tokens: Tokens,
+    people: People,
     signer: Option<Signer>,
     guard_key: Option<SigningKey>,
+    outbound: Outbound,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -192,9 +209,11 @@ impl Deps {
         let (nudge, _) = watch::channel(0);
         let token_key = root.derive("api-token", &[]);
         let (routes, signer) = (Routes::default(), Signer::new(&root.derive("context-token", &[])));
-        let tokens = Tokens::new(&options.issuers);
+        let tokens = Tokens::new(&options.issuers).beside(options.identity.as_deref());
+        let people = People::new(&options.operators);
         let rates = Rates::new(&options.rates);
         let guard_key = SigningKey::from_seed(&root.derive("guard", &[])).ok();
+        let outbound = Outbound::new(root.derive("webhook", &[]));
         Self(Arc::new(Inner {
             store,
             dataplane,
@@ -207,8 +226,10 @@ impl Deps {
             rates,
             uses: Uses::default(),
             tokens,
+            people,
             signer,
             guard_key,
+            outbound,
             nudge,
             changes,
         }))
@@ -243,9 +264,20 @@ impl Deps {
         &self.0.rates
     }
 
+    /// The operator's rules.
+    #[must_use]
+    pub fn governance(&self) -> &Governance {
+        &self.0.options.governance
+    }
+
     /// What verifies access tokens.
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.0.tokens
+    }
+
+    /// What verifies access tokens of people of the operator.
+    pub(crate) fn people(&self) -> &People {
+        &self.0.people
     }
 
     pub(crate) fn signer(&self) -> Option<&Signer> {
@@ -255,6 +287,12 @@ impl Deps {
     /// The key that reports of the guard are signed with.
     pub(crate) fn guard_key(&self) -> Option<&SigningKey> {
         self.0.guard_key.as_ref()
+    }
+
+    /// What this process has for webhooks.
+    #[must_use]
+    pub fn outbound(&self) -> &Outbound {
+        &self.0.outbound
     }
 
     /// The settings.
@@ -327,4 +365,4 @@ macro_rules! mint {
     };
 }
 
-mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId);
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId, webhook -> WebhookId);

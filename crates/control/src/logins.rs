@@ -131,6 +131,18 @@ pub(crate) fn view(row: LoginRow, now: Timestamp) -> Login {
     }
 }
 
+/// What the names of logins begin with that emergency access gives. Nobody else makes one, and none is made longer.
+pub(crate) const EMERGENCY: &str = "access-";
+
+fn unreserved(name: &LoginName) -> Result<(), Refusal> {
+    if name.to_string().starts_with(EMERGENCY) {
+        let message =
+            format!("names that begin with `{EMERGENCY}` belong to emergency access (`tenantry access request`)");
+        return Err(Refusal::Request(vec![FieldError::new("name", message)]));
+    }
+    Ok(())
+}
+
 fn missing(name: &LoginName) -> Refusal {
     Refusal::NoObject { kind: "gateway login".to_owned(), name: name.to_string() }
 }
@@ -186,6 +198,7 @@ pub async fn list(
 /// # Errors
 /// The name is taken, what it names does not exist, or its parts do not go together.
 pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Refusal> {
+    unreserved(&wanted.name)?;
     let (whose, tenant) = whose::settle(cx, deps, &wanted.whose).await?;
     let permit = permit(cx, "gateway.login.create", &whose)?;
     let login = gateway::Login {
@@ -229,6 +242,7 @@ pub async fn rotate(
     expected: Expected,
     wanted: RotateRequest,
 ) -> Result<Issued, Refusal> {
+    unreserved(name)?;
     let wrong = login::check_expiry(wanted.expires, cx.now);
     let old_until = login::old_until(cx.now, wanted.grace);
     let (None, Ok(old_until)) = (&wrong, &old_until) else {

@@ -20,6 +20,7 @@ use tenantry_domain::workflow::Kind;
 use tenantry_store::{StoreError, UsedUp};
 
 use crate::flags::told;
+use crate::pools::PoolError;
 use crate::routes::token::TokenError;
 
 /// Why a use case did nothing.
@@ -28,9 +29,18 @@ pub enum Refusal {
     /// Policy says no.
     #[error(transparent)]
     Denied(Denial),
+    /// Nobody can say whether the rules allow an action.
+    #[error("policy cannot decide about `{0}`")]
+    NoPolicy(String),
     /// What people of a tenant are told no about.
     #[error(transparent)]
     Member(#[from] tenantry_domain::member::Refused),
+    /// What is told no about pools of users at an identity provider.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// What a customer's directory is told no about.
+    #[error(transparent)]
+    Scim(#[from] tenantry_domain::member::scim::ScimError),
     /// An access request stands otherwise.
     #[error("the access request is {}", .0.as_str())]
     GrantStanding(GrantStanding),
@@ -72,6 +82,21 @@ pub enum Refusal {
     /// Migration files that have run somewhere are not as they ran.
     #[error("{} migration file(s) that have run are not as they ran", .0.len())]
     Ran(Vec<FieldError>),
+    /// The address of an endpoint of webhooks is not acceptable.
+    #[error("the address {0}")]
+    WebhookTarget(#[source] tenantry_webhooks::TargetError),
+    /// The endpoint is disabled.
+    #[error("webhook endpoint `{0}` is disabled")]
+    WebhookDisabled(String),
+    /// There are as many endpoints as there may be.
+    #[error("there are {0} webhook endpoints already")]
+    WebhooksExceeded(i64),
+    /// Enough replays of the endpoint are under way.
+    #[error("enough replays of the endpoint are under way")]
+    WebhookReplays,
+    /// This process cannot send webhooks.
+    #[error("this process cannot send webhooks")]
+    NoWebhooks,
     /// A login in use has the name.
     #[error("a login `{0}` exists already")]
     LoginTaken(String),
@@ -297,12 +322,19 @@ impl Refusal {
             Self::Token(TokenError::Away(_)) => Code::IssuerUnavailable,
             Self::SecretRef(_) => Code::ObjectNotFound,
             Self::Denied(_) => Code::PolicyDenied,
+            Self::NoPolicy(_) => Code::PolicyUnavailable,
             Self::Member(refused) => refused.code(),
+            Self::Scim(error) => error.code(),
+            Self::Pool(error) => error.code(),
             Self::GrantStanding(_) => Code::AccessStanding,
             Self::Transition(_) => Code::IllegalTransition,
             Self::Fields(_) => Code::InvalidManifest,
             Self::Ran(_) => Code::MigrationRan,
             Self::Request(_) => Code::InvalidParameter,
+            Self::WebhookTarget(_) => Code::WebhookTarget,
+            Self::WebhookDisabled(_) => Code::WebhookDisabled,
+            Self::WebhooksExceeded(_) => Code::WebhooksExceeded,
+            Self::WebhookReplays => Code::WebhookReplays,
             Self::LoginTaken(_) => Code::LoginTaken,
             Self::LoginRevoked(_) => Code::LoginRevoked,
             Self::Reference { .. } => Code::InvalidReference,
@@ -338,7 +370,7 @@ impl Refusal {
             Self::Cursor => Code::InvalidCursor,
             Self::Unavailable(_) | Self::UnknownOutcome(_) => Code::DatabaseUnavailable,
             Self::Cell(_) => Code::CellUnavailable,
-            Self::Internal(_) | Self::NoRandomness => Code::Internal,
+            Self::Internal(_) | Self::NoRandomness | Self::NoWebhooks => Code::Internal,
             Self::TokenForm => Code::InvalidParameter,
         }
     }
@@ -351,6 +383,7 @@ impl Refusal {
             Self::Shared(refusal) => refusal.hint(),
             Self::Transition(error) => error.hint(),
             Self::Placement(error) => error.hint(),
+            Self::Pool(PoolError::Provider(error)) => error.remedy().to_owned(),
             Self::Denied(denial) => denial.remedy.clone(),
             Self::Stale { current } => {
                 format!(
@@ -380,6 +413,7 @@ impl Refusal {
             Self::Unnamed(error) => vec![FieldError::new(error.source_of().as_str(), self)],
             Self::Fields(fields) | Self::Request(fields) | Self::Ran(fields) => fields.clone(),
             Self::LoginTaken(_) => vec![FieldError::new("name", self)],
+            Self::WebhookTarget(error) => vec![FieldError::new("url", error)],
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
             Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],

@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controllers::{
     activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness,
-    guard::Watch, rollout::Rollouts, stock::Stock,
+    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock,
 };
 use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
 use crate::members::mail::Post;
+use crate::webhooks::pump;
 use crate::workflows::TenantSteps;
 
 /// The brain of one process at work.
@@ -45,9 +46,13 @@ impl Runtime {
         tasks.spawn(driver::run(Canaries, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
+        if let Some(provider) = &deps.options().identity {
+            tasks.spawn(driver::run(Pools::new(Arc::clone(provider)), deps.clone(), stop.clone()));
+        }
         if let Some(mail) = &deps.options().members.mail {
             tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
         }
+        tasks.spawn(pump::run(deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));
         tasks.spawn(beat(deps.clone(), stop.clone()));
         Self { stop, tasks }
@@ -59,7 +64,7 @@ impl Runtime {
     /// The leases could not be given back; they run out by themselves.
     pub async fn shutdown(mut self, deps: &Deps) -> Result<(), StoreError> {
         self.stop.cancel();
-        let _ = tokio::time::timeout(DRAIN + Duration::from_secs(2), async {
+        let _ = tokio::time::timeout(DRAIN.max(pump::DRAIN) + Duration::from_secs(2), async {
             while self.tasks.join_next().await.is_some() {}
         })
         .await;
@@ -90,6 +95,7 @@ async fn beat(deps: Deps, stop: CancellationToken) {
             tracing::warn!(%error, "cannot report that this process is alive");
         }
         crate::quotas::keep(&deps).await;
+        crate::members::keep(&deps).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(10)) => {}

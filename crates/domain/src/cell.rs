@@ -75,6 +75,33 @@ impl Capacity {
     }
 }
 
+/// How data is encrypted where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Encryption {
+    /// Not at all.
+    None,
+    /// By the disks or the server, with a key of the operator's.
+    AtRest,
+    /// With a key of each tenant's own.
+    TenantKey,
+}
+
+impl Encryption {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::None, Self::AtRest, Self::TenantKey];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::AtRest => "atRest",
+            Self::TenantKey => "tenantKey",
+        }
+    }
+}
+
 /// The desired state of a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +118,9 @@ pub struct CellSpec {
     /// A drained cell keeps its tenants and takes no new ones.
     #[serde(default)]
     pub draining: bool,
+    /// How what lies there is encrypted, as far as the operator says; rules look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// A cell with its present load, as placement sees it.

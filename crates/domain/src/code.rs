@@ -135,7 +135,7 @@ codes! {
     IllegalTransition = 11, Conflict, "The tenant's state does not allow this", "The detail lists the actions that the state allows.";
     TransitionRunning = 12, Conflict, "Another operation is running on the tenant", "Wait for the operation that the detail names, or cancel it.";
     ConfirmationMismatch = 13, Invalid, "The confirmation does not match", "Repeat the tenant's slug as `confirm`.";
-    DeletionRefused = 14, Conflict, "The tenant may not be deleted", "Give a removal reason, or mark the tenant as synthetic.";
+    DeletionRefused = 14, Conflict, "The tenant may not be deleted", "Give a removal reason; only tenants that were made as synthetic need none.";
     NoCapacity = 15, Quota, "No cell can take the tenant", "Add a cell or raise a capacity; `place --explain` names each refusal.";
     AppUnfit = 16, Invalid, "The app cannot run at this isolation level", "Declare a tenant key, or bind a plan of a stricter level.";
     LevelChange = 17, Conflict, "The change would move the tenant to another level, app or place", "Create the tenant on the other plan; moves are a separate operation.";
@@ -199,6 +199,17 @@ codes! {
     PolicyBundleUnreachable = 78, Unavailable, "The policy bundle cannot be fetched", "Look at the source that the detail names; the bundle before it stays in force.";
     PolicyBundleNotKept = 79, NotFound, "No such policy bundle is kept", "Roll back to one of the digests that are kept.";
     AccessStanding = 80, Conflict, "The access request's status does not allow this", "Read the request; one that is over is followed by a new one.";
+    PersonWithoutRole = 81, Forbidden, "Nobody gave this person a role", "Ask whoever runs this installation to let one of your groups give a role.";
+    DirectoryRequest = 84, Invalid, "The directory's request cannot be done as it is", "Correct what the detail names; `scimType` says of which kind it is.";
+    DirectoryTaken = 85, Conflict, "Another resource of the directory has this name", "Look it up by a filter and change it instead of making another one.";
+    DirectoryFull = 86, Quota, "The directory has as many resources as it may have", "Remove users and groups that are gone, or provision fewer of them.";
+    IdentityUnavailable = 87, Unavailable, "The identity provider does not answer", "Try again in a moment; what Tenantry does by itself goes on once the provider is back.";
+    PoolNotFound = 88, NotFound, "The tenant has no pool of its own", "Bind a plan with `identity: own`, activate the tenant, and look at its condition IdentityPool.";
+    IdentityRefused = 89, Conflict, "The identity provider refuses this", "The detail has the provider's word; correct what it names.";
+    WebhookTarget = 90, Invalid, "The address of the webhook is not allowed", "Give an https URL of a host on the public internet, without user and password.";
+    WebhookDisabled = 91, Conflict, "The webhook endpoint is disabled", "Enable it first: `tenantry webhooks enable`.";
+    WebhooksExceeded = 92, Quota, "There are as many webhook endpoints as there may be", "Delete one that is not used any more, or give one a wider filter.";
+    WebhookReplays = 93, Conflict, "Replays of the webhook endpoint are under way", "Wait until one of them is through; `tenantry webhooks show` tells how far they are.";
 }
 
 impl fmt::Display for Code {

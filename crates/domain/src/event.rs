@@ -112,6 +112,26 @@ events! {
     MemberRemoved = "member.removed";
     /// A member has another role.
     MemberRoleChanged = "member.role_changed";
+    /// The tenant has a pool of its own at the identity provider.
+    IdentityPoolCreated = "identity.pool.created";
+    /// Nobody signs in to the tenant's pool any more; its accounts are kept.
+    IdentityPoolDisabled = "identity.pool.disabled";
+    /// People sign in to the tenant's pool again.
+    IdentityPoolEnabled = "identity.pool.enabled";
+    /// The tenant's pool is gone, with all its accounts.
+    IdentityPoolDeleted = "identity.pool.deleted";
+    /// An endpoint of webhooks was made.
+    WebhookEndpointCreated = "webhook.endpoint.created";
+    /// An endpoint of webhooks is somewhere else, or wants something else.
+    WebhookEndpointUpdated = "webhook.endpoint.updated";
+    /// An endpoint of webhooks has a new secret; the old one ends.
+    WebhookEndpointRotated = "webhook.endpoint.rotated";
+    /// An endpoint of webhooks gets events again.
+    WebhookEndpointEnabled = "webhook.endpoint.enabled";
+    /// An endpoint of webhooks gets nothing any more: somebody wanted that, it is gone, or it failed for days.
+    WebhookEndpointDisabled = "webhook.endpoint.disabled";
+    /// An endpoint of webhooks was removed.
+    WebhookEndpointDeleted = "webhook.endpoint.deleted";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

@@ -231,6 +231,33 @@ impl Flag {
     }
 }
 
+impl Flag {
+    /// What the switch would give that programs cannot read: what it gives is of a kind that neither the flag nor a plan
+    /// gives. `plans` are the values of the feature in plans.
+    ///
+    /// # Errors
+    /// Of which kind it must be.
+    pub fn check_switch<'v>(&self, plans: impl IntoIterator<Item = &'v Value>) -> Result<(), FieldError> {
+        let own =
+            self.default.iter().chain(self.rollout.iter().map(|rollout| &rollout.value)).chain(self.cells.values());
+        let mut kinds: Vec<_> = own.map(kind).collect();
+        if kinds.is_empty() {
+            // Plans may differ: one that does not have a feature says `false` of it.
+            kinds = plans.into_iter().map(kind).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+        }
+        if kinds.is_empty() || kinds.contains(&kind(&self.off_value)) {
+            return Ok(());
+        }
+        let known = kinds.join(" or ");
+        Err(FieldError::new(
+            "offValue",
+            format_args!("must be {known}, as other values of the feature are: programs get it"),
+        ))
+    }
+}
+
 const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
@@ -335,6 +362,23 @@ mod tests {
         let inside = (0..10_000).filter(|number| share(&name, tenant(*number), hash) < 3_000).count();
         // Four standard deviations of a fair draw are 183.
         assert!((2_800..=3_200).contains(&inside), "{inside}");
+    }
+
+    #[test]
+    fn what_the_switch_gives_is_of_a_kind_that_programs_read() {
+        let (no, text, number) = (json!(false), json!("plain"), json!(5));
+        let off = |off_value| Flag { off_value, ..Flag::default() };
+        // Nobody says anything about it: off is `false`.
+        assert!(off(no.clone()).check_switch([]).is_ok());
+        let wrong = off(no.clone()).check_switch([&text, &text]).unwrap_err();
+        assert!(wrong.field == "offValue" && wrong.message.contains("must be text"), "{wrong:?}");
+        assert!(off(json!("none")).check_switch([&text]).is_ok());
+        // A plan without the feature says `false`, so programs read that as well.
+        assert!(off(no.clone()).check_switch([&text, &no]).is_ok());
+        assert!(off(text.clone()).check_switch([&number, &no]).is_err());
+        // The flag's own values come first: they are of one kind.
+        let own = Flag { default: Some(text), ..off(no) };
+        assert!(own.check_switch([&json!(true)]).is_err());
     }
 
     #[test]

@@ -129,6 +129,8 @@ ids! {
     RolloutId = "rol";
     /// A fact in the outbox.
     EventId = "evt";
+    /// An endpoint of webhooks.
+    WebhookId = "whe";
     /// A bearer token (its public part).
     TokenId = "tok";
     /// A person, as one issuer knows them.
@@ -137,6 +139,8 @@ ids! {
     InvitationId = "inv";
     /// Emergency access to one tenant.
     GrantId = "bg";
+    /// Somebody's word that somebody else may do something.
+    ApprovalId = "apv";
     /// A part of a quota that is set aside.
     ReservationId = "rsv";
     /// One HTTP request or command.

@@ -25,10 +25,12 @@ pub mod page;
 pub mod placement;
 pub mod plan;
 pub mod policy;
+pub mod pool;
 pub mod quantity;
 pub mod reconcile;
 pub mod rollout;
 pub mod tenant;
+pub mod webhook;
 pub mod workflow;
 
 pub use jiff::Timestamp;

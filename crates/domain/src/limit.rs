@@ -19,9 +19,10 @@ pub enum Class {
     Read,
     /// Changes one thing.
     Write,
-    /// Reads or changes many things: manifests, audit, exports.
+    /// Reads or changes many things: manifests, audit, exports, imports.
     Bulk,
-    /// What applications and proxies ask before they serve: resolve, route, credentials, forward-auth.
+    /// What applications and proxies ask before they serve: resolve, route, credentials, forward-auth, rates, features,
+    /// permissions of members.
     Resolve,
 }
 

@@ -31,17 +31,17 @@ pub const GROUPS: &[&str] = &[READ, WRITE, DESTRUCTIVE, PLACEMENT, EGRESS, RETEN
 /// Name and groups of each action.
 pub const ACTIONS: &[(&str, &[&str])] = &[
     // Tenants.
-    ("tenant.create", &[WRITE, LIFECYCLE, PLACEMENT]),
+    ("tenant.create", &[WRITE, LIFECYCLE]),
     ("tenant.update", &[WRITE]),
     ("tenant.rollback", &[WRITE]),
     ("tenant.activate", &[WRITE, LIFECYCLE, PLACEMENT]),
     ("tenant.suspend", &[WRITE, LIFECYCLE, DESTRUCTIVE]),
     ("tenant.resume", &[WRITE, LIFECYCLE]),
-    ("tenant.archive", &[WRITE, LIFECYCLE, DESTRUCTIVE, RETENTION]),
+    ("tenant.archive", &[WRITE, LIFECYCLE, DESTRUCTIVE]),
     ("tenant.restore", &[WRITE, LIFECYCLE, PLACEMENT]),
     ("tenant.delete", &[WRITE, LIFECYCLE, DESTRUCTIVE, RETENTION]),
     ("tenant.undelete", &[WRITE, LIFECYCLE]),
-    ("tenant.purge", &[WRITE, LIFECYCLE, DESTRUCTIVE, RETENTION]),
+    ("tenant.purge", &[WRITE, LIFECYCLE, DESTRUCTIVE]),
     ("tenant.move", &[WRITE, PLACEMENT, MAINTENANCE]),
     ("tenant.clone", &[WRITE, PLACEMENT, EGRESS]),
     ("tenant.export", &[WRITE, EGRESS]),
@@ -73,6 +73,7 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("gateway.login.rotate", &[WRITE, ACCESS]),
     ("gateway.login.revoke", &[WRITE, ACCESS]),
     ("token.read", &[READ]),
+    ("caller.read", &[READ]),
     ("token.issue", &[WRITE, ACCESS]),
     ("token.adopt", &[WRITE, ACCESS]),
     ("token.rotate", &[WRITE, ACCESS]),
@@ -101,6 +102,17 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("role.read", &[READ]),
     ("role.set", &[WRITE, ACCESS]),
     ("role.delete", &[WRITE, ACCESS]),
+    // A customer's directory.
+    ("directory.read", &[READ]),
+    ("directory.set", &[WRITE, ACCESS]),
+    ("directory.claim", &[WRITE, ACCESS]),
+    ("scim.read", &[READ]),
+    ("scim.write", &[WRITE, ACCESS]),
+    // Pools of users at an identity provider.
+    ("identity.read", &[READ]),
+    ("identity.connect", &[WRITE, ACCESS]),
+    ("identity.disconnect", &[WRITE, ACCESS]),
+    ("identity.settle", &[WRITE, ACCESS]),
     // Quotas, limits, flags.
     ("quota.read", &[READ]),
     ("quota.take", &[WRITE]),
@@ -111,9 +123,12 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("limit.take", &[WRITE]),
     ("flag.read", &[READ]),
     ("flag.evaluate", &[READ]),
-    ("flag.use", &[READ]),
+    ("flag.use", &[WRITE]),
     ("flag.set", &[WRITE]),
     ("flag.delete", &[WRITE, DESTRUCTIVE]),
+    ("approval.read", &[READ]),
+    ("approval.give", &[WRITE, ACCESS]),
+    ("approval.withdraw", &[WRITE, ACCESS]),
     ("policy.read", &[READ]),
     ("policy.update", &[WRITE, ACCESS]),
     // Rollouts, operations, workflows.
@@ -144,8 +159,15 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("backup.run", &[WRITE, EGRESS]),
     ("backup.target", &[WRITE, EGRESS, RETENTION]),
     ("webhook.read", &[READ]),
+    ("webhook.create", &[WRITE, EGRESS]),
     ("webhook.update", &[WRITE, EGRESS]),
+    ("webhook.enable", &[WRITE, EGRESS]),
+    ("webhook.disable", &[WRITE]),
     ("webhook.delete", &[WRITE]),
+    ("webhook.rotate", &[WRITE]),
+    ("webhook.test", &[WRITE]),
+    ("webhook.replay", &[WRITE, EGRESS]),
+    ("webhook.redrive", &[WRITE, EGRESS]),
 ];
 
 /// The groups of an action; nothing for one that is not in the list.

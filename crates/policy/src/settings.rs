@@ -52,6 +52,8 @@ settings! {
         enabled: bool = true,
         /// Data may not go to a place whose region nobody said.
         refuse_unknown: bool = true,
+        /// Nor may events to a webhook's receiver of which nobody said it.
+        webhooks: bool = false,
     }
     /// Rule `encryption-required`.
     Encryption {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use tenantry_api::problem::Problem;
+use tenantry_api::v1::directory::ScimError;
 use tenantry_domain::code::Code;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -34,17 +35,21 @@ and the fields at fault.";
         (name = "routes", description = "Whose request it is, and how to reach the tenant's data."),
         (name = "gateway", description = "Logins with which applications enter tenants through the gateway."),
         (name = "access", description = "Emergency access to a tenant's data: asked for, agreed to by somebody else, over by itself."),
+        (name = "policy", description = "The operator's rules, and approvals of what they hold up."),
         (name = "members", description = "People of a tenant: members, roles, invitations."),
+        (name = "people", description = "Who calls, and where people of the operator sign in."),
+        (name = "scim", description = "SCIM 2.0 for a customer's directory, and how a tenant's admins set it up."),
         (name = "tokens", description = "Who may do what with this API."),
         (name = "quotas", description = "What tenants use of their quotas and rates."),
         (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),
         (name = "events", description = "Facts of the outbox."),
+        (name = "webhooks", description = "Endpoints that events are sent to, attempts, dead letters, replays."),
         (name = "health", description = "Signs of life, counters, this document."),
     ),
     servers((url = "/", description = "This installation.")),
-    components(schemas(Problem)),
+    components(schemas(Problem, ScimError)),
     security(("bearer" = [])),
     modifiers(&Bearer),
 )]
@@ -56,7 +61,7 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut Document) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A token of an operator or a machine, `ten_live_…`."))
+            .description(Some("A token of an operator or a machine, `ten_live_…`, or an access token of an issuer where people of the operator sign in."))
             .build();
         document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
@@ -161,6 +166,14 @@ const STATUSES: &[(u16, &str, &[Code])] = &[
     ),
 ];
 
+/// Routes that speak another protocol's words, also about what goes wrong.
+const SCIM: &str = "/scim/";
+
+fn scim_error() -> Value {
+    let content = json!({ "application/scim+json": { "schema": { "$ref": "#/components/schemas/ScimError" } } });
+    json!({ "description": "What went wrong, in the protocol's words.", "headers": common_headers(), "content": content })
+}
+
 fn problems() -> Map<String, Value> {
     let response = |(status, description, codes): &(u16, &str, &[Code])| {
         let examples: Map<String, Value> = codes
@@ -176,7 +189,8 @@ fn problems() -> Map<String, Value> {
         let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples } });
         (format!("Problem{status}"), json!({ "description": description, "headers": headers, "content": content }))
     };
-    STATUSES.iter().map(response).collect()
+    let scim = ("ScimError".to_owned(), scim_error());
+    STATUSES.iter().map(response).chain([scim]).collect()
 }
 
 fn headers() -> Value {
@@ -213,6 +227,14 @@ fn complete_path(path: &str, item: &mut Value) {
             let mut headers = common_headers();
             headers.extend(answer_headers(path, method, status));
             response["headers"] = Value::Object(headers);
+        }
+        if path.starts_with(SCIM) {
+            for status in
+                possible.iter().map(|status| if *status == 422 { 400 } else { *status }).filter(|status| *status != 428)
+            {
+                responses.insert(status.to_string(), json!({ "$ref": "#/components/responses/ScimError" }));
+            }
+            continue;
         }
         for status in possible {
             responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
@@ -273,6 +295,14 @@ fn answer_headers(path: &str, method: &str, status: &str) -> Vec<(String, Value)
         && !path.starts_with("/v1/operations");
     let is_one = path.ends_with("/{tenant}") || path.ends_with("/{name}") || (is_change && path.contains("/tenants"));
     let mut names = Vec::new();
+    if path.starts_with(SCIM) || path.contains("/directory") {
+        let is_one = path.ends_with("Users/{id}") || path.ends_with("Groups/{id}");
+        let has_tag = is_one && method != "delete"
+            || ["/directory", "/role", "@claim"].iter().any(|end| path.ends_with(end))
+            || status == "201";
+        let tag = || ("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+        return (has_tag && status != "304").then(tag).into_iter().collect();
+    }
     if path.contains("/gateway-logins") {
         // Nothing is left to do after such a change, so there is no operation to follow.
         let is_list = method == "get" && path.ends_with("/gateway-logins");

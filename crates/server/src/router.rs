@@ -29,14 +29,19 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::rollouts::routes())
         .merge(api::audit::routes())
         .merge(api::events::routes())
+        .merge(api::webhooks::routes())
         .merge(api::routes::routes())
         .merge(api::logins::routes())
         .merge(api::forward::routes())
         .merge(api::tokens::routes())
         .merge(api::access::routes())
+        .merge(api::approvals::routes())
         .merge(api::members::routes())
+        .merge(api::pools::routes())
         .merge(api::quotas::routes())
         .merge(api::flags::routes())
+        .merge(api::scim::routes())
+        .merge(api::people::routes())
 }
 
 /// The door, ready to be served.

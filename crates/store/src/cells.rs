@@ -54,6 +54,15 @@ impl Cells<'_> {
         answers[1].iter().map(read).collect()
     }
 
+    /// All cells with their load as it is at this moment; nobody waits for anybody.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn seen(&mut self) -> Result<Vec<CellLoad>, StoreError> {
+        let loads = Statement::new(LOADS).bind(self.tx.env());
+        self.tx.rows(loads).await?.iter().map(read).collect()
+    }
+
     /// Takes places of a level that has `capacity` of them.
     ///
     /// # Errors

@@ -87,6 +87,9 @@ pub enum StoreError {
     /// A defect of the caller: a change without its audit entry, or an entry for a version that was not made.
     #[error("the change and its audit entries do not belong together")]
     Unaudited,
+    /// Nobody asked the operator's rules; a defect of ours.
+    #[error("the operator's rules were not asked")]
+    Unruled,
     /// A defect of the caller: a row is to be changed that this transaction has not locked.
     #[error("the row is not locked by this transaction")]
     NotLocked,

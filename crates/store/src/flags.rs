@@ -303,6 +303,21 @@ impl crate::cells::Cells<'_> {
         let rows = self.tx.rows(cells.bind(Some(except.uuid()))).await?;
         rows.iter().map(|row| parse(row, "cell")).collect()
     }
+
+    /// The same at this moment; nobody waits for anybody.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn holding(
+        &mut self,
+        label: &str,
+        value: &str,
+        except: Option<TenantId>,
+    ) -> Result<Vec<CellName>, StoreError> {
+        let cells = Statement::new(CELLS_OF).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
+        let rows = self.tx.rows(cells.bind(except.map(TenantId::uuid))).await?;
+        rows.iter().map(|row| parse(row, "cell")).collect()
+    }
 }
 
 impl Store {

@@ -8,6 +8,7 @@
 //! Read [`write`] first, then [`claims`] for the engine's side and [`search`] for lists.
 
 pub mod access;
+pub mod approvals;
 pub mod audit;
 pub mod catalog;
 pub mod cells;
@@ -29,12 +30,14 @@ pub mod logins;
 pub mod members;
 pub mod operations;
 pub mod outbox;
+pub mod pools;
 mod progress;
 pub mod prune;
 pub mod quotas;
 pub mod replicas;
 pub mod rollouts;
 mod row;
+pub mod scim;
 pub mod scope;
 pub mod search;
 mod settle;
@@ -43,10 +46,12 @@ pub mod tenants;
 pub mod tokens;
 pub mod verify;
 pub mod versions;
+pub mod webhooks;
 pub mod workflows;
 pub mod write;
 
 pub use access::{GrantFilter, GrantRow, NewGrant};
+pub use approvals::{ApprovalFilter, ApprovalRow, NewApproval};
 pub use audit::{AuditFilter, AuditRow};
 pub use catalog::{CatalogKind, CatalogPut, CatalogRow, CatalogVersionRow};
 pub use changed::Changed;
@@ -61,17 +66,19 @@ pub use guard::{CellGauge, Counts, LookKind, OpenFinding, PairRow, PlaceRow, Pla
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
 pub use logins::{LoginFilter, LoginRow, NewLogin, Rotation, Verifier};
 pub use members::{
-    InvitationRow, MailRow, MailStanding, MemberRow, Members, MembershipRow, NewInvitation, OfferRow, RoleRow, Roll,
-    UserRow,
+    Card, InvitationRow, MailRow, MailStanding, MemberRow, Members, MembershipRow, NewInvitation, OfferRow, RoleRow,
+    Roll, UserRow,
 };
 pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
 pub use outbox::EventRow;
+pub use pools::{PoolRow, PoolTurn};
 pub use prune::Pruned;
 pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{
     NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter, TargetRow,
 };
+pub use scim::{Choice, DirectoryCounts, DirectoryRow, GradeRow, GroupPut, GroupRow, Scim, ScimUserPut, ScimUserRow};
 pub use scope::Subject;
 pub use search::{Label, TenantFilter};
 pub use store::{NUDGE, Nudges, Reader, Store, StoreOptions};
@@ -82,5 +89,9 @@ pub use tenants::{
 pub use tokens::{NewToken, TokenFilter, TokenRow};
 pub use verify::{Finding as AuditFinding, Verification};
 pub use versions::VersionRow;
+pub use webhooks::{
+    AttemptFilter, AttemptRow, DeadFilter, DeadRow, DueRow, EndpointFilter, EndpointRow, Fate, Forgotten, Lane,
+    LaneChange, LaneId, LaneWork, NewEndpoint, NewReplay, Outcome, ReplayRow, WebhookKeys, Webhooks,
+};
 pub use workflows::{Claim, Claimed, NewWorkflow, WorkflowRow, WorkflowStatus};
 pub use write::WriteTx;

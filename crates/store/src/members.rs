@@ -3,7 +3,7 @@
 //! Whoever changes people of a tenant locks the tenant first, so that counts which a decision rests on (owners, users of
 //! the quota) still hold when it is written.
 //! INVARIANT: a user is one identity of one issuer, a membership joins user and tenant once, and a user without a
-//! membership is forgotten.
+//! membership is forgotten. What a tenant was told of a person stands in the membership, and no other tenant sees it.
 
 mod invitations;
 mod mail;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::{TenantId, UserId};
-use tenantry_domain::member::{Permission, Role, RoleName};
+use tenantry_domain::member::{Email, Permission, Role, RoleName};
 use tenantry_domain::tenant::Slug;
 use tenantry_pg::{Row, ToSql};
 
@@ -37,6 +37,10 @@ pub struct MemberRow {
     pub tenant: TenantId,
     /// Who.
     pub user: UserRow,
+    /// Their address, as this tenant was told.
+    pub email: Email,
+    /// Their name, where this tenant was told.
+    pub name: Option<String>,
     /// What they hold.
     pub role: Role,
     /// Rises with every change; begins with 1.
@@ -47,6 +51,15 @@ pub struct MemberRow {
     pub created_by: String,
     /// The last change.
     pub updated_at: Timestamp,
+}
+
+/// What a tenant is told of a person.
+#[derive(Debug, Clone, Copy)]
+pub struct Card<'a> {
+    /// Their address.
+    pub email: &'a Email,
+    /// Their name, where it is known.
+    pub name: Option<&'a str>,
 }
 
 /// A tenant that a user is a member of.
@@ -71,7 +84,7 @@ pub struct Roll {
     pub members: i64,
     /// Owners.
     pub owners: i64,
-    /// Open invitations.
+    /// Open invitations, and active users of the tenant's directory who are no members yet.
     pub open: i64,
 }
 
@@ -85,8 +98,8 @@ impl Roll {
 
 macro_rules! member_columns {
     () => {
-        "SELECT m.tenant, m.role, m.version, m.created_at AS since, m.created_by, m.updated_at AS changed_at, u.id, u.issuer,
-            u.pool, u.subject, u.email, u.name, u.created_at, u.updated_at, r.permissions
+        "SELECT m.tenant, m.email, m.name, m.role, m.version, m.created_at AS since, m.created_by, m.updated_at, u.id,
+            u.issuer, u.pool, u.subject, u.created_at, r.permissions
         FROM tenantry.member AS m
         JOIN tenantry.user_account AS u ON u.env = m.env AND u.id = m.user_id
         LEFT JOIN tenantry.member_role AS r ON r.env = m.env AND r.tenant = m.tenant AND r.name = m.role "
@@ -110,17 +123,31 @@ const ROLL: &str = "
     SELECT (SELECT count(*) FROM tenantry.member WHERE env = $1 AND tenant = $2) AS members,
         (SELECT count(*) FROM tenantry.member WHERE env = $1 AND tenant = $2 AND role = 'owner') AS owners,
         (SELECT count(*) FROM tenantry.invitation
-            WHERE env = $1 AND tenant = $2 AND status = 'pending' AND expires_at > $3) AS open";
+            WHERE env = $1 AND tenant = $2 AND status = 'pending' AND expires_at > $3)
+        + (SELECT count(*) FROM tenantry.scim_user AS s
+            WHERE s.env = $1 AND s.tenant = $2 AND s.active AND s.user_id IS NULL) AS open";
 
 const ADD: &str = "
-    INSERT INTO tenantry.member (env, tenant, user_id, role, version, created_at, created_by, updated_at)
-    VALUES ($1, $2, $3, $4, 1, $5, $6, $5) ON CONFLICT DO NOTHING RETURNING user_id";
+    INSERT INTO tenantry.member (env, tenant, user_id, role, version, created_at, created_by, updated_at, email, email_key, name)
+    VALUES ($1, $2, $3, $4, 1, $5, $6, $5, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING user_id";
+
+/// A name that was told stays until another one is told.
+const SET_CARD: &str = "
+    UPDATE tenantry.member SET email = $4, email_key = $5, name = coalesce($6, name), version = version + 1, updated_at = $7
+    WHERE env = $1 AND tenant = $2 AND user_id = $3 RETURNING user_id";
 
 const SET_ROLE: &str = "
     UPDATE tenantry.member SET role = $4, version = version + 1, updated_at = $5
     WHERE env = $1 AND tenant = $2 AND user_id = $3 RETURNING user_id";
 
-const REMOVE: &str = "DELETE FROM tenantry.member WHERE env = $1 AND tenant = $2 AND user_id = $3 RETURNING user_id";
+/// A user of the directory whose membership ends is not active any more, whoever ended it; the directory can say otherwise.
+const REMOVE: &str = "
+    WITH provisioned AS (
+        UPDATE tenantry.scim_user SET active = false, doc = jsonb_set(doc, '{active}', 'false'), version = version + 1,
+            updated_at = clock_timestamp()
+        WHERE env = $1 AND tenant = $2 AND user_id = $3 AND active
+    )
+    DELETE FROM tenantry.member WHERE env = $1 AND tenant = $2 AND user_id = $3 RETURNING user_id";
 
 const ELSEWHERE: &str = "
     SELECT 1 FROM tenantry.member AS m JOIN tenantry.tenant AS t ON t.env = m.env AND t.id = m.tenant
@@ -145,12 +172,18 @@ fn read(row: &Row) -> Result<MemberRow, StoreError> {
     Ok(MemberRow {
         tenant: TenantId::from_uuid(get(row, "tenant")?),
         user: users::read(row)?,
+        email: parse(row, "email")?,
+        name: get(row, "name")?,
         role: role(row)?,
         version: get(row, "version")?,
         created_at: get(row, "since")?,
         created_by: get(row, "created_by")?,
-        updated_at: get(row, "changed_at")?,
+        updated_at: get(row, "updated_at")?,
     })
+}
+
+fn roll(row: &Row) -> Result<Roll, StoreError> {
+    Ok(Roll { members: get(row, "members")?, owners: get(row, "owners")?, open: get(row, "open")? })
 }
 
 impl WriteTx {
@@ -173,8 +206,7 @@ impl Members<'_> {
     pub async fn roll(&mut self, tenant: TenantId) -> Result<Roll, StoreError> {
         let statement = Statement::new(ROLL).bind(self.tx.env()).bind(tenant.uuid()).bind(self.tx.now);
         let rows = self.tx.rows(statement).await?;
-        let row = rows.first().ok_or(StoreError::NotFound)?;
-        Ok(Roll { members: get(row, "members")?, owners: get(row, "owners")?, open: get(row, "open")? })
+        roll(rows.first().ok_or(StoreError::NotFound)?)
     }
 
     /// A member, if there is such a one.
@@ -195,14 +227,30 @@ impl Members<'_> {
         tenant: TenantId,
         user: UserId,
         role: &RoleName,
+        card: &Card<'_>,
     ) -> Result<Option<MemberRow>, StoreError> {
         let add = self.of(ADD, tenant, user).bind(role.as_str().to_owned()).bind(self.tx.now);
-        let add = add.bind(self.tx.actor.to_string());
+        let add = add.bind(self.tx.actor.to_string()).bind(card.email.as_str().to_owned()).bind(card.email.key());
+        let add = add.bind(card.name.map(ToOwned::to_owned));
         self.tx.wrote = true;
         if self.tx.rows(add).await?.is_empty() {
             return Ok(None);
         }
         self.get(tenant, user).await
+    }
+
+    /// Remembers what a tenant was told of a member.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or the database's.
+    pub async fn set_card(&mut self, tenant: TenantId, user: UserId, card: &Card<'_>) -> Result<MemberRow, StoreError> {
+        let set = self.of(SET_CARD, tenant, user).bind(card.email.as_str().to_owned()).bind(card.email.key());
+        let set = set.bind(card.name.map(ToOwned::to_owned)).bind(self.tx.now);
+        self.tx.wrote = true;
+        if self.tx.rows(set).await?.is_empty() {
+            return Err(StoreError::NotFound);
+        }
+        self.get(tenant, user).await?.ok_or(StoreError::NotFound)
     }
 
     /// Gives a member another role.
@@ -223,15 +271,22 @@ impl Members<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], or the database's.
     pub async fn remove(&mut self, tenant: TenantId, user: UserId) -> Result<(), StoreError> {
-        let remove = self.of(REMOVE, tenant, user);
-        self.tx.wrote = true;
-        if self.tx.rows(remove).await?.is_empty() {
-            return Err(StoreError::NotFound);
-        }
-        self.forget(user).await
+        self.leave(tenant, user).await?;
+        self.forget(&[user]).await
     }
 
-    /// Whether a user is a member of another tenant.
+    /// Ends a membership. The user is for [`Members::forget`] in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or the database's.
+    pub async fn leave(&mut self, tenant: TenantId, user: UserId) -> Result<(), StoreError> {
+        let remove = self.of(REMOVE, tenant, user);
+        self.tx.wrote = true;
+        if self.tx.rows(remove).await?.is_empty() { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+
+    /// Whether a user is a member of another tenant. The answer holds until the end of the transaction once the user was
+    /// put in it.
     ///
     /// # Errors
     /// The database's.
@@ -246,6 +301,16 @@ impl Members<'_> {
 }
 
 impl Reader {
+    /// How many people a tenant has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn roll(&self, tenant: TenantId, now: Timestamp) -> Result<Roll, StoreError> {
+        let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &tenant.uuid(), &now];
+        let row = self.store.query_opt(ROLL, &params).await?.ok_or(StoreError::NotFound)?;
+        roll(&row)
+    }
+
     /// A member, if there is such a one.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub struct EventRow {
     pub data: Value,
 }
 
-fn read(row: &Row) -> Result<EventRow, StoreError> {
+pub(crate) fn read(row: &Row) -> Result<EventRow, StoreError> {
     let kind: &str = get(row, "type")?;
     let known = Type::ALL.iter().copied().find(|known| known.as_str() == kind);
     Ok(EventRow {

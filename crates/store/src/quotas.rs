@@ -94,7 +94,7 @@ pub struct UsedUp {
     pub asked: u64,
 }
 
-/// Numbers beyond this do not fit the columns together with what is there already.
+/// No counter goes beyond this, however often is taken: sums of four such numbers still fit the columns.
 const MOST: u64 = 1 << 60;
 
 /// A value of our bounds as the column's.
@@ -112,16 +112,16 @@ const FREE: &str = "
     WHERE env = $1 AND tenant = $2 AND name = $3 AND EXISTS (SELECT FROM gone)";
 
 /// Takes ($4) and sets aside ($5) if the hard limit ($10) allows both. A period that began after the stored one starts
-/// from nothing; a clock that lags behind does not bring an old period back.
+/// from nothing; a clock that lags behind does not bring an old period back. The large number is [`MOST`].
 const TAKE: &str = "
     INSERT INTO tenantry.quota AS q (env, tenant, name, used, reserved, since, bound, mode, updated_at)
     SELECT $1, $2, $3, $4::bigint, $5::bigint, $6::timestamptz, $7::bigint, $8, $9::timestamptz
     WHERE $10::bigint IS NULL OR $4::bigint + $5::bigint <= $10
     ON CONFLICT ON CONSTRAINT quota_pkey DO UPDATE SET
-        used = CASE WHEN q.since < excluded.since THEN 0 ELSE q.used END + excluded.used,
+        used = least(CASE WHEN q.since < excluded.since THEN 0 ELSE q.used END + excluded.used, 1152921504606846976),
         warned = q.warned AND NOT coalesce(q.since < excluded.since, false),
         exceeded = q.exceeded AND NOT coalesce(q.since < excluded.since, false),
-        reserved = q.reserved + excluded.reserved,
+        reserved = least(q.reserved + excluded.reserved, 1152921504606846976),
         since = CASE WHEN excluded.since IS NULL THEN NULL ELSE greatest(q.since, excluded.since) END,
         bound = excluded.bound, mode = excluded.mode, updated_at = excluded.updated_at
     WHERE $10::bigint IS NULL
@@ -150,7 +150,7 @@ const STATE: &str = "
 /// What is reserved is counted anew, so that what has expired is not shown until somebody meets it.
 const LIST: &str = "
     SELECT q.name, q.used, q.since, q.updated_at,
-        (SELECT coalesce(sum(r.amount), 0)::bigint FROM tenantry.quota_reservation AS r
+        (SELECT least(coalesce(sum(r.amount), 0), 1152921504606846976)::bigint FROM tenantry.quota_reservation AS r
             WHERE r.env = q.env AND r.tenant = q.tenant AND r.name = q.name AND r.expires_at > $3) AS reserved
     FROM tenantry.quota AS q WHERE q.env = $1 AND q.tenant = $2 ORDER BY q.name";
 
@@ -204,7 +204,7 @@ impl Quotas<'_> {
         }
     }
 
-    /// Sets what is used to what was counted elsewhere.
+    /// Sets what is used to what was counted elsewhere. Of a quota that is off nothing is kept.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such tenant, or the database's.
@@ -215,6 +215,9 @@ impl Quotas<'_> {
         truth: u64,
         limit: &Bound,
     ) -> Result<Taken, StoreError> {
+        if limit.mode == Mode::Off {
+            return Ok(Taken::nothing(quota.clone(), *limit));
+        }
         self.tx.tenants().lock(tenant).await?;
         let now = self.tx.now;
         let recount = self
@@ -271,7 +274,8 @@ impl Quotas<'_> {
         reserve: u64,
         limit: &Bound,
     ) -> Result<Taken, StoreError> {
-        if limit.mode == Mode::Off {
+        // What is set aside is kept all the same: whoever has a reservation ends it, whatever the plan says by then.
+        if limit.mode == Mode::Off && reserve == 0 {
             return Ok(Taken::nothing(quota.clone(), *limit));
         }
         self.tx.tenants().lock(tenant).await?;

@@ -1,5 +1,5 @@
 //! The statements with which a commit writes everything that is known by then: changed rows, versions made, entries,
-//! events, and the heads of their chains.
+//! events, deliveries of the events to webhooks, and the heads of their chains.
 //!
 //! One tenant with one entry is the usual case and has a statement of its own that does all of it. It takes values,
 //! so that its plan is made once; many tenants go as arrays, for which the server plans anew each time.
@@ -13,9 +13,11 @@ use crate::line::Statement;
 use crate::row::{self, Columns, row_arrays, row_names};
 use crate::scope::Subject;
 use crate::tenants::TenantRow;
+use crate::webhooks::fan_out;
 use crate::write::{Locked, WriteTx};
 
-const ONE: &str = "
+const ONE: &str = concat!(
+    "
     WITH settled AS (
         UPDATE tenantry.tenant SET
             slug = $5, slug_skeleton = $6, display_name = $7, words = $8, app = $9, plan = $10, region = $11,
@@ -33,9 +35,13 @@ const ONE: &str = "
         INSERT INTO tenantry.outbox (env, at, subject, sequence, id, type, version, correlation_id, causation_id, data)
         SELECT $1, $2, * FROM
             unnest($47::uuid[], $48::bigint[], $49::uuid[], $50::text[], $51::bigint[], $52::text[], $53::text[], $54::jsonb[])
-    )
+        RETURNING subject, sequence, type
+    ), ",
+    fan_out!(),
+    "
     INSERT INTO tenantry.audit (env, at, subject, seq, entry, hash, action, category, outcome, actor, correlation_id)
-    VALUES ($1, $2, $4, $40, $41, $38, $42, $43, $44, $45, $46)";
+    VALUES ($1, $2, $4, $40, $41, $38, $42, $43, $44, $45, $46)"
+);
 
 const MANY: &str = concat!(
     "WITH n AS (SELECT * FROM ",
@@ -65,10 +71,16 @@ const AUDIT: &str = "
     SELECT $1, $2, * FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[],
         $10::text[], $11::text[])";
 
-const OUTBOX: &str = "
-    INSERT INTO tenantry.outbox (env, at, subject, sequence, id, type, version, correlation_id, causation_id, data)
-    SELECT $1, $2, * FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-        $10::jsonb[])";
+const OUTBOX: &str = concat!(
+    "WITH told AS (
+        INSERT INTO tenantry.outbox (env, at, subject, sequence, id, type, version, correlation_id, causation_id, data)
+        SELECT $1, $2, * FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::text[],
+            $10::jsonb[])
+        RETURNING subject, sequence, type
+    ), ",
+    fan_out!(),
+    " SELECT"
+);
 
 const ADVANCE: &str = "
     UPDATE tenantry.tenant AS t SET audit_seq = n.audit_seq, audit_head = n.audit_head, event_seq = n.event_seq

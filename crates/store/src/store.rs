@@ -43,6 +43,12 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 11, name: "members", sql: include_str!("../migrations/0011_members.sql") },
     Migration { version: 12, name: "quotas", sql: include_str!("../migrations/0012_quotas.sql") },
     Migration { version: 13, name: "flags", sql: include_str!("../migrations/0013_flags.sql") },
+    Migration { version: 14, name: "hands", sql: include_str!("../migrations/0014_hands.sql") },
+    Migration { version: 15, name: "scim", sql: include_str!("../migrations/0015_scim.sql") },
+    Migration { version: 16, name: "pools", sql: include_str!("../migrations/0016_pools.sql") },
+    Migration { version: 17, name: "webhooks", sql: include_str!("../migrations/0017_webhooks.sql") },
+    Migration { version: 18, name: "approvals", sql: include_str!("../migrations/0018_approvals.sql") },
+    Migration { version: 19, name: "people", sql: include_str!("../migrations/0019_people.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

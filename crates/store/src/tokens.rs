@@ -64,6 +64,8 @@ pub struct TokenRow {
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
+    /// Everybody who was ever shown a secret of it, and could act as its user.
+    pub shown_to: Vec<String>,
     /// When it ends; absent for never.
     pub expires_at: Option<Timestamp>,
     /// When it got another secret last.
@@ -86,7 +88,7 @@ pub struct TokenFilter {
 macro_rules! token_columns {
     () => {
         "id, env, name, actor_kind, roles, scopes, tenant, person, hash, old_hash, old_until, version, created_at, created_by, \
-         expires_at, rotated_at, last_used_at, revoked_at"
+         shown_to, expires_at, rotated_at, last_used_at, revoked_at"
     };
 }
 
@@ -105,12 +107,13 @@ const LIST: &str = concat!(
 
 const CREATE: &str = "
     INSERT INTO tenantry.token
-        (id, env, name, actor_kind, roles, scopes, tenant, person, hash, created_at, created_by, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        (id, env, name, actor_kind, roles, scopes, tenant, person, hash, created_at, created_by, shown_to, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ARRAY[$11::text], $12)";
 
 const ROTATE: &str = concat!(
     "UPDATE tenantry.token SET old_hash = CASE WHEN $4::timestamptz IS NULL THEN NULL ELSE hash END, old_until = $4,
-        hash = $3, version = version + 1, rotated_at = $5, expires_at = $6
+        hash = $3, version = version + 1, rotated_at = $5, expires_at = $6,
+        shown_to = CASE WHEN $7 = ANY(shown_to) THEN shown_to ELSE array_append(shown_to, $7) END
     WHERE env = $1 AND id = $2 RETURNING ",
     token_columns!()
 );
@@ -146,6 +149,7 @@ fn read(row: &Row) -> Result<TokenRow, StoreError> {
         version: count(row, "version")?,
         created_at: get(row, "created_at")?,
         created_by: get(row, "created_by")?,
+        shown_to: get(row, "shown_to")?,
         expires_at: get(row, "expires_at")?,
         rotated_at: get(row, "rotated_at")?,
         last_used_at: get(row, "last_used_at")?,
@@ -197,6 +201,7 @@ impl Tokens<'_> {
         hash: [u8; 32],
         old_until: Option<Timestamp>,
         expires_at: Option<Timestamp>,
+        shown_to: &str,
     ) -> Result<TokenRow, StoreError> {
         let now = self.tx.now;
         let statement = Statement::new(ROTATE)
@@ -205,7 +210,8 @@ impl Tokens<'_> {
             .bind(hash.to_vec())
             .bind(old_until)
             .bind(now)
-            .bind(expires_at);
+            .bind(expires_at)
+            .bind(shown_to.to_owned());
         self.changed(statement).await
     }
 

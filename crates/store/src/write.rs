@@ -16,6 +16,7 @@ use tenantry_domain::tenant::Slug;
 use tenantry_pg::{Conn, PgError, Row};
 
 use crate::access::Grants;
+use crate::approvals::Approvals;
 use crate::catalog::Catalog;
 use crate::cells::Cells;
 use crate::chain::{self, Head};
@@ -54,6 +55,16 @@ pub(crate) struct Made {
     pub(crate) history: Option<(String, String)>,
 }
 
+/// What the operator's rules said of a change.
+enum Ruling {
+    /// They have to be asked.
+    Awaited,
+    /// They are not asked about it: a controller does what was allowed before.
+    NotNeeded,
+    /// They allow it; the fingerprint of them, for the entries.
+    Allowed(String),
+}
+
 /// An open change. Dropping it undoes everything.
 pub struct WriteTx {
     store: Store,
@@ -61,6 +72,7 @@ pub struct WriteTx {
     conn: Option<Conn>,
     pub(crate) scope: Scope,
     pub(crate) actor: Actor,
+    ruling: Ruling,
     pub(crate) now: Timestamp,
     pub(crate) locked: BTreeMap<TenantId, Locked>,
     pub(crate) heads: BTreeMap<Subject, Head>,
@@ -85,6 +97,7 @@ impl WriteTx {
             conn: Some(conn),
             scope: permit.scope().clone(),
             actor: permit.actor().clone(),
+            ruling: if permit.is_ours() { Ruling::NotNeeded } else { Ruling::Awaited },
             now,
             locked: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -112,6 +125,11 @@ impl WriteTx {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Says that the operator's rules allow what is done here. Without that, nothing that a caller asked for is committed.
+    pub fn allow(&mut self, fingerprint: String) {
+        self.ruling = Ruling::Allowed(fingerprint);
     }
 
     /// Tenants of the scope.
@@ -174,6 +192,11 @@ impl WriteTx {
         Grants { tx: self }
     }
 
+    /// Words of people that somebody else may do something.
+    pub fn approvals(&mut self) -> Approvals<'_> {
+        Approvals { tx: self }
+    }
+
     /// Bearer tokens.
     pub fn tokens(&mut self) -> Tokens<'_> {
         Tokens { tx: self }
@@ -185,11 +208,18 @@ impl WriteTx {
     /// changed needs an entry of its own; anything else that was written needs at least one entry.
     ///
     /// # Errors
-    /// [`StoreError::Unaudited`] when entries are missing or name what was not done; [`StoreError::UnknownOutcome`]
-    /// when the answer was lost; whatever the gathered statements meet.
-    pub async fn commit(mut self, entries: Vec<Entry>) -> Result<Receipt, StoreError> {
+    /// [`StoreError::Unaudited`] when entries are missing or name what was not done; [`StoreError::Unruled`] when nobody
+    /// asked the operator's rules; [`StoreError::UnknownOutcome`] when the answer was lost; whatever the gathered statements meet.
+    pub async fn commit(mut self, mut entries: Vec<Entry>) -> Result<Receipt, StoreError> {
         if self.is_aborted {
             return Err(StoreError::Aborted);
+        }
+        match &self.ruling {
+            Ruling::Awaited => return Err(StoreError::Unruled),
+            Ruling::NotNeeded => {}
+            Ruling::Allowed(fingerprint) => {
+                entries.iter_mut().for_each(|entry| entry.audit.policy.clone_from(fingerprint));
+            }
         }
         self.check(&entries)?;
         self.lock_subjects(&entries).await?;

@@ -11,6 +11,7 @@ use tenantry_api::Client;
 use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::name::EnvironmentName;
 
+use crate::commands::login::kept::Place;
 use crate::config::File;
 use crate::exit::{Failure, Result};
 use crate::output::{Format, Output};
@@ -112,10 +113,32 @@ impl Globals {
         })
     }
 
-    /// Prepares to speak to the API; nothing is sent yet.
+    /// The address of the API, from flag, variable, file or default.
     ///
     /// # Errors
-    /// A setting cannot be used, or there is no token.
+    /// The file cannot be read.
+    pub fn address(&self) -> Result<String> {
+        let url = self.url.clone().map_or_else(|| self.file().map(|file| file.url), |url| Ok(Some(url)))?;
+        Ok(url.unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned())
+    }
+
+    /// Whether a token is set beside any sign-in, by flag or variable.
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The token of whoever signed in at a server. It beats that of the file: a sign-in is newer and somebody's own.
+    fn signed_in(&self, url: &str) -> Result<Option<SecretString>> {
+        // Without a home nobody can have signed in.
+        let Ok(place) = Place::of(self.config.as_deref(), url) else { return Ok(None) };
+        // Sessions are made outside of futures; renewing a token is the one thing of them that waits.
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(place.token()))
+    }
+
+    /// Prepares to speak to the API. Nothing is sent there yet; whoever signed in may get a fresh token of the issuer.
+    ///
+    /// # Errors
+    /// A setting cannot be used, the sign-in has ended, or there is no token.
     pub fn session(&self) -> Result<Session> {
         let file = self.file()?;
         let environment = self.environment(&file)?;
@@ -132,12 +155,15 @@ impl Globals {
                 .map_err(|error| Failure::usage(format!("`{text}` is not a duration: {error}")))?,
             (None, None) => DEFAULT_TIMEOUT,
         };
-        let url = self.url.clone().or(file.url).unwrap_or_else(|| DEFAULT_URL.to_owned());
-        let token = self.token.clone().or(file.token).ok_or_else(|| {
-            Failure::new(Code::Unauthenticated, "no token is set").hint(
-                "Set TENANTRY_TOKEN. `tenantry dev` writes one to the context file, so that commands find it by themselves.",
-            )
-        })?;
+        let url = self.address()?;
+        let token = match &self.token {
+            Some(token) => token.clone(),
+            None => self.signed_in(&url)?.or(file.token).ok_or_else(|| {
+                Failure::new(Code::Unauthenticated, "no token is set").hint(
+                    "Run `tenantry login`, or set TENANTRY_TOKEN. `tenantry dev` writes one to the context file, so that commands find it by themselves.",
+                )
+            })?,
+        };
         let client = Client::new(&url, token, environment)?;
         let output = Output::new(format, self.quiet);
         Ok(Session { client, output, wait: !self.no_wait, timeout, yes: self.yes })

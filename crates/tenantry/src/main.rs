@@ -53,7 +53,6 @@ enum Command {
     #[command(alias = "flag")]
     Flags(commands::flags::Args),
     Route(commands::route::Args),
-    #[command(alias = "login")]
     Logins(commands::logins::Args),
     Quotas(commands::quotas::Args),
     #[command(alias = "member")]
@@ -64,10 +63,18 @@ enum Command {
     Invitations(commands::members::invitations::Args),
     Tokens(commands::tokens::Args),
     Access(commands::access::Args),
+    Approvals(commands::approvals::Args),
     Policy(commands::policy::Args),
     Audit(commands::audit::Args),
+    #[command(alias = "event")]
+    Events(commands::events::Args),
+    #[command(alias = "webhook")]
+    Webhooks(Box<commands::webhooks::Args>),
     Isolation(commands::isolation::Args),
     Context(commands::context::Args),
+    Login(commands::login::Args),
+    Logout(commands::login::LogoutArgs),
+    Whoami(commands::login::WhoamiArgs),
     #[command(alias = "rollouts")]
     Migrations(commands::migrations::Args),
     #[command(alias = "operation")]

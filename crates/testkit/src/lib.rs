@@ -1,7 +1,7 @@
 //! What tests need and the product must not have. A dev-dependency only.
 //!
 //! [`pg`] gives every test a database of its own on a real, throw-away PostgreSQL server; [`dns`] is a DNS server that says
-//! what a test wants; [`process`] starts, stops and kills real processes.
+//! what a test wants; [`process`] starts, stops and kills real processes; [`receivers`] are receivers of webhooks in every mood.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,3 +14,4 @@
 pub mod dns;
 pub mod pg;
 pub mod process;
+pub mod receivers;

@@ -2,12 +2,13 @@
 
 use reqwest::Method;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::send::{Answer, Call};
 use super::{Client, ClientError, Expected, PageQuery, segment};
 use crate::v1::Page;
 use crate::v1::flag::{
-    Feature, FeatureFlag, FeatureUsage, FeatureUseRequest, Features, FlagOff, FlagSpec, LevelDeviation,
+    Feature, FeatureFlag, FeatureUsage, FeatureUseRequest, Features, FlagOffRequest, FlagSpec, LevelDeviation,
 };
 use crate::v1::placement::{PlacementAnswer, PlacementRequest};
 
@@ -63,13 +64,19 @@ impl Client {
         self.transport.send(call.expecting(expected)).await
     }
 
-    /// Switches a feature off for everybody, also one without a flag.
+    /// Switches a feature off for everybody, also one without a flag. A feature whose values are not `true` and `false` needs
+    /// a value that everybody gets, unless its flag has one.
     ///
     /// # Errors
-    /// The server does not answer.
-    pub async fn switch_flag_off(&self, name: &str, reason: &str) -> Result<Answer<FeatureFlag>, ClientError> {
+    /// The value is owed or does not fit, or the server does not answer.
+    pub async fn switch_flag_off(
+        &self,
+        name: &str,
+        reason: &str,
+        value: Option<&Value>,
+    ) -> Result<Answer<FeatureFlag>, ClientError> {
         let last = format!("{}:off", segment(name)?);
-        let body = FlagOff { reason: reason.to_owned() };
+        let body = FlagOffRequest { reason: reason.to_owned(), off_value: value.cloned() };
         self.transport.send(Call::keyed(Method::POST, self.path(["flags", &last])).body(&body)).await
     }
 

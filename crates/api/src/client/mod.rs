@@ -5,8 +5,10 @@
 //! arrives as the problem that it is. The token is kept as a secret and shows up in no message.
 
 mod access;
+mod approvals;
 mod audit;
 mod catalog;
+mod directory;
 mod domains;
 mod error;
 mod flags;
@@ -15,6 +17,7 @@ mod logins;
 mod manifests;
 mod members;
 mod operations;
+mod people;
 mod quotas;
 mod rollouts;
 mod routes;
@@ -22,6 +25,7 @@ mod send;
 mod tenants;
 mod tokens;
 mod watch;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -30,6 +34,7 @@ use serde::Serialize;
 use tenantry_domain::name::EnvironmentName;
 
 pub use access::{AccessQuery, AccessVerb};
+pub use approvals::ApprovalQuery;
 pub use audit::{AuditQuery, EventQuery};
 pub use catalog::Kind;
 pub use error::ClientError;
@@ -43,6 +48,7 @@ pub use send::{Answer, Retry};
 pub use tenants::{Deleted, Deletion, TenantQuery};
 pub use tokens::TokenQuery;
 pub use watch::Watch;
+pub use webhooks::{AttemptQuery, DeadQuery, WebhookQuery, WebhookSwitch};
 
 use crate::problem::Rejection;
 use send::{Call, Transport};

@@ -3,7 +3,7 @@
 //! A cell's connection is given by reference only. A text where a reference belongs is refused without being
 //! repeated: it may be a password.
 
-use tenantry_domain::cell::{Capacity, CellKind, CellSpec, RegionSpec, SecretRef};
+use tenantry_domain::cell::{Capacity, CellKind, CellSpec, Encryption, RegionSpec, SecretRef};
 
 use super::read::{Node, Object, Report};
 
@@ -34,8 +34,17 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<CellSpec> {
         _ => object.required("capacity").and_then(|node| capacity(&node, report)),
     };
     let draining = object.or("draining", false, |node| node.boolean(report));
+    let words = Encryption::ALL.map(|kind| (kind.as_str(), kind));
+    let encryption = object.optional("encryption", |node| node.word(report, &words));
     object.finish();
-    Some(CellSpec { region: region?, kind: kind?, database: database?, capacity: capacity?, draining: draining? })
+    Some(CellSpec {
+        region: region?,
+        kind: kind?,
+        database: database?,
+        capacity: capacity?,
+        draining: draining?,
+        encryption: encryption?,
+    })
 }
 
 fn database(node: &Node<'_>, report: &Report) -> Option<SecretRef> {

@@ -56,12 +56,18 @@ pub fn flag(value: &Value) -> Result<Flag, Rejection> {
     if wrong.is_empty() { Ok(flag) } else { Err(Rejection::fields(Code::InvalidParameter, wrong)) }
 }
 
-/// The body that switches a feature off: why.
+/// The body that switches a feature off: why, and what everybody gets if that is to be said.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn flag_off(value: &Value) -> Result<Off, Rejection> {
-    body(value, off)
+pub fn flag_off(value: &Value) -> Result<(Off, Option<Value>), Rejection> {
+    body(value, |node, report| {
+        let object = node.object(report)?;
+        let reason = object.required("reason").and_then(|node| node.line(report, 500));
+        let value = object.optional("offValue", |node| feature(node, report));
+        object.finish();
+        Some((Off { reason: reason? }, value?))
+    })
 }
 
 fn off(node: &Node<'_>, report: &Report) -> Option<Off> {

@@ -68,6 +68,8 @@ pub struct InvitationBody {
     pub valid_for: Option<SignedDuration>,
     /// Whether the caller delivers it.
     pub by_link: bool,
+    /// Whether the person gets an account in the tenant's pool beforehand.
+    pub with_account: bool,
     /// On whose behalf.
     pub acting: Option<UserId>,
 }
@@ -175,9 +177,17 @@ pub fn invitation(value: &Value) -> Result<InvitationBody, Rejection> {
         let role = object.required("role").and_then(|node| node.parse::<RoleName>(report));
         let valid_for = object.optional("validFor", |node| node.check(report, parse_duration));
         let by_link = by_link(&object, report);
+        let with_account = object.or("account", false, |node| node.boolean(report));
         let acting = acting(&object, report);
         object.finish();
-        Some(InvitationBody { email: email?, role: role?, valid_for: valid_for?, by_link: by_link?, acting: acting? })
+        Some(InvitationBody {
+            email: email?,
+            role: role?,
+            valid_for: valid_for?,
+            by_link: by_link?,
+            with_account: with_account?,
+            acting: acting?,
+        })
     })
 }
 

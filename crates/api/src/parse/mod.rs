@@ -5,13 +5,16 @@
 
 mod access;
 mod app;
+mod approval;
 mod bounds;
 mod cell;
+pub mod directory;
 mod document;
 mod flag;
 mod login;
 pub mod member;
 mod plan;
+mod pool;
 pub mod quota;
 pub mod read;
 mod request;
@@ -20,14 +23,20 @@ pub mod strict;
 mod tenant;
 mod terms;
 mod token;
+mod webhook;
 
 pub use access::{AccessBody, access, review};
 pub(crate) use app::{MAX_FILE_BYTES, MAX_FILES, MAX_STREAM_BYTES, file_name};
+pub use approval::{ApprovalBody, approval};
 pub use bounds::{parse_duration, parse_time};
 pub(crate) use document::document;
 pub use document::{TenantBody, tenant};
 pub use flag::{PlacementBody, feature_use, flag, flag_off, placement};
 pub use login::{LoginBody, RotationBody, WhoseBody, login, rotation};
+pub use pool::{ConnectionBody, ConnectionKind, connection};
 pub use read::{Node, Object, Report};
 pub use request::{credential, json, patch, rollback, suspension};
 pub use token::{TokenBody, TokenRotationBody, token, token_rotation};
+pub use webhook::{
+    RedriveBody, ReplayBody, WebhookBody, WebhookChangeBody, redrive, replay, webhook, webhook_change, webhook_rotation,
+};

@@ -1,8 +1,10 @@
-//! The terms of a plan: price, hosts, blueprint, databases, customization, exports.
+//! The terms of a plan: price, hosts, blueprint, databases, customization, exports, where users are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantry_domain::plan::terms::{Customization, CustomizationClass, Export, Host, Price, Terms};
+use tenantry_domain::plan::terms::{
+    Customization, CustomizationClass, Export, Host, Identity, Price, SecondFactor, SignIn, Terms,
+};
 
 use super::bounds::key;
 use super::read::{Node, Object, Report};
@@ -22,6 +24,13 @@ pub(super) fn terms(object: &Object<'_, '_>, report: &Report) -> Option<Terms> {
         let ways = node.list(report, Export::ALL.len(), |node| word(node, report, Export::ALL, Export::as_str))?;
         super::bounds::unique(&ways, node.path(), report).then(|| ways.into_iter().collect::<BTreeSet<_>>())
     });
+    let identity = object.optional("identity", |node| word(node, report, Identity::ALL, Identity::as_str));
+    let sign_in = object.optional("signIn", |node| {
+        let ways = node.list(report, SignIn::ALL.len(), |node| word(node, report, SignIn::ALL, SignIn::as_str))?;
+        super::bounds::unique(&ways, node.path(), report).then(|| ways.into_iter().collect::<BTreeSet<_>>())
+    });
+    let second_factor =
+        object.optional("secondFactor", |node| word(node, report, SecondFactor::ALL, SecondFactor::as_str));
     Some(Terms {
         title: title?,
         price: price?,
@@ -30,6 +39,9 @@ pub(super) fn terms(object: &Object<'_, '_>, report: &Report) -> Option<Terms> {
         host: host?,
         customization: customization?,
         exports: exports?,
+        identity: identity?,
+        sign_in: sign_in?,
+        second_factor: second_factor?,
     })
 }
 

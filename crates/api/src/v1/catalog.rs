@@ -114,6 +114,18 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_items = 4, example = json!(["api", "scheduled"]))]
     pub exports: Option<Vec<String>>,
+    /// Where its tenants' users are kept at the identity provider; left out, it is nobody's concern here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::plan_identity)]
+    pub identity: Option<String>,
+    /// How people sign in to a pool of the tenant's own: `password`, `emailLink`, `sso`; left out, by password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_items = 3, example = json!(["password", "sso"]))]
+    pub sign_in: Option<Vec<String>>,
+    /// What people show besides, in a pool of the tenant's own; left out, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::second_factor)]
+    pub second_factor: Option<String>,
 }
 
 /// A region: a label of the operator's topology.
@@ -149,6 +161,10 @@ pub struct CellSpec {
     /// A drained cell keeps its tenants and takes no new ones.
     #[serde(default)]
     pub draining: bool,
+    /// How what lies there is encrypted; for rules that require it. What is not said counts as not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::encryption)]
+    pub encryption: Option<String>,
 }
 
 /// A connection, by reference.
@@ -315,6 +331,9 @@ impl From<&plan::PlanSpec> for PlanSpec {
             host: spec.terms.host.map(|host| host.as_str().to_owned()),
             customization: spec.terms.customization.as_ref().map(Customization::from),
             exports: spec.terms.exports.as_ref().map(|ways| ways.iter().map(|way| way.as_str().to_owned()).collect()),
+            identity: spec.terms.identity.map(|word| word.as_str().to_owned()),
+            sign_in: spec.terms.sign_in.as_ref().map(|ways| ways.iter().map(|way| way.as_str().to_owned()).collect()),
+            second_factor: spec.terms.second_factor.map(|word| word.as_str().to_owned()),
         }
     }
 }
@@ -342,6 +361,7 @@ impl From<&cell::CellSpec> for CellSpec {
                 database: spec.capacity.database,
             },
             draining: spec.draining,
+            encryption: spec.encryption.map(|kind| kind.as_str().to_owned()),
         }
     }
 }

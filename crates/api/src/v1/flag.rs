@@ -49,6 +49,20 @@ pub struct FlagOff {
     pub reason: String,
 }
 
+/// Switches a feature off for everybody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FlagOffRequest {
+    /// For people, and for callers that are refused.
+    #[schema(min_length = 1, max_length = 500, example = "the index is being rebuilt")]
+    pub reason: String,
+    /// What everybody gets; as it was, which is `false` where nobody said otherwise. Owed for a feature whose values are of
+    /// another kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Value>, example = "plain")]
+    pub off_value: Option<Value>,
+}
+
 /// A value that a share of the tenants have. Which ones is fixed per tenant and flag: a growing share keeps whom it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -360,6 +360,10 @@ pub struct InvitationRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^(mail|link)$")]
     pub delivery: Option<String>,
+    /// Whether the person gets an account in the tenant's own pool beforehand; the mail then has the provider's link to set a
+    /// password. Goes with `mail` only.
+    #[serde(default)]
+    pub account: bool,
     /// The member on whose behalf this is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -5,9 +5,11 @@
 //! checked in [`crate::parse`]; the schema names the words of this release.
 
 pub mod access;
+pub mod approval;
 pub mod audit;
 pub mod catalog;
 pub mod change;
+pub mod directory;
 pub mod domain;
 pub mod entitlement;
 pub mod event;
@@ -16,7 +18,9 @@ pub mod guard;
 pub mod login;
 pub mod member;
 pub mod operation;
+pub mod person;
 pub mod placement;
+pub mod pool;
 pub mod quota;
 pub mod rollout;
 pub mod route;
@@ -24,6 +28,7 @@ pub mod tenant;
 pub mod terms;
 pub mod token;
 pub mod version;
+pub mod webhook;
 pub mod words;
 
 use std::collections::BTreeMap;

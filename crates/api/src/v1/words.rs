@@ -10,6 +10,7 @@ use tenantry_domain::policy::Role;
 use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout;
 use tenantry_domain::tenant::lifecycle::Phase;
+use tenantry_domain::webhook;
 use tenantry_domain::workflow::{Kind, StepName};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
@@ -43,6 +44,22 @@ pub fn isolation() -> Object {
 /// Kinds of cells.
 pub fn cell_kind() -> Object {
     words("`pooled` takes any tenant, `dedicated` one tenant of level `cluster`.", ["pooled", "dedicated"])
+}
+
+/// How approvals stand.
+pub fn approval_status() -> Object {
+    words("Of use, used up, taken back, or too late.", ["open", "used", "withdrawn", "expired"])
+}
+
+/// Who decides about policy.
+pub fn policy_decider() -> Object {
+    words("Rules in process, a decision point outside, or both.", ["builtin", "opa", "both"])
+}
+
+/// Kinds of encryption.
+pub fn encryption() -> Object {
+    let kinds = tenantry_domain::cell::Encryption::ALL.map(tenantry_domain::cell::Encryption::as_str);
+    words("Not at all, by disks or server, or with a key of each tenant's own.", kinds)
 }
 
 /// Reasons of a suspension.
@@ -148,6 +165,25 @@ pub fn plan_host() -> Object {
     words(text, terms::Host::ALL.iter().map(|word| word.as_str()))
 }
 
+/// Where tenants' users are kept.
+pub fn plan_identity() -> Object {
+    let text =
+        "Where its tenants' users are kept: in no pool, in the installation's one, or in one of each tenant's own.";
+    words(text, terms::Identity::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Whether people show something besides.
+pub fn second_factor() -> Object {
+    let text = "Whether people show something besides when they sign in to a pool of the tenant's own.";
+    words(text, terms::SecondFactor::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How a pool stands.
+pub fn pool_standing() -> Object {
+    let text = "People sign in to an `enabled` pool only; a `wanted` one is not made yet.";
+    words(text, tenantry_domain::pool::Standing::ALL.iter().map(|word| word.as_str()))
+}
+
 /// How much a tenant may change.
 pub fn customization() -> Object {
     let text = "How much its tenants may change: nothing, the keys that `settings` lists, or everything.";
@@ -194,6 +230,12 @@ pub fn roles() -> utoipa::openapi::schema::Array {
     utoipa::openapi::schema::ArrayBuilder::new().items(role).min_items(Some(1)).max_items(Some(Role::ALL.len())).build()
 }
 
+/// Roles, or none.
+pub fn roles_or_none() -> utoipa::openapi::schema::Array {
+    let role = words("A bundle of rights.", Role::ALL.iter().map(|role| role.as_str()));
+    utoipa::openapi::schema::ArrayBuilder::new().items(role).max_items(Some(Role::ALL.len())).build()
+}
+
 /// How long clients of a login keep a server session.
 pub fn login_mode() -> Object {
     let text = "`transaction` lends a server session for each transaction, `session` keeps one for as long as a client is connected.";
@@ -214,4 +256,37 @@ pub fn login_proof() -> Object {
 /// How a login stands.
 pub fn login_standing() -> Object {
     words("Whether the login is let in.", gateway::Standing::ALL.map(gateway::Standing::as_str))
+}
+
+/// How webhooks are signed.
+pub fn webhook_scheme() -> Object {
+    words("How deliveries are signed.", webhook::Scheme::ALL.iter().map(|word| word.as_str()))
+}
+
+/// How an endpoint of webhooks stands.
+pub fn webhook_standing() -> Object {
+    words("Whether events are sent to it.", webhook::Standing::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Why an endpoint of webhooks is disabled.
+pub fn webhook_why() -> Object {
+    words("Somebody asked for it, it is gone (410), or it failed for days.", webhook::Why::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Why a delivery was given up.
+pub fn webhook_cause() -> Object {
+    words("Why a delivery was given up.", webhook::Cause::ALL.iter().map(|word| word.as_str()))
+}
+
+/// What came of an attempt.
+pub fn webhook_outcome() -> Object {
+    words("What came of an attempt.", ["delivered", "failed", "throttled", "gone", "refused"])
+}
+
+/// Why an attempt had no answer.
+pub fn webhook_fault() -> Object {
+    words(
+        "Why there was no answer.",
+        ["target", "name", "forbidden", "connect", "tls", "timeout", "broken", "malformed", "message"],
+    )
 }

@@ -173,4 +173,22 @@ spec:
         fields(text),
         ["spec.price.currency", "spec.databases.postgresql", "spec.exports", "spec.customization.settings"]
     );
+    let text = "
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: free }
+spec:
+  isolation: shared
+  identity: mine
+  signIn: [password, password, smoke]
+  secondFactor: sometimes
+";
+    assert_eq!(fields(text), ["spec.identity", "spec.signIn[2]", "spec.secondFactor"]);
+    let text = "
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: free }
+spec: { isolation: shared, identity: shared, signIn: [sso] }
+";
+    assert_eq!(fields(text), ["spec.signIn"]);
 }

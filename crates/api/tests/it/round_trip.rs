@@ -44,6 +44,7 @@ spec:
   kind: dedicated
   database: { urlFrom: { file: /run/secrets/url } }
   draining: true
+  encryption: atRest
 ---
 apiVersion: tenantry.dev/v1
 kind: Tenant

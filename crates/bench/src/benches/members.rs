@@ -19,16 +19,16 @@ use crate::report::Figure;
 
 /// Users, with ids that are made of their numbers.
 const USERS: &str = "
-    INSERT INTO tenantry.user_account (env, id, issuer, pool, subject, email, email_key, created_at, updated_at)
-    SELECT 'prod', lpad(to_hex(n), 32, '0')::uuid, 'https://login.example', '', n::text, 'u' || n || '@example.com',
-        'u' || n || '@example.com', now(), now()
+    INSERT INTO tenantry.user_account (env, id, issuer, pool, subject, created_at)
+    SELECT 'prod', lpad(to_hex(n), 32, '0')::uuid, 'https://login.example', '', n::text, now()
     FROM generate_series(1, $1::bigint) AS n";
 
 /// Tenant number 0 has everybody, user 1 is everywhere, the others spread evenly.
 const MEMBERS: &str = "
     WITH t AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM tenantry.tenant WHERE env = 'prod')
-    INSERT INTO tenantry.member (env, tenant, user_id, role, version, created_at, created_by, updated_at)
-    SELECT 'prod', t.id, lpad(to_hex(n), 32, '0')::uuid, CASE WHEN n = 1 THEN 'owner' ELSE 'member' END, 1, now(), 'bench', now()
+    INSERT INTO tenantry.member (env, tenant, user_id, role, version, created_at, created_by, updated_at, email, email_key)
+    SELECT 'prod', t.id, lpad(to_hex(n), 32, '0')::uuid, CASE WHEN n = 1 THEN 'owner' ELSE 'member' END, 1, now(), 'bench', now(),
+        'u' || n || '@example.com', 'u' || n || '@example.com'
     FROM t CROSS JOIN LATERAL (
         SELECT 1 AS n
         UNION SELECT g FROM generate_series(1, CASE WHEN t.place = 0 THEN $1::bigint ELSE 0 END) AS g

@@ -4,6 +4,7 @@
 //! the tenant whose data it is, and the tenant gets an event of it at once.
 //! INVARIANT: who agrees and who reviews is not who asked ([`grant`]); nothing makes a grant longer.
 
+pub(crate) mod hands;
 mod read;
 
 pub use read::{get, list};
@@ -18,7 +19,7 @@ use tenantry_domain::event::{self, Type};
 use tenantry_domain::gateway::{self, Access, LoginName, Mode, Proof, Whose};
 use tenantry_domain::id::{GrantId, TenantId};
 use tenantry_domain::policy::grant::{self, GrantError, GrantStanding};
-use tenantry_domain::policy::{ActorKind, Denial, Permit};
+use tenantry_domain::policy::{Denial, Permit};
 use tenantry_store::{Entry, GrantRow, NewGrant, NewLogin, StoreError, Verifier, WriteTx};
 
 use crate::ctx::Ctx;
@@ -26,6 +27,7 @@ use crate::deps::{Deps, mint};
 use crate::logins::{self, lock_living, password};
 use crate::refusal::Refusal;
 use crate::tenants::edit::{Opened, TenantRef, open as begin, refuse_store, remember, replayed, require};
+use hands::{Second, linked, person};
 
 /// The longest reason, ticket and review, in letters.
 const LONGEST_TEXT: usize = 1000;
@@ -138,6 +140,8 @@ fn refuse(action: &'static str) -> impl Fn(GrantError) -> Refusal {
             let remedy = match &error {
                 GrantError::Nobody => "Use a token that names its person (`tenantry tokens create --person`).",
                 GrantError::Own => "Ask somebody else to do it.",
+                GrantError::SameHands => "Ask somebody whose token neither made the other nor was made by it.",
+                GrantError::Unlike => "Let both sign in, or let both use tokens.",
                 GrantError::Foreign => "Ask for access yourself.",
                 _ => "Wait, or let somebody else ask.",
             };
@@ -150,16 +154,6 @@ fn refuse(action: &'static str) -> impl Fn(GrantError) -> Refusal {
             Refusal::from(Denial { rule: rule.to_owned(), action, remedy, hidden: None })
         }
     }
-}
-
-/// The person who uses the caller's token.
-async fn person(cx: &Ctx, deps: &Deps) -> Result<Option<String>, Refusal> {
-    if cx.actor.kind != ActorKind::Operator {
-        return Ok(None);
-    }
-    let Ok(id) = cx.actor.id.parse() else { return Ok(None) };
-    let row = deps.store().token(id).await.map_err(refuse_store)?;
-    Ok(row.and_then(|row| row.person))
 }
 
 fn check(wanted: &WantedAccess) -> Result<(), Refusal> {
@@ -184,7 +178,7 @@ pub async fn request(cx: &Ctx, deps: &Deps, tenant: &TenantRef, wanted: WantedAc
     check(&wanted)?;
     let row = require(cx, deps, tenant).await?;
     let permit = cx.permit("access.request", row.id)?;
-    let person = person(cx, deps).await?.ok_or(GrantError::Nobody).map_err(refuse("access.request"))?;
+    let person = person(cx).ok_or(GrantError::Nobody).map_err(refuse("access.request"))?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
@@ -210,8 +204,8 @@ pub async fn request(cx: &Ctx, deps: &Deps, tenant: &TenantRef, wanted: WantedAc
 /// # Errors
 /// There is none, it waits no more, or the caller is not another person.
 pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Result<AccessGrant, Refusal> {
-    let permit = permit(cx, deps, "access.approve", id).await?;
-    let by = person(cx, deps).await?;
+    let (permit, asked) = permit(cx, deps, "access.approve", id).await?;
+    let by = Second::of(cx, deps, &asked.requested_by).await?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
@@ -221,8 +215,8 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
     let (row, kind) = match answer {
         Answer::Approve => {
             let used = tx.grants().used(&row.grant.person).await.map_err(refuse_store)?;
-            let until = row.grant.approve(by.as_deref(), used, cx.now).map_err(refuse("access.approve"))?;
-            let by = by.unwrap_or_default();
+            let until = row.grant.approve(&by.hands(), used, cx.now).map_err(refuse("access.approve"))?;
+            let by = by.person.unwrap_or_default();
             (tx.grants().approve(id, &actor, &by, until).await.map_err(refuse_store)?, Type::AccessGranted)
         }
         Answer::Refuse => {
@@ -239,8 +233,18 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
 /// # Errors
 /// There is none, it does not hold, or it is another person's.
 pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Refusal> {
-    let permit = permit(cx, deps, "access.open", id).await?;
-    let by = person(cx, deps).await?;
+    let (permit, asked) = permit(cx, deps, "access.open", id).await?;
+    let by = person(cx);
+    // A name is not enough: others can make a token for the same person, and the one who agreed could be among them.
+    let actor = cx.actor.to_string();
+    if asked.requested_by != actor {
+        return Err(refuse("access.open")(GrantError::Foreign));
+    }
+    if let Some((approver, _)) = &asked.answered
+        && linked(deps, approver, &actor).await?
+    {
+        return Err(refuse("access.open")(GrantError::SameHands));
+    }
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return Ok(OpenedAccess { grant: replayed(answer)?, password: None, url: None }),
         Opened::Fresh(tx) => tx,
@@ -253,6 +257,9 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
     let login = match &row.login {
         Some(name) => {
             let login = tx.logins().lock(name).await.map_err(refuse_store)?.ok_or_else(|| missing(id))?;
+            if login.revoked_at.is_some() {
+                return Err(Refusal::LoginRevoked(name.to_string()));
+            }
             tx.logins().rotate(&login, &verifier, cx.now, Some(until)).await
         }
         None => {
@@ -279,11 +286,11 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
 /// Client connections of a grant's login: a person and their tool.
 const CONNECTIONS: u32 = 5;
 
-/// `access-` and what tells one grant from another.
+/// What tells one grant from another, after what no other login's name begins with.
 fn name_of(id: GrantId) -> Result<LoginName, Refusal> {
     let text = id.to_string();
     let suffix = text.split_once('_').map_or("", |(_, suffix)| suffix);
-    LoginName::parse(&format!("access-{suffix}")).map_err(|_| missing(id))
+    LoginName::parse(&format!("{}{suffix}", logins::EMERGENCY)).map_err(|_| missing(id))
 }
 
 /// Ends a grant early: the gateway ends its sessions.
@@ -291,7 +298,7 @@ fn name_of(id: GrantId) -> Result<LoginName, Refusal> {
 /// # Errors
 /// There is none, or it does not hold.
 pub async fn end(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<AccessGrant, Refusal> {
-    let permit = permit(cx, deps, "access.end", id).await?;
+    let (permit, _) = permit(cx, deps, "access.end", id).await?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
@@ -320,15 +327,15 @@ pub async fn review(cx: &Ctx, deps: &Deps, id: GrantId, text: &str) -> Result<Ac
         let message = format!("must say what was found, in {SHORTEST_REASON} to {LONGEST_TEXT} characters");
         return Err(Refusal::Request(vec![FieldError::new("review", message)]));
     }
-    let permit = permit(cx, deps, "access.review", id).await?;
-    let by = person(cx, deps).await?;
+    let (permit, asked) = permit(cx, deps, "access.review", id).await?;
+    let by = Second::of(cx, deps, &asked.requested_by).await?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
     };
     let row = lock(&mut tx, id).await?;
-    row.grant.review(by.as_deref(), cx.now).map_err(refuse("access.review"))?;
-    let by = by.unwrap_or_default();
+    row.grant.review(&by.hands(), cx.now).map_err(refuse("access.review"))?;
+    let by = by.person.unwrap_or_default();
     let row = tx.grants().review(id, &by, text.trim()).await.map_err(refuse_store)?;
     finish(cx, deps, &permit, tx, row, Type::AccessReviewed, None).await
 }
@@ -345,10 +352,10 @@ async fn known(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<GrantRow, Refusal> 
     row.filter(|row| cx.sees(row.tenant)).ok_or_else(|| missing(id))
 }
 
-async fn permit(cx: &Ctx, deps: &Deps, action: &'static str, id: GrantId) -> Result<Permit, Refusal> {
+async fn permit(cx: &Ctx, deps: &Deps, action: &'static str, id: GrantId) -> Result<(Permit, GrantRow), Refusal> {
     cx.may(action)?;
     let row = known(cx, deps, id).await?;
-    Ok(cx.permit(action, row.tenant)?)
+    Ok((cx.permit(action, row.tenant)?, row))
 }
 
 /// What became of the gateway's login beside the grant: the event, the action, its name, the data of both.

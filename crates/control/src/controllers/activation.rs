@@ -11,12 +11,13 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::event;
 use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::reconcile::{self, Desired};
-use tenantry_domain::workflow::Definition;
+use tenantry_domain::workflow::{Definition, Kind};
 use tenantry_store::{Due, Entry, NewWorkflow, StoreError, TenantRow};
 
 use crate::controllers::driver::{Controller, Look};
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About};
 use crate::manifests::plan::{desired, observed};
 
 /// The controller.
@@ -73,8 +74,16 @@ async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
         if tx.workflows().open_of(row.id).await?.is_some() {
             continue;
         }
+        // The request may be days old: a hold that came since is kept.
+        if kind == Kind::Delete
+            && let Err(refusal) = governance::rule_ours(deps, "tenant.purge", &row, About::default(), now).await
+        {
+            tracing::warn!(tenant = %row.slug, %refusal, "the tenant is not erased");
+            continue;
+        }
         let cx = Ctx {
             actor: Actor::controller(Activation::NAME),
+            person: None,
             rights: Rights::all(),
             environment: row.environment.clone(),
             request_id: mint::request(),

@@ -114,6 +114,7 @@ async fn make(deps: &Deps, environment: &EnvironmentName, wanted: &Wanted) {
     let id = mint::request();
     let cx = Ctx {
         actor: Actor::controller(Canaries::NAME),
+        person: None,
         rights: Rights::all(),
         environment: environment.clone(),
         request_id: id,

@@ -45,6 +45,7 @@ async fn look(deps: &Deps, wish: DomainRow) {
     let request_id = mint::request();
     let cx = Ctx {
         actor: Actor::controller(Domains::NAME),
+        person: None,
         rights: Rights::all(),
         environment: wish.environment.clone(),
         request_id,

@@ -137,6 +137,7 @@ async fn record(deps: &Deps, environment: &EnvironmentName, news: &[News]) -> Re
     let permit = policy::controller("drift.detect", Scope::environment(environment.clone()));
     let cx = Ctx {
         actor: Actor::controller(Drift::NAME),
+        person: None,
         rights: Rights::all(),
         environment: environment.clone(),
         request_id: mint::request(),

@@ -8,5 +8,6 @@ pub mod drift;
 pub mod driver;
 pub mod freshness;
 pub mod guard;
+pub mod pools;
 pub mod rollout;
 pub mod stock;

@@ -180,6 +180,7 @@ async fn superseded(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
 fn context(deps: &Deps, row: &RolloutRow) -> (Ctx, Permit) {
     let cx = Ctx {
         actor: Actor::controller(Rollouts::NAME),
+        person: None,
         rights: Rights::all(),
         environment: row.environment.clone(),
         request_id: mint::request(),

@@ -110,6 +110,6 @@ pub async fn verify(cx: &Ctx, deps: &Deps, tenant: &TenantRef, name: &str) -> Re
     let wish = find().await?;
     let answer = dns::ask(deps, &wish).await;
     drop(turn);
-    settle(cx, &permit, deps, &wish, answer).await.map_err(refuse_store)?;
+    settle(cx, &permit, deps, &wish, answer).await?;
     find().await.map(DomainView::of)
 }

@@ -416,6 +416,7 @@ impl<S: Steps> Run<S> {
     fn ctx(&self) -> Ctx {
         Ctx {
             actor: Actor::controller("executor"),
+            person: None,
             rights: Rights::all(),
             environment: self.claim.workflow.environment.clone(),
             request_id: mint::request(),

@@ -6,7 +6,7 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::flag::{self, Feature, FlagName, Source};
 use tenantry_domain::name::PlanCode;
 use tenantry_domain::plan::PlanSpec;
-use tenantry_store::{CatalogKind, FeatureUse};
+use tenantry_store::{CatalogKind, CatalogRow, FeatureUse, WriteTx};
 
 use super::{facts, feature};
 use crate::ctx::Ctx;
@@ -56,10 +56,17 @@ async fn plans_with(cx: &Ctx, deps: &Deps, name: &FlagName) -> Result<Vec<PlanCo
 /// All plans that this release can read.
 pub(crate) async fn catalog(cx: &Ctx, deps: &Deps) -> Result<BTreeMap<PlanCode, PlanSpec>, Refusal> {
     let rows = deps.store().read(&cx.environment).catalog_list(CatalogKind::Plan).await.map_err(refuse_store)?;
-    let read = |row: tenantry_store::CatalogRow| {
-        Some((PlanCode::parse(&row.name).ok()?, serde_json::from_value(row.spec).ok()?))
-    };
-    Ok(rows.into_iter().filter_map(read).collect())
+    Ok(readable(rows))
+}
+
+/// The same as a transaction sees them.
+pub(crate) async fn catalog_within(tx: &mut WriteTx) -> Result<BTreeMap<PlanCode, PlanSpec>, Refusal> {
+    Ok(readable(tx.catalog().list(CatalogKind::Plan).await.map_err(refuse_store)?))
+}
+
+fn readable(rows: Vec<CatalogRow>) -> BTreeMap<PlanCode, PlanSpec> {
+    let read = |row: CatalogRow| Some((PlanCode::parse(&row.name).ok()?, serde_json::from_value(row.spec).ok()?));
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// The most rows of one answer: a year of one feature, or a month of twelve.

@@ -1,6 +1,8 @@
 //! Changes of flags: put, removed, switched off and on. Entries and events go to the environment's chain.
+//! INVARIANT: the emergency switch is taken back by its own verb, or with the whole flag, and by nothing else; what it gives
+//! is of a kind that programs read of the feature.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenantry_domain::audit::Category;
 use tenantry_domain::diff::{FieldChange, diff};
 use tenantry_domain::event::{self, Type};
@@ -43,23 +45,23 @@ pub async fn list(cx: &Ctx, deps: &Deps, size: PageSize, token: Option<&str>) ->
 enum Edit {
     Put(Flag),
     Remove,
-    Off(Off),
+    Off(Off, Option<Value>),
     On,
 }
 
 /// What somebody wants of the emergency switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// Off for everybody.
-    Off(Off),
+    /// Off for everybody; with what everybody gets, unless that stays as it is.
+    Off(Off, Option<Value>),
     /// As before.
     On,
 }
 
-/// Says what a flag is from now on, be it there or not.
+/// Says what a flag is from now on, be it there or not. While the feature is switched off it stays so.
 ///
 /// # Errors
-/// Another version than expected is current, or a cell that deviates does not exist.
+/// Another version than expected is current, a cell that deviates does not exist, or what the switch gives does not fit.
 pub async fn put(
     cx: &Ctx,
     deps: &Deps,
@@ -83,11 +85,11 @@ pub async fn delete(cx: &Ctx, deps: &Deps, name: &FlagName, expected: Expected) 
 /// Switches a feature off for everybody, or on again. Switching off needs no flag: plans alone may have named the feature.
 ///
 /// # Errors
-/// There is no flag to switch on.
+/// There is no flag to switch on, or what the switch would give is of another kind than the feature's values.
 pub async fn switch(cx: &Ctx, deps: &Deps, name: &FlagName, wanted: Wanted) -> Result<FlagRow, Refusal> {
     let permit = cx.permit_environment("flag.set")?;
     let edit = match wanted {
-        Wanted::Off(off) => Edit::Off(off),
+        Wanted::Off(off, value) => Edit::Off(off, value),
         Wanted::On => Edit::On,
     };
     Ok(change(cx, deps, &permit, name, Expected::Any, edit).await?.0)
@@ -113,10 +115,13 @@ async fn change(
     let old = row.as_ref().and_then(|row| row.flag.clone());
     // A flag that is not there has no version that a caller could have read.
     expected.check(if old.is_some() { from_version } else { 0 })?;
-    let is_switch = matches!(edit, Edit::Off(_) | Edit::On);
+    let is_switch = matches!(edit, Edit::Off(..) | Edit::On);
     let new = match (edit, old.clone()) {
-        (Edit::Put(flag), _) => Some(flag),
-        (Edit::Off(off), old) => Some(Flag { off: Some(off), ..old.unwrap_or_default() }),
+        (Edit::Put(flag), old) => Some(Flag { off: flag.off.clone().or_else(|| old.and_then(|old| old.off)), ..flag }),
+        (Edit::Off(off, value), old) => {
+            let old = old.unwrap_or_default();
+            Some(Flag { off: Some(off), off_value: value.unwrap_or_else(|| old.off_value.clone()), ..old })
+        }
         (Edit::On, Some(old)) => Some(Flag { off: None, ..old }),
         (Edit::Remove, Some(_)) => None,
         (Edit::On | Edit::Remove, None) => return Err(missing(name)),
@@ -128,6 +133,7 @@ async fn change(
     }
     if let Some(flag) = &new {
         check_cells(&mut tx, flag).await?;
+        check_switch(&mut tx, name, flag).await?;
     }
     let row = tx.flags().put(name, from_version, new.as_ref()).await.map_err(refuse_store)?;
     let is_new = old.is_none();
@@ -152,6 +158,16 @@ async fn check_cells(tx: &mut WriteTx, flag: &Flag) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// What the switch gives reaches every program at once: none of them may choke on it.
+async fn check_switch(tx: &mut WriteTx, name: &FlagName, flag: &Flag) -> Result<(), Refusal> {
+    if flag.off.is_none() {
+        return Ok(());
+    }
+    let plans = super::catalog_within(tx).await?;
+    let values: Vec<Value> = plans.into_values().filter_map(|mut plan| plan.features.remove(name.as_str())).collect();
+    flag.check_switch(&values).map_err(|wrong| Refusal::Request(vec![wrong]))
 }
 
 fn entry(cx: &Ctx, permit: &Permit, row: &FlagRow, old: Option<&Flag>, is_switch: bool) -> Entry {

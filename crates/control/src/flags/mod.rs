@@ -9,7 +9,7 @@ mod levels;
 pub(crate) mod told;
 mod uses;
 
-pub(crate) use admit::catalog;
+pub(crate) use admit::catalog_within;
 pub use admit::{Admitted, Usage, admit, flush, usage};
 pub use change::{Wanted, delete, get, list, put, switch};
 pub use levels::levels;

@@ -2,7 +2,7 @@
 //!
 //! There is no task of its own: whoever counts while the last writing is [`PAUSE`] ago, or while [`MANY`] pairs are
 //! gathered, writes for all; so does whoever reads, and the process at its end. A count that cannot be written is kept and
-//! tried again. INVARIANT: memory is bounded; what does not fit is left out and told in the log, never waited for.
+//! tried again, also when the one who was writing goes away. INVARIANT: memory is bounded; what does not fit is left out and told in the log, never waited for.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -98,13 +98,13 @@ impl Uses {
         if taken.is_empty() {
             return;
         }
-        let taken: Vec<(UsedFeature, i64)> = taken.into_iter().collect();
-        if let Err(error) = store.add_feature_uses(&taken).await {
-            // One whose answer was lost may be counted twice: a report is no bill.
-            tracing::warn!(%error, pairs = taken.len(), "uses of features were not written yet");
-            self.put_back(taken);
+        let mut taken = Taken { uses: self, counts: taken.into_iter().collect() };
+        if let Err(error) = store.add_feature_uses(&taken.counts).await {
+            tracing::warn!(%error, pairs = taken.counts.len(), "uses of features were not written yet");
             return;
         }
+        taken.counts.clear();
+        drop(taken);
         if is_new_day && self.forget(store, now).await.is_ok() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).forgotten = today;
         }
@@ -125,6 +125,19 @@ impl Uses {
     async fn forget(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let before = now.saturating_sub(jiff::SignedDuration::from_hours(24 * KEPT_DAYS)).unwrap_or(now);
         store.forget_feature_uses(&day(before)).await.map(|_| ())
+    }
+}
+
+/// Counts on their way to our database. What is in here when it goes is gathered again: the writing failed, or whoever was
+/// writing was dropped in the middle of it. What was written all the same is counted twice then: a report is no bill.
+struct Taken<'a> {
+    uses: &'a Uses,
+    counts: Vec<(UsedFeature, i64)>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.uses.put_back(std::mem::take(&mut self.counts));
     }
 }
 
@@ -160,6 +173,26 @@ mod tests {
         uses.gather(used(1), 1);
         let gathered = uses.0.lock().unwrap();
         assert_eq!((gathered.counts.len(), gathered.lost, gathered.counts[&used(1)]), (MOST, 7, 2));
+    }
+
+    /// A caller who hangs up takes the future that writes for all with it.
+    #[tokio::test]
+    async fn whoever_goes_away_while_writing_loses_nothing() {
+        // Takes connections and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://nobody:x@{}/nothing?sslmode=disable", silent.local_addr().unwrap());
+        let store = Store::new(tenantry_store::StoreOptions {
+            target: tenantry_pg::Target::parse(&secrecy::SecretString::from(url)).unwrap(),
+            pool: tenantry_pg::PoolOptions::default(),
+            cursor_key: tenantry_store::CursorKey::new(&[7; 32]),
+        });
+        let uses = Uses::default();
+        uses.gather(used(1), 4);
+        let now = "2027-03-31T12:00:00Z".parse().unwrap();
+        let hung_up = tokio::time::timeout(Duration::from_millis(100), uses.flush(&store, now)).await;
+        assert!(hung_up.is_err(), "it was writing");
+        uses.gather(used(1), 1);
+        assert_eq!(uses.0.lock().unwrap().counts[&used(1)], 5);
     }
 
     #[test]

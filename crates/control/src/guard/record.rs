@@ -130,6 +130,7 @@ fn context(deps: &Deps, environment: &EnvironmentName) -> Ctx {
     let request_id = mint::request();
     Ctx {
         actor: Actor::controller("guard"),
+        person: None,
         rights: Rights::all(),
         environment: environment.clone(),
         request_id,

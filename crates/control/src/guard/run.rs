@@ -15,6 +15,7 @@ use super::record::{RecordError, Spot, record};
 use super::{Guard, Inspect as _, Place};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::governance::{self, About};
 use crate::refusal::Refusal;
 use crate::tenants::edit::{Opened, TenantRef, open, refuse_store, remember, require};
 use crate::workflows::site;
@@ -68,7 +69,8 @@ pub async fn look(cx: &Ctx, deps: &Deps, reference: &TenantRef) -> Result<PlaceV
         Isolation::Shared | Isolation::Schema => (home(&row), Ward::Home(Arc::clone(&space.app))),
         Isolation::Database | Isolation::Cluster => (Place::Own(row.id), Ward::Own(space)),
     };
-    let tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     let mut audit = cx.audit(&permit, Category::Access, format!("tenant/{}", row.slug));
     audit.changes = json!({ "kind": LookKind::Guard.as_str(), "place": place.to_string() });
     tx.commit(vec![Entry::tenant(row.id, audit, Vec::new())]).await.map_err(refuse_store)?;

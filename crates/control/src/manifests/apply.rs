@@ -20,10 +20,11 @@ use tenantry_store::{
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About, Thing};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::rollouts;
-use crate::tenants::create::{check_first_state, new_tenant};
+use crate::tenants::create::{born, check_first_state, new_tenant};
 use crate::tenants::edit::{self, Opened, created_audit, judged, keep_deletion, refuse_store, settle_record};
 use crate::tenants::refer;
 use crate::view::{Applied, AppliedObject, Outcome};
@@ -43,7 +44,7 @@ pub async fn apply(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Appl
         Opened::Fresh(tx) => tx,
     };
     let mut batch = Batch::default();
-    apply_catalog(cx, &permit, &mut tx, manifests, &mut batch.objects, &mut batch.entries).await?;
+    apply_catalog(cx, deps, &permit, &mut tx, manifests, &mut batch.objects, &mut batch.entries).await?;
     tenants(cx, deps, &permit, &mut tx, manifests, &mut batch).await?;
     let operation = (!batch.targets.is_empty()).then(mint::operation);
     let applied = Applied { operation, objects: batch.objects.into_values().collect() };
@@ -69,6 +70,7 @@ pub async fn apply(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Appl
 /// Writes the catalog documents, those first that others refer to.
 pub(crate) async fn apply_catalog(
     cx: &Ctx,
+    deps: &Deps,
     permit: &Permit,
     tx: &mut WriteTx,
     manifests: &[Manifest],
@@ -80,7 +82,7 @@ pub(crate) async fn apply_catalog(
             if let Some((found, name, spec)) = catalog_part(manifest)
                 && found == kind
             {
-                let object = put(cx, permit, tx, manifest, (kind, &name, spec), entries).await;
+                let object = put(cx, deps, permit, tx, manifest, (kind, &name, spec), entries).await;
                 objects.insert(place, object.map_err(|refusal| refusal.of_document(place))?);
             }
         }
@@ -121,6 +123,7 @@ pub(crate) fn check_set(manifests: &[Manifest]) -> Result<(), Refusal> {
 
 async fn put(
     cx: &Ctx,
+    deps: &Deps,
     permit: &Permit,
     tx: &mut WriteTx,
     manifest: &Manifest,
@@ -142,6 +145,10 @@ async fn put(
         && row.spec == spec
     {
         return Ok(object(Outcome::Unchanged, row.version));
+    }
+    // Once for all documents: a word that somebody gave for it is used up by the first question.
+    if entries.is_empty() {
+        governance::rule_on(cx, deps, "catalog.write", tx, Thing::Environment, About::default()).await?;
     }
     if let Manifest::Cell { spec, .. } = manifest {
         check_cell(tx, spec).await?;
@@ -169,6 +176,7 @@ async fn put(
     let data = json!({ "kind": manifest_word(kind), "name": name, "version": new.version });
     entries.push(Entry::environment(audit, vec![event::Draft::new(event::Type::CatalogUpdated, data)]));
     if let (Manifest::App { name: app, spec }, Some(row)) = (manifest, &row) {
+        governance::rule_on(cx, deps, "rollout.run", tx, Thing::Environment, About::default()).await?;
         let (_, entry) = rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?;
         entries.push(entry);
     }
@@ -209,12 +217,12 @@ async fn tenants(
             None => {
                 check_first_state(spec).map_err(|refusal| refusal.of_document(place))?;
                 crate::domains::check(deps, &[], &spec.domains).map_err(|refusal| refusal.of_document(place))?;
-                refer
-                    .check(cx, deps, tx, spec, spec.state == Phase::Active)
+                let fit = refer
+                    .check(cx, tx, spec, spec.state == Phase::Active)
                     .await
                     .map_err(|refusal| refusal.of_document(place))?;
                 cx.may("tenant.create").map_err(|denial| Refusal::from(denial).of_document(place))?;
-                fresh.push((place, new_tenant(cx, slug.clone(), spec.clone())));
+                fresh.push((place, new_tenant(cx, slug.clone(), spec.clone()), fit));
             }
             Some(row) => {
                 let changed = change_one(cx, deps, permit, tx, row, spec, batch)
@@ -224,11 +232,14 @@ async fn tenants(
             }
         }
     }
-    let new: Vec<_> = fresh.iter().map(|(_, new)| new.clone()).collect();
+    let new: Vec<_> = fresh.iter().map(|(_, new, _)| new.clone()).collect();
     if !new.is_empty() {
-        tx.tenants().create_many(&new).await.map_err(|error| collision(&fresh, error))?;
+        let rows = tx.tenants().create_many(&new).await.map_err(|error| collision(&fresh, error))?;
+        for (row, (place, _, fit)) in rows.iter().zip(&fresh) {
+            born(cx, deps, tx, row, fit).await.map_err(|refusal| refusal.of_document(*place))?;
+        }
     }
-    for (place, new) in fresh {
+    for (place, new, _) in fresh {
         let audit = created_audit(cx, permit, &new.slug, &new.spec);
         let spec = &new.spec;
         let data = json!({ "slug": new.slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids });
@@ -243,14 +254,14 @@ async fn tenants(
 }
 
 /// Which of the new tenants wants what another one has.
-fn collision(fresh: &[(usize, NewTenant)], error: StoreError) -> Refusal {
+fn collision(fresh: &[(usize, NewTenant, refer::Fit)], error: StoreError) -> Refusal {
     let is_it = |new: &NewTenant| match &error {
         StoreError::SlugTaken { slug } | StoreError::SlugQuarantined { slug, .. } => new.slug == *slug,
         StoreError::ExternalIdTaken { system, id } => new.spec.external_ids.get(system) == Some(id),
         StoreError::AliasTaken { alias } => new.spec.aliases.contains(alias),
         _ => false,
     };
-    let place = fresh.iter().find(|(_, new)| is_it(new)).map(|(place, _)| *place);
+    let place = fresh.iter().find(|(_, new, _)| is_it(new)).map(|(place, ..)| *place);
     let refusal = refuse_store(error);
     match place {
         Some(place) => refusal.of_document(place),

@@ -10,7 +10,7 @@ use tenantry_domain::placement::{self, Demand};
 use tenantry_domain::reconcile::{self, Desired, Observed};
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec};
-use tenantry_store::{CatalogKind, TenantKey, TenantRow, WriteTx};
+use tenantry_store::{CatalogKind, StoreError, TenantKey, TenantRow, WriteTx};
 
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
@@ -41,8 +41,8 @@ pub async fn plan(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Vec<P
     }
     // The new catalog is written so that references between documents are judged as apply would see them.
     let mut unused = Vec::new();
-    apply_catalog(cx, &permit, &mut tx, manifests, &mut BTreeMap::new(), &mut unused).await?;
-    let loads = refer::loads(cx, deps, &mut tx).await?;
+    apply_catalog(cx, deps, &permit, &mut tx, manifests, &mut BTreeMap::new(), &mut unused).await?;
+    let loads = refer::loads(&mut tx).await?;
     for (place, manifest) in manifests.iter().enumerate() {
         if let Manifest::Tenant { slug, spec } = manifest {
             let object = tenant_plan(cx, deps, &permit, &mut tx, (slug, spec), &loads).await;
@@ -78,15 +78,17 @@ async fn tenant_plan(
     (slug, spec): (&Slug, &Spec),
     loads: &[CellLoad],
 ) -> Result<PlannedObject, Refusal> {
-    let row = deps.store().read(&cx.environment).tenant(TenantKey::Slug(slug.clone())).await.map_err(refuse_store)?;
+    let row = match tx.tenants().lock(TenantKey::Slug(slug.clone())).await {
+        Err(StoreError::NotFound) => None,
+        found => Some(found.map_err(refuse_store)?),
+    };
     let Some(row) = row else {
         check_first_state(spec)?;
         crate::domains::check(deps, &[], &spec.domains)?;
-        let level = refer::check(cx, deps, tx, spec, false).await?;
-        let demand = demand::seen(deps.store(), &cx.environment, level, spec, None).await.map_err(refuse_store)?;
+        let level = refer::check(cx, tx, spec, false).await?.level;
+        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
         return created(cx, slug, spec, &demand, loads);
     };
-    let row = tx.tenants().lock(row.id).await.map_err(refuse_store)?;
     let spec = keep_deletion(&row, spec.clone());
     let (old, new) = (value(&row.spec), value(&spec));
     let outcome = if spec == row.spec { Outcome::Unchanged } else { Outcome::Changed };

@@ -5,9 +5,9 @@ use serde_json::json;
 use tenantry_domain::event::Type;
 use tenantry_domain::id::{TenantId, UserId};
 use tenantry_domain::member::invitation::{Inviter, may_accept};
-use tenantry_domain::member::{Acting, Email, Identity, Invited, Refused, Rules, Standing, decide};
+use tenantry_domain::member::{Acting, Email, Identity, Invited, Refused, Standing, decide};
 use tenantry_domain::name::EnvironmentName;
-use tenantry_store::{InvitationRow, WriteTx};
+use tenantry_store::{Card, InvitationRow, WriteTx};
 
 use super::secret::Token;
 use super::{Entered, Invitation, Member, Scene, enter, member, shown};
@@ -55,18 +55,21 @@ pub async fn accept(cx: &Ctx, deps: &Deps, token: &Token, answer: &Answer) -> Re
     if !answer.is_verified {
         return Err(Refused::Unverified.into());
     }
+    let role = row.role.name();
+    if scene.resolve(&role).await.is_err_and(|refusal| matches!(refusal, Refusal::Member(Refused::NoRole(_)))) {
+        return Err(Refused::Over("for a role that does not exist any more").into());
+    }
     let inviter = inviter(&mut scene.tx, row.tenant, row.invited_by).await?;
     may_accept(standing, &row.email, &answer.email, &row.role, &inviter, &rules)?;
-    room(&mut scene, deps, &rules, &answer.identity).await?;
+    let roll = scene.tx.members().roll(row.tenant).await.map_err(refuse_store)?;
+    // The invitation itself had reserved the place.
+    decide::fits(&rules, roll.used().saturating_sub(1))?;
 
-    let fresh = UserId::from_uuid(uuid::Uuid::now_v7());
-    let mut members = scene.tx.members();
-    let user = members.put_user(fresh, &answer.identity, &answer.email, answer.name.as_deref()).await;
-    let user = user.map_err(refuse_store)?.id;
-    let added = members.add(row.tenant, user, &row.role.name()).await.map_err(refuse_store)?;
-    let added = added.ok_or(Refused::Member)?;
-    members.settle(row.tenant, row.id, Invited::Accepted, Some(user)).await.map_err(refuse_store)?;
-    let joined = member(added);
+    let card = Card { email: &answer.email, name: answer.name.as_deref() };
+    let joined = member(scene.join(deps, &answer.identity, &card, &role).await?);
+    let user = joined.user;
+    let settled = scene.tx.members().settle(row.tenant, row.id, Invited::Accepted, Some(user)).await;
+    settled.map_err(refuse_store)?;
     let data = json!({ "user": user, "role": joined.role, "invitation": row.id });
     let told = vec![(Type::MemberJoined, data.clone())];
     scene.finish(cx, deps, format!("member/{user}"), data, told, &joined).await?;
@@ -119,20 +122,4 @@ async fn inviter(tx: &mut WriteTx, tenant: TenantId, by: Option<UserId>) -> Resu
     let Some(user) = by else { return Ok(Inviter::Operator) };
     let found = tx.members().get(tenant, user).await.map_err(refuse_store)?;
     Ok(found.map_or(Inviter::Gone, |row| Inviter::Member(Acting { user, role: row.role })))
-}
-
-/// Whether the person can be a member, and the plan has room for what the invitation had reserved.
-async fn room(scene: &mut Scene, deps: &Deps, rules: &Rules, identity: &Identity) -> Result<(), Refusal> {
-    let tenant = scene.tenant.id;
-    let mut members = scene.tx.members();
-    if let Some(user) = members.by_identity(identity).await.map_err(refuse_store)? {
-        if members.get(tenant, user.id).await.map_err(refuse_store)?.is_some() {
-            return Err(Refused::Member.into());
-        }
-        if deps.options().members.single && members.is_elsewhere(user.id, tenant).await.map_err(refuse_store)? {
-            return Err(Refused::Elsewhere.into());
-        }
-    }
-    let roll = members.roll(tenant).await.map_err(refuse_store)?;
-    Ok(decide::fits(rules, roll.used().saturating_sub(1))?)
 }

@@ -18,6 +18,7 @@ use super::secret::{Token, nonce};
 use super::{Entered, Invitation, Scene, enter, look, shown};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::pools::PoolError;
 use crate::refusal::Refusal;
 use crate::tenants::edit::{Expected, TenantRef, refuse_store, replayed};
 use crate::tenants::read::request;
@@ -43,6 +44,8 @@ pub struct Invite {
     pub valid_for: Option<SignedDuration>,
     /// How it gets there.
     pub delivery: Delivery,
+    /// Whether they get an account in the tenant's own pool beforehand, and set a password by a link in the mail.
+    pub with_account: bool,
 }
 
 /// An invitation with the token of its link.
@@ -90,7 +93,11 @@ pub async fn invite(
     let rules = scene.rules;
     let role = scene.resolve(&wanted.role).await?;
     decide::may_invite(scene.acting(), &role, &rules)?;
+    if wanted.with_account {
+        has_pool(deps, &mut scene, wanted.delivery).await?;
+    }
     make_room(&mut scene, &wanted.email).await?;
+    mailable(&mut scene, wanted.delivery, &wanted.email).await?;
     let roll = scene.tx.members().roll(scene.tenant.id).await.map_err(refuse_store)?;
     decide::fits(&rules, roll.used())?;
 
@@ -106,16 +113,18 @@ pub async fn invite(
         hash: token.hash(deps),
         invited_by: acting,
         expires_at: until,
+        with_account: wanted.with_account,
     };
     let row = scene.tx.members().invite(&new).await.map_err(refuse_store)?;
     let told = vec![(Type::MemberInvited, json!({ "invitation": id, "role": wanted.role, "expiresAt": until }))];
     issue(cx, deps, scene, row, token, wanted.delivery, told).await
 }
 
-/// Sends an open or expired invitation again, with a new link; the one before ends.
+/// Sends an open or expired invitation again, with a new link; the one before ends. Whoever sends it again is the one who
+/// invites from then on.
 ///
 /// # Errors
-/// There is none, it is over, or was sent a moment ago or too often; or the one who asks could not make it.
+/// There is none, it is over, or was sent a moment ago or too often; its role is gone; or the one who asks could not make it.
 pub async fn resend(
     cx: &Ctx,
     deps: &Deps,
@@ -131,9 +140,11 @@ pub async fn resend(
     };
     let row = known(&mut scene, id).await?;
     let rules = scene.rules;
-    decide::may_invite(scene.acting(), &row.role, &rules)?;
+    let role = scene.resolve(&row.role.name()).await?;
+    decide::may_invite(scene.acting(), &role, &rules)?;
     let standing = Standing::at(cx.now, row.expires_at, row.invited);
     judge::may_send(standing, row.sends, row.sent_at, cx.now)?;
+    mailable(&mut scene, delivery, &row.email).await?;
     if standing == Standing::Expired {
         // It did not count any more, and does again.
         let roll = scene.tx.members().roll(scene.tenant.id).await.map_err(refuse_store)?;
@@ -142,7 +153,7 @@ pub async fn resend(
     let nonce = nonce()?;
     let token = Token::of(deps, &cx.environment, id, &nonce);
     let until = judge::until(cx.now, None).map_err(|error| Refusal::Request(vec![error]))?;
-    let row = scene.tx.members().renew(&row, nonce, token.hash(deps), until).await.map_err(refuse_store)?;
+    let row = scene.tx.members().renew(&row, nonce, token.hash(deps), until, acting).await.map_err(refuse_store)?;
     issue(cx, deps, scene, row, token, delivery, Vec::new()).await
 }
 
@@ -230,6 +241,33 @@ fn deliverable(deps: &Deps, delivery: Delivery) -> Result<(), Refusal> {
         return Err(Refusal::Request(vec![FieldError::new("delivery", message)]));
     }
     Ok(())
+}
+
+/// Nobody who does not answer is written to without end, however often they are invited anew.
+async fn mailable(scene: &mut Scene, delivery: Delivery, email: &Email) -> Result<(), Refusal> {
+    if delivery == Delivery::Link {
+        return Ok(());
+    }
+    let now = scene.tx.now();
+    let since = now.checked_sub(judge::LIFE).unwrap_or(now);
+    let mails = scene.tx.mail().count(scene.tenant.id, email, since).await.map_err(refuse_store)?;
+    Ok(judge::may_mail(mails)?)
+}
+
+/// An account is made when the mail leaves, and needs a pool of the tenant's own.
+async fn has_pool(deps: &Deps, scene: &mut Scene, delivery: Delivery) -> Result<(), Refusal> {
+    if delivery == Delivery::Link {
+        let message = "goes with `mail`: the link to set a password is shown to nobody but the person";
+        return Err(Refusal::Request(vec![FieldError::new("account", message)]));
+    }
+    if deps.options().identity.is_none() {
+        return Err(PoolError::NoProvider.into());
+    }
+    let found = scene.tx.pools().lock(scene.tenant.id).await.map_err(refuse_store)?;
+    match found.filter(|pool| pool.standing != tenantry_domain::pool::Standing::Deleted) {
+        Some(_) => Ok(()),
+        None => Err(PoolError::NoPool(scene.tenant.slug.to_string()).into()),
+    }
 }
 
 /// Nobody is invited twice. An invitation whose time is over gives way.

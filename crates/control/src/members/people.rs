@@ -11,7 +11,7 @@ use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
-use tenantry_store::Page;
+use tenantry_store::{Card, Page};
 
 use super::{Entered, Member, enter, look, member};
 use crate::ctx::Ctx;
@@ -80,20 +80,9 @@ pub async fn add(
     let roll = scene.tx.members().roll(id).await.map_err(refuse_store)?;
     decide::may_add(scene.acting(), &role, &rules, u64::try_from(roll.members).unwrap_or(0))?;
     decide::fits(&rules, roll.used())?;
-    let mut members = scene.tx.members();
-    if let Some(user) = members.by_identity(&wanted.identity).await.map_err(refuse_store)? {
-        if members.get(id, user.id).await.map_err(refuse_store)?.is_some() {
-            return Err(Refused::Member.into());
-        }
-        if deps.options().members.single && members.is_elsewhere(user.id, id).await.map_err(refuse_store)? {
-            return Err(Refused::Elsewhere.into());
-        }
-    }
-    let fresh = UserId::from_uuid(uuid::Uuid::now_v7());
-    let user = members.put_user(fresh, &wanted.identity, &wanted.email, wanted.name.as_deref()).await;
-    let user = user.map_err(refuse_store)?.id;
-    let added = members.add(id, user, &wanted.role).await.map_err(refuse_store)?;
-    let joined = member(added.ok_or(Refused::Member)?);
+    let card = Card { email: &wanted.email, name: wanted.name.as_deref() };
+    let joined = member(scene.join(deps, &wanted.identity, &card, &wanted.role).await?);
+    let user = joined.user;
     let data = json!({ "user": user, "role": joined.role });
     let told = vec![(Type::MemberJoined, data.clone())];
     scene.finish(cx, deps, format!("member/{user}"), data, told, &joined).await?;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::ReservationId;
-use tenantry_domain::limit::{Bound, QuotaName};
+use tenantry_domain::limit::{Bound, Mode, QuotaName};
+use tenantry_domain::member::Rules;
 use tenantry_domain::plan::entitlement::{Derived, Entitlements, Origin};
 use tenantry_store::QuotaRow;
 
@@ -86,6 +87,19 @@ impl Quota {
 /// What holds of a quota that the plan does not name.
 pub(super) const fn observed() -> Derived<Bound> {
     Derived { value: Bound::OBSERVED, origin: Origin::Plan, until: None }
+}
+
+/// Puts the number of people in place of the counter: an invitation whose time is over counts no more, though nobody has
+/// changed anything since.
+pub(super) fn live(used: &mut Vec<QuotaRow>, bound: Bound, people: u64, now: Timestamp) {
+    let Ok(name) = QuotaName::parse(Rules::USERS) else { return };
+    let row = used.iter_mut().find(|row| row.name == name);
+    match row {
+        _ if bound.mode == Mode::Off => {}
+        Some(row) => row.used = people,
+        None if people == 0 => {}
+        None => used.push(QuotaRow { name, used: people, reserved: 0, since: bound.since(now), updated_at: now }),
+    }
 }
 
 /// Everything that the plan names or that is counted, by name.

@@ -1,8 +1,8 @@
 //! Quotas of tenants: what is used, taking, giving back, setting aside; and rates, in [`rates`].
 //!
-//! Applications count here what Tenantry does not see. What the control plane makes itself (members, logins) it counts in
-//! the transaction that makes it, by `WriteTx::quotas().take`, with the bound that [`bound`] gives; a refusal of that goes
-//! through [`refuse`], which tells of it once and names a plan that would allow more.
+//! Applications count here what Tenantry does not see. What Tenantry counts itself (members) it counts in the transaction
+//! that changes it, with the bound that [`bound`] gives, and nobody else changes those counters; a refusal of what is taken
+//! goes through [`refuse`], which tells of it once and names a plan that would allow more.
 //! INVARIANT: use changes only with an entry in the tenant's chain.
 
 mod answer;
@@ -11,9 +11,11 @@ mod refused;
 
 use jiff::SignedDuration;
 use tenantry_domain::audit::Category;
+use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{ReservationId, TenantId};
 use tenantry_domain::limit::Bound;
 pub use tenantry_domain::limit::QuotaName;
+use tenantry_domain::member::Rules;
 use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Derived, Entitlements};
 use tenantry_domain::policy::Permit;
@@ -34,8 +36,12 @@ use crate::tenants::edit::{Opened, TenantRef, open, refuse_store, remember, repl
 /// # Errors
 /// The plan is gone, or our database does not answer.
 pub async fn bound(cx: &Ctx, tx: &mut WriteTx, tenant: &TenantRow, quota: &QuotaName) -> Result<Bound, Refusal> {
-    let all = entitlements(cx, tx, tenant).await?;
-    Ok(all.quotas.get(quota.as_str()).map_or(Bound::OBSERVED, |derived| derived.value))
+    Ok(bound_of(&entitlements(cx, tx, tenant).await?, quota.as_str()))
+}
+
+/// The bound of a quota by what a tenant is entitled to.
+pub(crate) fn bound_of(entitlements: &Entitlements, quota: &str) -> Bound {
+    entitlements.quotas.get(quota).map_or(Bound::OBSERVED, |derived| derived.value)
 }
 
 /// Within this time every living process has reported itself.
@@ -54,7 +60,11 @@ pub(crate) async fn keep(deps: &Deps) {
     }
 }
 
-async fn entitlements(cx: &Ctx, tx: &mut WriteTx, tenant: &TenantRow) -> Result<Entitlements, Refusal> {
+/// What a tenant is entitled to, as a transaction sees its plan.
+///
+/// # Errors
+/// The plan is gone, or our database does not answer.
+pub(crate) async fn entitlements(cx: &Ctx, tx: &mut WriteTx, tenant: &TenantRow) -> Result<Entitlements, Refusal> {
     let plan = tenant.spec.plan.as_str();
     let absent = || Refusal::NoObject { kind: "plan".to_owned(), name: plan.to_owned() };
     let row = tx.catalog().get(CatalogKind::Plan, plan).await.map_err(refuse_store)?.ok_or_else(absent)?;
@@ -70,14 +80,27 @@ pub async fn list(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Vec<Quota
     let row = require(cx, deps, tenant).await?;
     cx.permit("quota.read", row.id)?;
     let entitlements = crate::tenants::read::entitlements_of(cx, deps, &row).await?;
-    let used = deps.store().read(&cx.environment).quotas(row.id, cx.now).await.map_err(refuse_store)?;
+    let reader = deps.store().read(&cx.environment);
+    let mut used = reader.quotas(row.id, cx.now).await.map_err(refuse_store)?;
+    let people = reader.roll(row.id, cx.now).await.map_err(refuse_store)?.used();
+    answer::live(&mut used, bound_of(&entitlements, Rules::USERS), people, cx.now);
     Ok(answer::all(&entitlements, used, cx.now))
+}
+
+/// Insists that applications count a quota. What Tenantry counts itself is right by itself, and a part of it that somebody
+/// else took would keep people out.
+fn counted_outside(quota: &QuotaName) -> Result<(), Refusal> {
+    let Some(what) = quota.counted() else { return Ok(()) };
+    let message = format_args!(
+        "is counted by Tenantry itself ({what}); for what your application counts, name another one in the plan"
+    );
+    Err(Refusal::Request(vec![FieldError::new("quota", message)]))
 }
 
 /// Takes an amount, or nothing.
 ///
 /// # Errors
-/// There is no such tenant or quota, or a hard limit does not allow it.
+/// There is no such tenant or quota, Tenantry counts it itself, or a hard limit does not allow it.
 pub async fn take(cx: &Ctx, deps: &Deps, tenant: &TenantRef, quota: &QuotaName, amount: u64) -> Result<Quota, Refusal> {
     change(cx, deps, tenant, quota, Change::Take(amount)).await
 }
@@ -136,6 +159,7 @@ async fn change(
 ) -> Result<Quota, Refusal> {
     let id = require(cx, deps, tenant).await?.id;
     let permit = cx.permit(change.action(), id)?;
+    counted_outside(quota)?;
     let mut tx = match open(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
@@ -175,6 +199,7 @@ pub async fn reserve(
 ) -> Result<Reservation, Refusal> {
     let id = require(cx, deps, tenant).await?.id;
     let permit = cx.permit("quota.reserve", id)?;
+    counted_outside(quota)?;
     let mut tx = match open(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,

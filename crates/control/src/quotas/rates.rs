@@ -2,7 +2,8 @@
 //!
 //! A tenant's rates come out of memory. What is remembered belongs to one answer of [`crate::routes`] and is read again when
 //! that answer is another one, so a change of plan, override or tenant is seen as soon as everything else is.
-//! INVARIANT: no failure here refuses a request; while our database is away the rates that were known go on.
+//! INVARIANT: no failure here refuses a request; while our database is away the rates that were known go on. Whoever has used
+//! up the own rate costs our database nothing, whatever names are asked for.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -45,6 +46,10 @@ const MOST: u64 = 100_000;
 
 /// For how long one who has said rightly who it is is let in past the failures of its neighbours.
 const KNOWN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// For how long a name of a tenant goes unasked, be it somebody's or nobody's. A tenant that is made meanwhile has no rate
+/// for so long.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How requests are limited. The defaults suit production.
 #[derive(Debug, Clone)]
@@ -103,6 +108,8 @@ pub struct Rates {
     options: RateOptions,
     limiter: Limiter,
     known: Cache<(EnvironmentName, TenantId), Arc<Known>>,
+    /// Names that paths named a moment ago, and whether they are some tenant's.
+    named: Cache<(EnvironmentName, String), bool>,
     /// Digests of credentials that were right a short while ago.
     right: Cache<u64, ()>,
     hasher: RandomState,
@@ -127,6 +134,7 @@ impl Rates {
             options: options.clone(),
             limiter,
             known: Cache::builder().max_capacity(MOST).build(),
+            named: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
             right: Cache::builder().max_capacity(MOST).time_to_live(KNOWN).build(),
             hasher: RandomState::new(),
         }
@@ -196,10 +204,13 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// Judges a call by the rates of its principal, and of the tenant that its path names. All of them or none are charged. A
 /// tenant that the caller may not know of has none here: nobody uses up the rate of a stranger, or learns that there is one.
+/// `is_there` says whether the environment exists; it is asked only for a name that nobody asked for a moment ago, and only
+/// if the principal's own rate is not used up.
 pub async fn admit(
     deps: &Deps,
     Bearer { actor, rights, .. }: &Bearer,
     tenant: Option<(&EnvironmentName, &str)>,
+    is_there: impl Future<Output = bool> + Send,
     class: Class,
 ) -> Vec<Judged> {
     let rates = deps.rates();
@@ -207,10 +218,27 @@ pub async fn admit(
     if let Some(limit) = rates.options.principal.get(&class) {
         asks.push((format!("p:{class}:{actor}"), "principal", *limit));
     }
-    if let Some((environment, name)) = tenant
-        && let Ok(known) = named(deps, environment, name).await
-        && rights.sees(known.of.id)
-    {
+    let tenant = tenant.and_then(|(environment, name)| Some((environment, name.parse::<TenantRef>().ok()?)));
+    let Some((environment, name)) = tenant else { return judge(rates, &asks, 1).await };
+    let spelt = (environment.clone(), name.to_string());
+    let seen = rates.named.get(&spelt).await;
+    if seen.is_none() && judge(rates, &asks, 0).await.iter().any(|judged| judged.verdict.remaining == 0) {
+        return judge(rates, &asks, 1).await;
+    }
+    let found = match seen {
+        Some(false) => None,
+        None if !is_there.await => None,
+        Some(true) | None => match named(deps, environment, &name).await {
+            Ok(known) => Some(known),
+            Err(Refusal::NoTenant(_)) => None,
+            // Our database is away: that says nothing about the name.
+            Err(_) => return judge(rates, &asks, 1).await,
+        },
+    };
+    if seen != Some(found.is_some()) {
+        rates.named.insert(spelt, found.is_some()).await;
+    }
+    if let Some(known) = found.filter(|known| rights.sees(known.of.id)) {
         let now = deps.now();
         let mut add = |kind: &str, policy| {
             if let Some(limit) = known.limit(kind, now) {
@@ -280,14 +308,14 @@ async fn judge(rates: &Rates, asks: &[(String, &'static str, Limit)], count: u32
     judged.map(|((_, policy, limit), verdict)| Judged { policy, limit: *limit, verdict }).collect()
 }
 
-async fn named(deps: &Deps, environment: &EnvironmentName, name: &str) -> Result<Arc<Known>, Refusal> {
-    let nobody = || Refusal::NoTenant(name.to_owned());
-    let name = match name.parse::<TenantRef>().map_err(|_| nobody())? {
-        TenantRef::Id(id) => Named::Id(id),
-        TenantRef::Slug(slug) => Named::Slug(slug),
+async fn named(deps: &Deps, environment: &EnvironmentName, name: &TenantRef) -> Result<Arc<Known>, Refusal> {
+    let name = match name {
+        TenantRef::Id(id) => Named::Id(*id),
+        TenantRef::Slug(slug) => Named::Slug(slug.clone()),
     };
     let cx = Ctx {
         actor: Actor::controller("rates"),
+        person: None,
         rights: Rights::all(),
         environment: environment.clone(),
         request_id: mint::request(),

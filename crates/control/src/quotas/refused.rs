@@ -3,7 +3,7 @@
 use tenantry_domain::audit::{Category, Outcome};
 use tenantry_domain::limit::{Bound, Mode};
 use tenantry_domain::plan::PlanSpec;
-use tenantry_domain::policy::Permit;
+use tenantry_domain::policy::{self, Permit};
 use tenantry_store::{CatalogKind, CatalogRow, Entry, StoreError, TenantRow, UsedUp};
 
 use crate::ctx::Ctx;
@@ -40,7 +40,9 @@ async fn tell(
     bound: &Bound,
     used_up: &UsedUp,
 ) -> Result<(), StoreError> {
-    let mut tx = deps.store().write(permit, cx.now).await?;
+    // What was refused is told by us: it needs nobody's leave.
+    let ours = policy::controller(permit.action(), permit.scope().clone());
+    let mut tx = deps.store().write(&ours, cx.now).await?;
     let Some(event) = tx.quotas().refused(tenant.id, used_up, bound).await? else {
         tx.rollback().await;
         return Ok(());

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::governance::{self, About};
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
 use crate::workflows::site;
@@ -96,11 +97,11 @@ pub struct Credential {
 /// # Errors
 /// The reference leads nowhere, or our database or the cell does not answer.
 pub async fn issue(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Credential, Refusal> {
-    let space = space(cx, deps, reference).await?;
     let permit = match &reference.whose {
         Whose::App(_) => cx.permit_environment("credential.issue")?,
         Whose::Tenant(tenant) => cx.permit("credential.issue", *tenant)?,
     };
+    let space = space(cx, deps, reference).await?;
     let cell = site::cell(deps, &cx.environment, &reference.cell).await.map_err(|cause| lost(reference, &cause))?;
     let found = cell.credential(&space).map_err(|_| Refusal::SecretRef(reference.to_string()))?;
     let mut draft = cx.audit(&permit, Category::Access, reference.to_string());
@@ -109,7 +110,8 @@ pub async fn issue(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Crede
         Whose::App(_) => Entry::environment(draft, Vec::new()),
         Whose::Tenant(tenant) => Entry::tenant(*tenant, draft, Vec::new()),
     };
-    let tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     tx.commit(vec![entry]).await.map_err(refuse_store)?;
     Ok(Credential { role: found.role, password: found.password, kid: found.seal.kid(), key: found.seal.secret() })
 }

@@ -4,10 +4,11 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::event;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec};
-use tenantry_store::{Entry, NewOperation, NewTenant};
+use tenantry_store::{Entry, NewOperation, NewTenant, TenantRow, WriteTx};
 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About, Thing};
 use crate::refusal::Refusal;
 use crate::tenants::edit::{self, Opened, refuse_store};
 use crate::tenants::read::view;
@@ -37,19 +38,36 @@ pub(crate) fn new_tenant(cx: &Ctx, slug: Slug, spec: Spec) -> NewTenant {
     }
 }
 
+/// Asks the operator's rules about a tenant that is there since this transaction, and about its life where it is to begin
+/// at once.
+pub(crate) async fn born(
+    cx: &Ctx,
+    deps: &Deps,
+    tx: &mut WriteTx,
+    row: &TenantRow,
+    fit: &refer::Fit,
+) -> Result<(), Refusal> {
+    let about = About::default().level(fit.level);
+    governance::rule_on(cx, deps, "tenant.create", tx, Thing::Unborn(row), about.clone()).await?;
+    match &fit.cell {
+        Some(cell) => governance::rule_on(cx, deps, "tenant.activate", tx, Thing::Unborn(row), about.at(cell)).await,
+        None => Ok(()),
+    }
+}
+
 /// Creates a tenant.
 ///
 /// # Errors
 /// See [`Refusal`]; nothing was created.
 pub async fn create(cx: &Ctx, deps: &Deps, slug: Slug, spec: Spec) -> Result<Accepted, Refusal> {
     let permit = cx.permit_environment("tenant.create")?;
-    let mut tx = match edit::open(cx, deps, &permit).await? {
+    let mut tx = match edit::open_unruled(cx, deps, &permit).await? {
         Opened::Replay(answer) => return edit::replayed(answer),
         Opened::Fresh(tx) => tx,
     };
     check_first_state(&spec)?;
     crate::domains::check(deps, &[], &spec.domains)?;
-    refer::check(cx, deps, &mut tx, &spec, spec.state == Phase::Active).await?;
+    let fit = refer::check(cx, &mut tx, &spec, spec.state == Phase::Active).await?;
     let audit = edit::created_audit(cx, &permit, &slug, &spec);
     let data =
         serde_json::json!({ "slug": slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids });
@@ -57,6 +75,7 @@ pub async fn create(cx: &Ctx, deps: &Deps, slug: Slug, spec: Spec) -> Result<Acc
     let entry = Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]);
     let rows = tx.tenants().create_many(std::slice::from_ref(&new)).await.map_err(refuse_store)?;
     let row = rows.into_iter().next().ok_or_else(|| Refusal::NoTenant(new.slug.to_string()))?;
+    born(cx, deps, &mut tx, &row, &fit).await?;
     let operation = mint::operation();
     let record = NewOperation {
         id: operation,

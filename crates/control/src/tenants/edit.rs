@@ -22,6 +22,7 @@ use tenantry_store::{
 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About, Thing};
 use crate::refusal::Refusal;
 use crate::tenants::read::view;
 use crate::tenants::refer;
@@ -65,8 +66,21 @@ pub(crate) enum Opened {
     Fresh(WriteTx),
 }
 
-/// Opens a transaction and looks the idempotency key up in it.
+/// Opens a transaction, looks the idempotency key up in it, and asks the operator's rules.
 pub(crate) async fn open(cx: &Ctx, deps: &Deps, permit: &tenantry_domain::policy::Permit) -> Result<Opened, Refusal> {
+    let mut opened = open_unruled(cx, deps, permit).await?;
+    if let Opened::Fresh(tx) = &mut opened {
+        governance::rule(cx, deps, permit, tx, About::default()).await?;
+    }
+    Ok(opened)
+}
+
+/// As [`open`], for whoever can tell the rules more later. Until they were asked nothing can be committed.
+pub(crate) async fn open_unruled(
+    cx: &Ctx,
+    deps: &Deps,
+    permit: &tenantry_domain::policy::Permit,
+) -> Result<Opened, Refusal> {
     let mut tx = deps.store().write(permit, cx.now).await.map_err(refuse_store)?;
     if let Some(key) = &cx.idempotency {
         let begun = tx.idempotency().begin(&stored_key(cx, key)).await;
@@ -122,7 +136,7 @@ where
         TenantRef::Slug(_) => require(cx, deps, tenant).await?.id,
     };
     let permit = cx.permit(name, id)?;
-    let mut tx = match open(cx, deps, &permit).await? {
+    let mut tx = match open_unruled(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
     };
@@ -210,12 +224,35 @@ pub(crate) async fn judged(
     let is_taken_back = row.spec.state == Phase::Deleted && spec.state == row.state.phase();
     let action = if is_taken_back { Action::Update } else { change::action(row.state.phase(), spec.state)? };
     // A manifest can ask for whatever a verb can, and needs the same right.
+    let is_step = spec.state != row.spec.state;
+    let right = if is_taken_back {
+        "tenant.undelete"
+    } else if is_step {
+        right(action)
+    } else {
+        "tenant.update"
+    };
+    let is_rollback = !is_step && permit.action() == "tenant.rollback";
+    // What changes beside the step is a change as any other.
+    let beside = Spec {
+        state: row.spec.state,
+        suspension: row.spec.suspension.clone(),
+        deletion: row.spec.deletion.clone(),
+        ..spec.clone()
+    };
+    let is_more = is_step && beside != row.spec;
     if permit.action() != "manifests.plan" {
-        let right = if is_taken_back { "tenant.undelete" } else { right(action) };
-        let is_own = permit.action() == right || (action == Action::Update && permit.action() == "tenant.rollback");
-        if !is_own {
+        if permit.action() != right && !is_rollback {
             cx.permit(right, row.id)?;
         }
+        if is_more && !matches!(permit.action(), "tenant.update" | "tenant.rollback") {
+            cx.permit("tenant.update", row.id)?;
+        }
+    }
+    if spec.business.synthetic && !row.spec.business.synthetic {
+        // Tests' tenants go without a removal request, without a grace and without a second person.
+        let message = "is said when a tenant is made, and not later";
+        return Err(Refusal::Fields(vec![FieldError::new("spec.business.synthetic", message)]));
     }
     if spec.state != row.spec.state
         && let Some(running) = tx.workflows().open_of(row.id).await.map_err(refuse_store)?
@@ -225,11 +262,29 @@ pub(crate) async fn judged(
         return Err(Refusal::Busy { kind: running.kind, operation: newest_operation(cx, deps, row.id).await });
     }
     crate::domains::check(deps, &row.spec.domains, &spec.domains)?;
+    let mut about = About::change(&row.spec, &spec, cx.now);
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
-        _ => refer::recheck(cx, deps, tx, &spec, action == Action::Activate).await?,
+        _ => {
+            let fit = refer::recheck(cx, tx, &spec, action == Action::Activate).await?;
+            about = fit.cell.iter().fold(about.level(fit.level), About::at);
+            fit.level
+        }
     };
-    refer::allows(cx, deps, tx, &row.spec, &spec).await?;
+    if let Some(placement) = &row.placement
+        && is_step
+        && about.regions.is_empty()
+        && let Some(cell) = refer::cell(tx, &placement.cell).await?
+    {
+        about = about.at(&cell);
+    }
+    refer::allows(tx, &row.spec, &spec).await?;
+    let asked = if is_rollback { "tenant.rollback" } else { right };
+    governance::rule_on(cx, deps, asked, tx, Thing::Tenant(row), about).await?;
+    if is_more {
+        let about = About::change(&row.spec, &beside, cx.now);
+        governance::rule_on(cx, deps, "tenant.update", tx, Thing::Tenant(row), about).await?;
+    }
     if let Some(placement) = row.state.placement() {
         change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
     }

@@ -15,6 +15,7 @@ use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, Te
 use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::pools;
 use crate::refusal::Refusal;
 use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
@@ -66,7 +67,11 @@ pub(crate) fn version_view(row: VersionRow) -> Version {
 /// There is none.
 pub async fn get(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Tenant, Refusal> {
     cx.may("tenant.read")?;
-    require(cx, deps, tenant).await.map(view)
+    let row = require(cx, deps, tenant).await?;
+    let pool = pools::condition(cx, deps, row.id, row.state.phase()).await?;
+    let mut tenant = view(row);
+    tenant.conditions.extend(pool);
+    Ok(tenant)
 }
 
 /// How a tenant is found without its id or slug.
@@ -185,9 +190,10 @@ pub async fn as_of(cx: &Ctx, deps: &Deps, tenant: &TenantRef, at: Timestamp) -> 
 pub struct PlacementView {
     /// The place; absent for a tenant without one.
     pub placement: Option<Placement>,
-    /// What a decision would be now, with every cell's refusal or score; absent when no cell fits.
+    /// What a decision would be now, with every cell's refusal or score; absent when no cell fits, and for callers that are
+    /// confined to the tenant.
     pub decision: Option<Decision>,
-    /// Why no cell fits; absent when one does.
+    /// Why no cell fits; absent when one does, and for callers that are confined to the tenant.
     pub refusal: Option<String>,
     /// How to connect; absent for a tenant without a place. Holds no secret.
     pub route: Option<RouteView>,
@@ -216,20 +222,17 @@ fn route_view(route: Route) -> RouteView {
     RouteView { generation: epoch, host, port, database, schema, role }
 }
 
-/// Explains a tenant's place.
+/// Explains a tenant's place. Which other cells there are and how full is for those who run them, and told to nobody who is
+/// confined to a tenant.
 ///
 /// # Errors
 /// There is no such tenant, or its cell does not answer.
 pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<PlacementView, Refusal> {
     let row = require(cx, deps, tenant).await?;
     cx.permit("tenant.read", row.id)?;
-    let level = entitlements_of(cx, deps, &row).await?.isolation.value;
-    let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
-    let demand =
-        demand::seen(deps.store(), &cx.environment, level, &row.spec, Some(row.id)).await.map_err(refuse_store)?;
-    let (decision, refusal) = match placement::decide(&demand, &loads) {
-        Ok(decision) => (Some(decision), None),
-        Err(error) => (None, Some(format!("{error}: {}", error.hint()))),
+    let (decision, refusal) = match cx.permit_environment("tenant.read") {
+        Ok(_) => decision(cx, deps, &row).await?,
+        Err(_) => (None, None),
     };
     let route = match &row.placement {
         Some(place) => {
@@ -241,6 +244,18 @@ pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Plac
         None => None,
     };
     Ok(PlacementView { placement: row.placement, decision, refusal, route })
+}
+
+/// What a decision would be now, or why there is none.
+async fn decision(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<(Option<Decision>, Option<String>), Refusal> {
+    let level = entitlements_of(cx, deps, row).await?.isolation.value;
+    let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
+    let demand =
+        demand::seen(deps.store(), &cx.environment, level, &row.spec, Some(row.id)).await.map_err(refuse_store)?;
+    Ok(match placement::decide(&demand, &loads) {
+        Ok(decision) => (Some(decision), None),
+        Err(error) => (None, Some(format!("{error}: {}", error.hint()))),
+    })
 }
 
 pub(crate) async fn entitlements_of(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tenantry_domain::app;
-use tenantry_domain::cell::CellLoad;
+use tenantry_domain::cell::{CellLoad, CellSpec};
 use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
@@ -15,7 +15,6 @@ use tenantry_domain::tenant::Spec;
 use tenantry_store::{CatalogKind, WriteTx};
 
 use crate::ctx::Ctx;
-use crate::deps::Deps;
 use crate::refusal::Refusal;
 use crate::tenants::demand;
 use crate::tenants::edit::refuse_store;
@@ -37,34 +36,30 @@ pub(crate) fn is_same(old: &Spec, new: &Spec) -> bool {
         && old.residency.allowed_regions == new.residency.allowed_regions
 }
 
+/// How a tenant would be kept.
+pub(crate) struct Fit {
+    /// The level that plan and overrides lead to.
+    pub(crate) level: Isolation,
+    /// The cell that would be chosen now; absent when a place was not asked for.
+    pub(crate) cell: Option<CellSpec>,
+}
+
 /// Checks one tenant's references, see [`Cache::check`].
-pub(crate) async fn check(
-    cx: &Ctx,
-    deps: &Deps,
-    tx: &mut WriteTx,
-    spec: &Spec,
-    must_fit: bool,
-) -> Result<Isolation, Refusal> {
-    Cache::default().check(cx, deps, tx, spec, must_fit).await
+pub(crate) async fn check(cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
+    Cache::default().check(cx, tx, spec, must_fit).await
 }
 
 /// Checks the references of a tenant that is there already, see [`Cache::check`].
-pub(crate) async fn recheck(
-    cx: &Ctx,
-    deps: &Deps,
-    tx: &mut WriteTx,
-    spec: &Spec,
-    must_fit: bool,
-) -> Result<Isolation, Refusal> {
-    Cache::default().fits(cx, deps, tx, spec, must_fit).await
+pub(crate) async fn recheck(cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
+    Cache::default().fits(cx, tx, spec, must_fit).await
 }
 
 /// Checks what a tenant that is there already wants to set for itself.
 ///
 /// # Errors
 /// What its plan does not allow, with the plans that would.
-pub(crate) async fn allows(cx: &Ctx, deps: &Deps, tx: &mut WriteTx, old: &Spec, new: &Spec) -> Result<(), Refusal> {
-    Cache::default().allows(cx, deps, tx, Some(old), new).await
+pub(crate) async fn allows(tx: &mut WriteTx, old: &Spec, new: &Spec) -> Result<(), Refusal> {
+    Cache::default().allows(tx, Some(old), new).await
 }
 
 impl Cache {
@@ -93,14 +88,13 @@ impl Cache {
     pub(crate) async fn check(
         &mut self,
         cx: &Ctx,
-        deps: &Deps,
         tx: &mut WriteTx,
         spec: &Spec,
         must_fit: bool,
-    ) -> Result<Isolation, Refusal> {
-        let level = self.fits(cx, deps, tx, spec, must_fit).await?;
-        self.allows(cx, deps, tx, None, spec).await?;
-        Ok(level)
+    ) -> Result<Fit, Refusal> {
+        let fit = self.fits(cx, tx, spec, must_fit).await?;
+        self.allows(tx, None, spec).await?;
+        Ok(fit)
     }
 
     /// Checks what a tenant sets for itself against its plan. What an older plan let it set stays until it is bound to
@@ -108,14 +102,7 @@ impl Cache {
     ///
     /// # Errors
     /// What the plan does not allow, with the plans that would.
-    async fn allows(
-        &mut self,
-        cx: &Ctx,
-        deps: &Deps,
-        tx: &mut WriteTx,
-        old: Option<&Spec>,
-        new: &Spec,
-    ) -> Result<(), Refusal> {
+    async fn allows(&mut self, tx: &mut WriteTx, old: Option<&Spec>, new: &Spec) -> Result<(), Refusal> {
         let is_bare = new.settings.is_empty() && new.domains.is_empty();
         let is_same = |old: &Spec| {
             old.plan == new.plan && old.domains == new.domains && old.settings.keys().eq(new.settings.keys())
@@ -130,22 +117,15 @@ impl Cache {
         if fields.is_empty() {
             return Ok(());
         }
-        let all = crate::flags::catalog(cx, deps).await?;
+        let all = crate::flags::catalog_within(tx).await?;
         let mut plans: Vec<_> = all.iter().filter(|(_, plan)| plan.terms.refused(new).is_empty()).collect();
         plans.sort_by_key(|(code, plan)| (plan.terms.rank(), plan.isolation, (*code).clone()));
         let plans = plans.into_iter().map(|(code, _)| code.clone()).collect();
         Err(Refusal::PlanForbids { plan: new.plan.clone(), fields, plans })
     }
 
-    /// Checks references and fitness; gives the level that plan and overrides lead to.
-    async fn fits(
-        &mut self,
-        cx: &Ctx,
-        deps: &Deps,
-        tx: &mut WriteTx,
-        spec: &Spec,
-        must_fit: bool,
-    ) -> Result<Isolation, Refusal> {
+    /// Checks references and fitness.
+    async fn fits(&mut self, cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
         let plan: PlanSpec = self.object(tx, CatalogKind::Plan, spec.plan.as_str(), "spec.plan").await?;
         let app: app::Spec = self.object(tx, CatalogKind::App, spec.app.as_str(), "spec.app").await?;
         for (index, region) in spec.residency.allowed_regions.iter().enumerate() {
@@ -159,29 +139,30 @@ impl Cache {
             level: level.to_string(),
             unfit,
         })?;
-        if must_fit {
-            if self.loads.is_none() {
-                self.loads = Some(loads(cx, deps, tx).await?);
-            }
-            let demand = demand::seen(deps.store(), &cx.environment, level, spec, None).await.map_err(refuse_store)?;
-            placement::decide(&demand, self.loads.as_deref().unwrap_or_default())?;
+        if !must_fit {
+            return Ok(Fit { level, cell: None });
         }
-        Ok(level)
+        if self.loads.is_none() {
+            self.loads = Some(loads(tx).await?);
+        }
+        let loads = self.loads.as_deref().unwrap_or_default();
+        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
+        let decision = placement::decide(&demand, loads)?;
+        let cell = loads.iter().find(|load| load.name == decision.cell).map(|load| load.spec.clone());
+        Ok(Fit { level, cell })
     }
 }
 
 /// The cells as this transaction declares them, with the places that are in use now. Taking places is a matter of
 /// the workflow, which counts under lock; here nobody waits for anybody.
-pub(crate) async fn loads(cx: &Ctx, deps: &Deps, tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
-    let used = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
-    let declared = tx.catalog().list(CatalogKind::Cell).await.map_err(refuse_store)?;
-    let cells = declared.into_iter().filter_map(|row| {
-        let name = CellName::parse(&row.name).ok()?;
-        let spec = serde_json::from_value(row.spec).ok()?;
-        let used = used.iter().find(|load| load.name == name).map(|load| load.used).unwrap_or_default();
-        Some(CellLoad { name, spec, used })
-    });
-    Ok(cells.collect())
+pub(crate) async fn loads(tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
+    tx.cells().seen().await.map_err(refuse_store)
+}
+
+/// A cell as it is declared now.
+pub(crate) async fn cell(tx: &mut WriteTx, name: &CellName) -> Result<Option<CellSpec>, Refusal> {
+    let row = tx.catalog().get(CatalogKind::Cell, name.as_str()).await.map_err(refuse_store)?;
+    Ok(row.and_then(|row| serde_json::from_value(row.spec).ok()))
 }
 
 fn check_overrides(spec: &Spec, plan: &PlanSpec) -> Result<(), Refusal> {

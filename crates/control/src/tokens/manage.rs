@@ -288,7 +288,8 @@ pub async fn rotate(
     let usual = row.expires_at.map(|end| cx.now.saturating_add(end.duration_since(born)).unwrap_or(end));
     let old_until = cx.now.saturating_add(grace).ok().filter(|_| grace > SignedDuration::ZERO);
     let (secret, hash) = secret(deps)?;
-    let row = tx.tokens().rotate(id, hash, old_until, chosen.or(usual)).await.map_err(refuse_store)?;
+    let shown_to = cx.actor.to_string();
+    let row = tx.tokens().rotate(id, hash, old_until, chosen.or(usual), &shown_to).await.map_err(refuse_store)?;
     let token = finish(cx, &permit, tx, view(row, cx.now)).await?;
     Ok(Issued { text: Some(compose(token.id, &secret)), token })
 }

@@ -6,8 +6,10 @@
 //!
 //! INVARIANT: nobody makes a token that may do more than its maker ([`tenantry_domain::policy::Rights::covers`]).
 
+mod bearer;
 mod manage;
 
+pub use bearer::Bearer;
 pub use manage::{Issued, RotateRequest, Token, TokenQuery, Wanted, create, get, list, revoke, rotate};
 
 use aws_lc_rs::{constant_time, hmac, rand};
@@ -20,22 +22,12 @@ use tenantry_store::{Entry, NewToken};
 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About};
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
 
 const PREFIX: &str = "ten_live_";
 const SECRET_HEX: usize = 64;
-
-/// Who a token's bearer is and where it reaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bearer {
-    /// As whom it acts.
-    pub actor: Actor,
-    /// What it may do.
-    pub rights: Rights,
-    /// The only environment that it reaches; absent for all.
-    pub environment: Option<EnvironmentName>,
-}
 
 fn crc32(bytes: &[u8]) -> u32 {
     // Reflected CRC-32 (IEEE 802.3), bit by bit: tokens are short.
@@ -102,6 +94,7 @@ pub async fn issue(
     let (secret, hash) = secret(deps)?;
     let id = mint::token();
     let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     tx.tokens().create(&NewToken { environment, ..almighty(cx, id, name, hash) });
     let mut audit = cx.audit(&permit, Category::Access, format!("token/{id}"));
     audit.reason = Some(name.to_owned());
@@ -135,6 +128,7 @@ pub async fn adopt(cx: &Ctx, deps: &Deps, text: &SecretString, name: &str) -> Re
     }
     let permit = cx.permit_environment("token.adopt")?;
     let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     tx.tokens().create(&almighty(cx, id, name, digest(deps, secret)));
     let mut audit = cx.audit(&permit, Category::Access, format!("token/{id}"));
     audit.reason = Some(name.to_owned());
@@ -172,8 +166,17 @@ pub async fn authenticate(deps: &Deps, text: &str) -> Result<Option<Bearer>, Ref
     if row.last_used_at.is_none_or(|seen| now.duration_since(seen) > jiff::SignedDuration::from_mins(1)) {
         deps.store().token_seen(id, now).await.map_err(refuse_store)?;
     }
-    let actor = Actor { kind: row.actor_kind, id: id.to_string() };
-    Ok(Some(Bearer { actor, rights: row.rights, environment: row.environment }))
+    // Whoever makes tokens makes none for somebody who signs in: that name is the issuer's to give.
+    let person = row.person.filter(|name| row.actor_kind == ActorKind::Operator && !deps.people().is_person(name));
+    Ok(Some(Bearer {
+        actor: Actor { kind: row.actor_kind, id: id.to_string() },
+        rights: row.rights,
+        environment: row.environment,
+        person,
+        display: Some(row.name),
+        expires: row.expires_at,
+        reach: None,
+    }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use tenantry_store::{CatalogKind, Entry, WriteTx};
 
 use crate::deps::Deps;
 use crate::engine::{Call, Local};
+use crate::governance::{self, About};
 use crate::guard::probe::CELL;
+use crate::refusal::Refusal;
 use crate::tenants::demand;
 use crate::workflows::records::draft;
 use crate::workflows::{refused, store_cause};
@@ -34,10 +36,13 @@ pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result
     if let Some(only) = row.spec.labels.get(CELL).filter(|_| row.spec.business.synthetic) {
         loads.retain(|load| load.name.as_str() == only);
     }
-    let demand = demand::held(deps.store(), tx, level, &row.spec, row.id).await.map_err(store_cause)?;
+    let demand = demand::held(tx, level, &row.spec, row.id).await.map_err(store_cause)?;
     let decision = placement::decide(&demand, &loads)
         .map_err(|error| refused(Code::NoCapacity, format_args!("{error}: {}", error.hint())))?;
-    let capacity = loads.iter().find(|load| load.name == decision.cell).map_or(0, |load| load.spec.capacity.of(level));
+    let chosen = loads.iter().find(|load| load.name == decision.cell).map(|load| &load.spec);
+    let about = chosen.into_iter().fold(About::default().level(level), About::at);
+    governance::rule_ours(deps, "placement.decide", &row, about, call.now).await.map_err(ruled_out)?;
+    let capacity = chosen.map_or(0, |cell| cell.capacity.of(level));
     tx.cells().take(&decision.cell, level, demand.size.weight(), capacity).await.map_err(store_cause)?;
     let generation = row.placement_generation + 1;
     let placement =
@@ -51,6 +56,13 @@ pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result
     let entry = Entry::tenant(call.tenant, audit, vec![event::Draft::new(event::Type::PlacementDecided, data)]);
     let output = json!({ "placement": placement, "decision": decision, "weight": demand.size.weight() });
     Ok(Local { output, entries: vec![entry] })
+}
+
+/// What becomes of a workflow whose next step the rules do not allow. Who cannot be asked is asked again.
+fn ruled_out(refusal: Refusal) -> Cause {
+    let message = format!("{refusal}: {}", refusal.hint());
+    let retryable = matches!(refusal, Refusal::NoPolicy(_));
+    Cause { code: refusal.code().to_string(), message, retryable }
 }
 
 /// Gives the places back.

@@ -117,6 +117,16 @@ impl World {
         Deps::with_ports(store, plane, &root(), options, self.clock.clone(), secrets)
     }
 
+    /// The handles of another process: with connections of its own, so that it can be killed by itself.
+    pub async fn process(&self, options: Options) -> Deps {
+        let target = Target::parse(&SecretString::from(self._database.url())).unwrap();
+        let pool = PoolOptions { max: 8, ..PoolOptions::default() };
+        let store = Store::new(StoreOptions { target, pool, cursor_key: CursorKey::new(&[7; 32]) });
+        let plane = Dataplane::new(store.installation().await.unwrap(), root(), PlaneOptions::default());
+        let secrets = Arc::new(OneUrl(SecretString::from(pg::server().url("postgres"))));
+        Deps::with_ports(store, plane, &root(), options, self.clock.clone(), secrets)
+    }
+
     /// Stops controllers and executor.
     pub async fn pause(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -127,6 +137,7 @@ impl World {
     pub fn cx(&self) -> Ctx {
         Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "tester".into() },
+            person: None,
             rights: Rights::all(),
             environment: self.environment.clone(),
             request_id: mint::request(),
@@ -247,6 +258,7 @@ pub fn catalog() -> Vec<Manifest> {
         database: SecretRef::Env("CELL_URL".into()),
         capacity: Capacity { shared: 1000, schema: 100, database: 50 },
         draining: false,
+        encryption: None,
     };
     let plan_of = |code: &str, level: &str| Manifest::Plan { name: PlanCode::parse(code).unwrap(), spec: plan(level) };
     vec![

@@ -4,26 +4,32 @@
 //! public key can ever be taken for a shared secret, and names tenants of one environment alone.
 
 mod judge;
+mod path;
 mod strict;
+mod unsigned;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
+use super::people::OperatorSpec;
 use crate::name::EnvironmentName;
 
 pub use judge::{Head, MAX_BYTES, Payload, TokenFault, Unverified};
+pub use path::ClaimPath;
 pub use strict::object;
 
 /// What the file of issuers holds, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerFile {
-    /// The issuers.
+    /// Those whose tokens name tenants.
+    #[serde(default)]
     pub issuers: Vec<IssuerSpec>,
+    /// Those whose tokens name people of the operator.
+    #[serde(default)]
+    pub operators: Vec<OperatorSpec>,
 }
 
 /// An issuer, as it is written.
@@ -38,10 +44,18 @@ pub struct IssuerSpec {
     pub audiences: Vec<String>,
     /// Where its keys are.
     pub keys: KeysSpec,
-    /// The algorithms that it may sign with.
+    /// The algorithms that it may sign with; none for an emulator, which does not sign.
+    #[serde(default)]
     pub algorithms: Vec<Algorithm>,
     /// Where the tenant stands in a token: names with dots between, or a JSON Pointer (RFC 6901).
     pub claim: String,
+    /// What stands there.
+    #[serde(default)]
+    pub names: Names,
+    /// Whether a token opens the tenant for its members alone: for users whom somebody made a member, in this pool of this
+    /// issuer.
+    #[serde(default)]
+    pub members_only: bool,
     /// The types of tokens; by default `at+jwt` (RFC 9068) alone.
     #[serde(default = "only_access")]
     pub types: BTreeSet<TokenType>,
@@ -53,11 +67,11 @@ pub struct IssuerSpec {
     pub max_lifetime_seconds: u32,
 }
 
-fn only_access() -> BTreeSet<TokenType> {
+pub(super) fn only_access() -> BTreeSet<TokenType> {
     BTreeSet::from([TokenType::Access])
 }
 
-const fn usual_leeway() -> u32 {
+pub(super) const fn usual_leeway() -> u32 {
     30
 }
 
@@ -73,6 +87,20 @@ pub enum KeysSpec {
     File(PathBuf),
     /// An address, `https` only.
     Url(String),
+    /// Nowhere: tokens of an emulator are not signed, and anybody can write one. They are looked at only where the
+    /// installation was told to speak to an emulator.
+    Emulator,
+}
+
+/// What the claim of the tenant holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Names {
+    /// The tenant's id or slug.
+    #[default]
+    Tenant,
+    /// The id of the tenant's own pool at the identity provider, such as `firebase.tenant`.
+    Pool,
 }
 
 /// Signatures that may be believed (RFC 7518, section 3.1; RFC 8037). Shared secrets and `none` are not among them.
@@ -207,6 +235,24 @@ impl Issuer {
         &self.spec.keys
     }
 
+    /// What the claim of the tenant holds.
+    #[must_use]
+    pub const fn names(&self) -> Names {
+        self.spec.names
+    }
+
+    /// Whether its tokens open a tenant for members alone.
+    #[must_use]
+    pub const fn is_members_only(&self) -> bool {
+        self.spec.members_only
+    }
+
+    /// Whether it is an emulator, whose tokens nobody signs.
+    #[must_use]
+    pub const fn is_unsigned(&self) -> bool {
+        matches!(self.spec.keys, KeysSpec::Emulator)
+    }
+
     /// The algorithms that it may sign with.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
@@ -214,7 +260,7 @@ impl Issuer {
     }
 }
 
-fn check(spec: &IssuerSpec) -> Result<ClaimPath, (&'static str, &'static str)> {
+pub(super) fn check(spec: &IssuerSpec) -> Result<ClaimPath, (&'static str, &'static str)> {
     let is_text = |text: &str, most: usize| {
         (1..=most).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
     };
@@ -224,7 +270,11 @@ fn check(spec: &IssuerSpec) -> Result<ClaimPath, (&'static str, &'static str)> {
     if !(1..=20).contains(&spec.audiences.len()) || !spec.audiences.iter().all(|audience| is_text(audience, 512)) {
         return Err(("audiences", "must be 1 to 20 texts without blanks, or tokens for anybody would be believed"));
     }
-    if spec.algorithms.is_empty() {
+    let is_emulator = spec.keys == KeysSpec::Emulator;
+    if is_emulator && !spec.algorithms.is_empty() {
+        return Err(("algorithms", "must be left out: an emulator does not sign"));
+    }
+    if !is_emulator && spec.algorithms.is_empty() {
         return Err(("algorithms", "must name at least one"));
     }
     if spec.types.is_empty() {
@@ -247,61 +297,9 @@ fn check(spec: &IssuerSpec) -> Result<ClaimPath, (&'static str, &'static str)> {
         .ok_or(("claim", "must be 1 to 8 names with dots between, or a JSON Pointer that begins with a slash"))
 }
 
-/// Where the tenant stands in a token: `tid`, `firebase.tenant`, or `/https:~1~1example.com~1tenant` for a name that
-/// holds dots or slashes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimPath(Vec<String>);
-
-impl ClaimPath {
-    /// Reads a path.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let names: Vec<String> = match text.strip_prefix('/') {
-            Some(pointer) => pointer.split('/').map(unescape).collect::<Option<_>>()?,
-            None => text.split('.').map(ToOwned::to_owned).collect(),
-        };
-        let is_name = |name: &String| (1..=200).contains(&name.len()) && !name.chars().any(char::is_control);
-        ((1..=8).contains(&names.len()) && names.iter().all(is_name)).then_some(Self(names))
-    }
-
-    /// The text at the end of the path; only objects are gone through.
-    #[must_use]
-    pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a str> {
-        let (last, inner) = self.0.split_last()?;
-        let mut object = claims;
-        for name in inner {
-            object = object.get(name)?.as_object()?;
-        }
-        object.get(last)?.as_str()
-    }
-}
-
-impl fmt::Display for ClaimPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
-/// `~1` is a slash and `~0` a tilde (RFC 6901, section 3).
-fn unescape(name: &str) -> Option<String> {
-    let mut text = String::with_capacity(name.len());
-    let mut letters = name.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '~' => text.push(match letters.next()? {
-                '0' => '~',
-                '1' => '/',
-                _ => return None,
-            }),
-            other => text.push(other),
-        }
-    }
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -351,6 +349,10 @@ mod tests {
             ("keys", json!({ "url": "https://" }), "`keys.url`"),
             ("keys", json!({ "url": "https://user:pass@login.example.com" }), "`keys.url`"),
             ("keys", json!({ "inline": "x" }), "inline"),
+            ("keys", json!("emulator"), "`algorithms`"),
+            ("keys", json!("none"), "none"),
+            ("names", json!("user"), "user"),
+            ("membersOnly", json!("yes"), ""),
             ("keys", json!({ "file": "a", "url": "https://a.example" }), ""),
             ("allow", json!(true), "allow"),
         ];
@@ -363,6 +365,17 @@ mod tests {
     }
 
     #[test]
+    fn an_emulator_names_no_algorithm_and_nobody_else_may_leave_them_out() {
+        let mut spec = spec();
+        spec["names"] = json!("pool");
+        spec["algorithms"] = json!([]);
+        assert!(read(&spec).unwrap_err().contains("`algorithms`"));
+        spec["keys"] = json!("emulator");
+        let issuer = read(&spec).unwrap().remove(0);
+        assert!(issuer.is_unsigned() && issuer.names() == Names::Pool && !issuer.is_members_only());
+    }
+
+    #[test]
     fn an_issuer_stands_once_in_an_environment() {
         let twice = |second: &str| {
             let mut other = spec();
@@ -371,21 +384,5 @@ mod tests {
         };
         assert_eq!(twice("prod").unwrap_err().to_string(), "issuer 2: `issuer` is named twice for one environment");
         assert_eq!(twice("test").unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_path_ends_at_a_text_or_nowhere() {
-        let claims = json!({
-            "tid": "acme", "firebase": { "tenant": "globex", "list": ["x"] }, "https://a.example/t": "initech", "n": 7,
-        });
-        let claims = claims.as_object().unwrap();
-        let find = |path: &str| ClaimPath::parse(path).and_then(|path| path.find(claims).map(ToOwned::to_owned));
-        assert_eq!(find("tid").as_deref(), Some("acme"));
-        assert_eq!(find("firebase.tenant").as_deref(), Some("globex"));
-        assert_eq!(find("/https:~1~1a.example~1t").as_deref(), Some("initech"));
-        for nothing in ["n", "firebase", "firebase.list", "firebase.list.0", "tid.x", "TID", "none", "/firebase.tenant"]
-        {
-            assert_eq!(find(nothing), None, "{nothing}");
-        }
     }
 }

@@ -43,7 +43,20 @@ impl QuotaName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What Tenantry itself counts under this name; nothing for a quota that applications count.
+    #[must_use]
+    pub fn counted(&self) -> Option<&'static str> {
+        COUNTED.iter().find(|(name, _)| *name == self.0).map(|(_, what)| *what)
+    }
 }
+
+/// Quotas of which nobody else says what is used, since their counters are what Tenantry decides by.
+pub const COUNTED: [(&str, &str); 3] = [
+    ("users", "members and open invitations"),
+    ("connections", "sessions at the gateway"),
+    ("statementSeconds", "the time of statements at the gateway"),
+];
 
 impl FromStr for QuotaName {
     type Err = QuotaNameError;

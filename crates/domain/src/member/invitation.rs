@@ -15,6 +15,8 @@ pub const LIFE: SignedDuration = SignedDuration::from_hours(72);
 pub const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 /// How often an invitation is sent at most, the first time counted.
 pub const SENDS: i32 = 5;
+/// How many mails one address gets for one tenant within [`LIFE`] at most, whatever became of the invitations.
+pub const MAILS: i64 = 5;
 /// The least time between two sendings.
 pub const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
@@ -166,9 +168,18 @@ pub fn may_send(standing: Standing, sends: i32, last: Timestamp, now: Timestamp)
         other => return Err(Refused::Over(other.as_str())),
     }
     if sends >= SENDS {
-        return Err(Refused::Sent("as often as one is; withdraw it and invite again"));
+        return Err(Refused::Sent("as often as one is"));
     }
     if now.duration_since(last) < PAUSE { Err(Refused::Sent("less than a minute ago")) } else { Ok(()) }
+}
+
+/// Whether an address may get one more mail of a tenant, after so many within [`LIFE`]. Taking an invitation back and
+/// making it anew is no way round: strangers are not written to without end.
+///
+/// # Errors
+/// It got too many.
+pub const fn may_mail(mails: i64) -> Result<(), Refused> {
+    if mails >= MAILS { Err(Refused::Sent("to this address as often as one may be within three days")) } else { Ok(()) }
 }
 
 #[cfg(test)]

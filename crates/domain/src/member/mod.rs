@@ -13,6 +13,7 @@ pub mod permission;
 pub mod refused;
 pub mod role;
 pub mod rules;
+pub mod scim;
 
 pub use decide::Acting;
 pub use email::{Email, EmailError};

@@ -36,6 +36,15 @@ pub struct Terms {
     /// How a tenant's data leaves; absent means that the plan says nothing about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exports: Option<BTreeSet<Export>>,
+    /// Where its tenants' users are kept; absent means that it is nobody's concern here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// How people sign in to a pool of the tenant's own; absent means by address and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<BTreeSet<SignIn>>,
+    /// What people show besides, in a pool of the tenant's own; absent means nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<SecondFactor>,
 }
 
 /// A price, in the smallest unit of its currency, so that nothing is rounded.
@@ -108,6 +117,42 @@ words! {
     }
 }
 
+words! {
+    /// Where a tenant's users are kept at the identity provider.
+    Identity {
+        /// Nowhere that Tenantry knows of.
+        None = "none",
+        /// In the installation's one pool, with those of other tenants; memberships tell them apart.
+        Shared = "shared",
+        /// In a pool of the tenant's own, which is made, disabled and deleted with the tenant.
+        Own = "own",
+    }
+}
+
+words! {
+    /// How people sign in.
+    SignIn {
+        /// By address and password.
+        Password = "password",
+        /// By a link that is mailed to them.
+        EmailLink = "emailLink",
+        /// At the tenant's own identity provider, by OpenID Connect or SAML.
+        Sso = "sso",
+    }
+}
+
+words! {
+    /// Whether people show something besides.
+    SecondFactor {
+        /// Nobody does.
+        Off = "off",
+        /// Who wants to does.
+        Optional = "optional",
+        /// Everybody does.
+        Required = "required",
+    }
+}
+
 /// What tenants of a plan may set for themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -167,6 +212,15 @@ impl Terms {
             let message = format_args!("goes with class `limited`; class `{word}` decides for all keys");
             wrong.push(FieldError::new("customization.settings", message));
         }
+        let of_a_pool = [("signIn", self.sign_in.is_some()), ("secondFactor", self.second_factor.is_some())];
+        for (field, is_set) in of_a_pool {
+            if is_set && self.identity != Some(Identity::Own) {
+                wrong.push(FieldError::new(field, "goes with `identity: own`; other pools are set up by their owner"));
+            }
+        }
+        if self.sign_in.as_ref().is_some_and(BTreeSet::is_empty) {
+            wrong.push(FieldError::new("signIn", "must name at least one way, or nobody could sign in"));
+        }
         wrong
     }
 
@@ -206,6 +260,20 @@ mod tests {
         );
         assert!(!fields(Isolation::Schema).contains(&"exports".to_owned()));
         assert!(Terms::default().check(Isolation::Shared).is_empty());
+    }
+
+    #[test]
+    fn ways_to_sign_in_belong_to_a_pool_of_the_tenants_own() {
+        let fields = |identity, ways: &[SignIn]| {
+            let sign_in = Some(ways.iter().copied().collect());
+            let terms = Terms { identity, sign_in, second_factor: Some(SecondFactor::Off), ..Terms::default() };
+            terms.check(Isolation::Shared).into_iter().map(|wrong| wrong.field).collect::<Vec<_>>()
+        };
+        assert!(fields(Some(Identity::Own), &[SignIn::Password, SignIn::Sso]).is_empty());
+        assert_eq!(fields(Some(Identity::Own), &[]), ["signIn"]);
+        for other in [None, Some(Identity::None), Some(Identity::Shared)] {
+            assert_eq!(fields(other, &[SignIn::Password]), ["signIn", "secondFactor"], "{other:?}");
+        }
     }
 
     #[test]

@@ -66,12 +66,19 @@ actions! {
     "access.read" Read Tenant;
     "access.request" Write Tenant;
     "access.review" Write Tenant;
+    "approval.give" Write Tenant;
+    "approval.read" Read Tenant;
+    "approval.withdraw" Write Tenant;
     "audit.read" Read Tenant;
     "audit.verify" Read Environment;
+    "caller.read" Read Tenant;
     "catalog.delete" Destructive Environment;
     "catalog.read" Read Environment;
     "catalog.write" Write Environment;
     "credential.issue" Write Tenant;
+    "directory.claim" Write Tenant;
+    "directory.read" Read Tenant;
+    "directory.set" Write Tenant;
     "domain.read" Read Tenant;
     "domain.verify" Write Tenant;
     "event.read" Read Tenant;
@@ -79,11 +86,14 @@ actions! {
     "flag.evaluate" Read Tenant;
     "flag.read" Read Environment;
     "flag.set" Write Environment;
-    "flag.use" Read Tenant;
+    "flag.use" Write Tenant;
     "gateway.login.create" Write Tenant;
     "gateway.login.read" Read Tenant;
     "gateway.login.revoke" Destructive Tenant;
     "gateway.login.rotate" Write Tenant;
+    "identity.connect" Write Tenant;
+    "identity.disconnect" Write Tenant;
+    "identity.read" Read Tenant;
     "invitation.accept" Write Tenant;
     "invitation.create" Write Tenant;
     "invitation.decline" Write Tenant;
@@ -108,6 +118,7 @@ actions! {
     "operation.read" Read Environment;
     "operation.retry" Write Environment;
     "placement.explain" Read Environment;
+    "policy.read" Read Environment;
     "quota.commit" Write Tenant;
     "quota.read" Read Tenant;
     "quota.release" Write Tenant;
@@ -122,6 +133,8 @@ actions! {
     "rollout.pause" Write Environment;
     "rollout.read" Read Environment;
     "rollout.run" Write Environment;
+    "scim.read" Read Tenant;
+    "scim.write" Write Tenant;
     "tenant.activate" Write Tenant;
     "tenant.archive" Destructive Tenant;
     "tenant.create" Write Environment;
@@ -141,6 +154,16 @@ actions! {
     "token.read" Read Tenant;
     "token.revoke" Destructive Tenant;
     "token.rotate" Write Tenant;
+    "webhook.create" Write Tenant;
+    "webhook.delete" Destructive Tenant;
+    "webhook.disable" Write Tenant;
+    "webhook.enable" Write Tenant;
+    "webhook.read" Read Tenant;
+    "webhook.redrive" Write Tenant;
+    "webhook.replay" Write Tenant;
+    "webhook.rotate" Write Tenant;
+    "webhook.test" Write Tenant;
+    "webhook.update" Write Tenant;
 }
 
 #[cfg(test)]

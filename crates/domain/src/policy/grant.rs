@@ -1,7 +1,8 @@
 //! Emergency access: one person asks, another agrees, it is over by itself.
 //!
-//! INVARIANT: nobody agrees to its own request; a grant lasts an hour at most and is never prolonged; one person has
-//! [`MOST_A_DAY`] of them in any 24 hours, so that asking again and again is no way round the hour.
+//! INVARIANT: nobody agrees to its own request, nor by a token whose secret the one who asked was shown; a grant lasts an
+//! hour at most and is never prolonged; one person has [`MOST_A_DAY`] minutes of them in any 24 hours, so that asking again
+//! and again is no way round the hour.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,17 @@ pub struct Grant {
     pub ended_at: Option<Timestamp>,
     /// When somebody else looked at what was done.
     pub reviewed_at: Option<Timestamp>,
+}
+
+/// Who answers a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Hands<'a> {
+    /// The person; absent where the token names none.
+    pub person: Option<&'a str>,
+    /// Whether this token was shown the secret of the one that asked, or the other way round: then one person may hold both.
+    pub is_shown: bool,
+    /// Whether one of the two signed in and the other has a token: nobody can tell then that they are two people.
+    pub is_unlike: bool,
 }
 
 /// How a grant stands.
@@ -76,6 +88,12 @@ pub enum GrantError {
     /// The one who asked is the one who answers.
     #[error("whoever asks for access is not the one who grants or reviews it")]
     Own,
+    /// One of the two was shown the other's secret, and could be both.
+    #[error("one of the two tokens was made or rotated with the other")]
+    SameHands,
+    /// One signed in, the other has a token: the two could be one.
+    #[error("one of the two signed in and the other has a token, so nobody can tell that they are two people")]
+    Unlike,
     /// It is somebody else's.
     #[error("the access was granted to somebody else")]
     Foreign,
@@ -118,10 +136,12 @@ impl Grant {
         if standing == wanted { Ok(()) } else { Err(GrantError::Standing(standing)) }
     }
 
-    fn must_be_another(&self, person: Option<&str>) -> Result<(), GrantError> {
-        match person {
+    fn must_be_another(&self, by: &Hands<'_>) -> Result<(), GrantError> {
+        match by.person {
             None => Err(GrantError::Nobody),
             Some(person) if is_same(person, &self.person) => Err(GrantError::Own),
+            Some(_) if by.is_shown => Err(GrantError::SameHands),
+            Some(_) if by.is_unlike => Err(GrantError::Unlike),
             Some(_) => Ok(()),
         }
     }
@@ -130,7 +150,7 @@ impl Grant {
     ///
     /// # Errors
     /// It is the same person, or nobody; it waits no more; the person had enough today.
-    pub fn approve(&self, by: Option<&str>, used: u32, now: Timestamp) -> Result<Timestamp, GrantError> {
+    pub fn approve(&self, by: &Hands<'_>, used: u32, now: Timestamp) -> Result<Timestamp, GrantError> {
         self.must_be(GrantStanding::Pending, now)?;
         self.must_be_another(by)?;
         if used.saturating_add(self.minutes) > MOST_A_DAY {
@@ -173,14 +193,16 @@ impl Grant {
     ///
     /// # Errors
     /// It is not over, or the same person asks.
-    pub fn review(&self, by: Option<&str>, now: Timestamp) -> Result<(), GrantError> {
+    pub fn review(&self, by: &Hands<'_>, now: Timestamp) -> Result<(), GrantError> {
         self.must_be(GrantStanding::Ended, now)?;
         self.must_be_another(by)
     }
 }
 
-/// Names of people are compared without case and space around: a second spelling is not a second person.
-fn is_same(one: &str, other: &str) -> bool {
+/// Whether two names are one person: they are compared without case and space around, for a second spelling is not a
+/// second person.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
@@ -204,49 +226,57 @@ mod tests {
         }
     }
 
+    fn hands(person: &str) -> Hands<'_> {
+        Hands { person: Some(person), is_shown: false, is_unlike: false }
+    }
+
     #[test]
     fn two_people_are_needed_and_a_second_spelling_is_not_one() {
         let grant = asked();
         for own in ["Olga", "olga", " OLGA "] {
-            assert_eq!(grant.approve(Some(own), 0, at(1)), Err(GrantError::Own), "{own}");
+            assert_eq!(grant.approve(&hands(own), 0, at(1)), Err(GrantError::Own), "{own}");
         }
-        assert_eq!(grant.approve(None, 0, at(1)), Err(GrantError::Nobody));
-        assert_eq!(grant.approve(Some("Petra"), 0, at(1)), Ok(at(31)));
+        assert_eq!(grant.approve(&Hands { person: None, ..hands("") }, 0, at(1)), Err(GrantError::Nobody));
+        assert_eq!(grant.approve(&hands("Petra"), 0, at(1)), Ok(at(31)));
+        let made = Hands { is_shown: true, ..hands("Petra") };
+        assert_eq!(grant.approve(&made, 0, at(1)), Err(GrantError::SameHands));
+        let unlike = Hands { is_unlike: true, ..hands("Petra") };
+        assert_eq!(grant.approve(&unlike, 0, at(1)), Err(GrantError::Unlike));
     }
 
     #[test]
     fn it_ends_by_itself_and_is_not_prolonged() {
         let open = Grant { span: Some((at(1), at(31))), ..asked() };
         assert_eq!((open.standing(at(30)), open.standing(at(31))), (GrantStanding::Open, GrantStanding::Ended));
-        assert_eq!(open.approve(Some("Petra"), 0, at(2)), Err(GrantError::Standing(GrantStanding::Open)));
+        assert_eq!(open.approve(&hands("Petra"), 0, at(2)), Err(GrantError::Standing(GrantStanding::Open)));
         assert_eq!(open.open(Some("olga"), at(30)), Ok(at(31)));
         assert_eq!(open.open(Some("Petra"), at(30)), Err(GrantError::Foreign));
         assert_eq!(open.open(Some("olga"), at(31)), Err(GrantError::Standing(GrantStanding::Ended)));
         assert!(!open.is_review_overdue(at(31)) && open.is_review_overdue(at(31 + 72 * 60)));
-        assert_eq!(open.review(Some("olga"), at(40)), Err(GrantError::Own));
-        assert_eq!(open.review(Some("Petra"), at(30)), Err(GrantError::Standing(GrantStanding::Open)));
-        assert_eq!(open.review(Some("Petra"), at(40)), Ok(()));
+        assert_eq!(open.review(&hands("olga"), at(40)), Err(GrantError::Own));
+        assert_eq!(open.review(&hands("Petra"), at(30)), Err(GrantError::Standing(GrantStanding::Open)));
+        assert_eq!(open.review(&hands("Petra"), at(40)), Ok(()));
     }
 
     #[test]
     fn asking_again_and_again_is_no_way_round() {
         let grant = asked();
-        assert!(grant.approve(Some("Petra"), MOST_A_DAY - 30, at(1)).is_ok());
+        assert!(grant.approve(&hands("Petra"), MOST_A_DAY - 30, at(1)).is_ok());
         assert_eq!(
-            grant.approve(Some("Petra"), MOST_A_DAY - 29, at(1)),
+            grant.approve(&hands("Petra"), MOST_A_DAY - 29, at(1)),
             Err(GrantError::TooMuch { used: 211, asked: 30 })
         );
         let greedy = Grant { minutes: 10_000, ..asked() };
-        assert!(greedy.approve(Some("Petra"), 0, at(1)).is_err());
+        assert!(greedy.approve(&hands("Petra"), 0, at(1)).is_err());
     }
 
     #[test]
     fn who_is_not_answered_lapses() {
         let grant = asked();
         assert_eq!(grant.standing(at(240)), GrantStanding::Lapsed);
-        assert_eq!(grant.approve(Some("Petra"), 0, at(240)), Err(GrantError::Standing(GrantStanding::Lapsed)));
+        assert_eq!(grant.approve(&hands("Petra"), 0, at(240)), Err(GrantError::Standing(GrantStanding::Lapsed)));
         assert_eq!(grant.refuse(at(240)), Err(GrantError::Standing(GrantStanding::Lapsed)));
         let refused = Grant { refused_at: Some(at(2)), ..asked() };
-        assert_eq!(refused.approve(Some("Petra"), 0, at(3)), Err(GrantError::Standing(GrantStanding::Refused)));
+        assert_eq!(refused.approve(&hands("Petra"), 0, at(3)), Err(GrantError::Standing(GrantStanding::Refused)));
     }
 }

@@ -103,6 +103,7 @@ pub struct Permit {
     action: &'static str,
     scope: Scope,
     fingerprint: &'static str,
+    is_ours: bool,
 }
 
 impl Permit {
@@ -128,6 +129,12 @@ impl Permit {
     #[must_use]
     pub const fn fingerprint(&self) -> &'static str {
         self.fingerprint
+    }
+
+    /// Whether it is a controller's. What a caller's permit is for is put to the operator's rules as well before it lasts.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        self.is_ours
     }
 }
 
@@ -163,7 +170,7 @@ pub fn judge(actor: &Actor, rights: &Rights, action: &'static str, scope: Scope)
         let remedy = "Use a token that is not bound to one tenant.".to_owned();
         return Err(Denial { rule: "own-tenant-only".to_owned(), action, remedy, hidden: None });
     }
-    Ok(Permit { actor: actor.clone(), action, scope, fingerprint: FINGERPRINT })
+    Ok(Permit { actor: actor.clone(), action, scope, fingerprint: FINGERPRINT, is_ours: false })
 }
 
 /// Judges whether an actor has the right to an action on something, whatever that turns out to be. No permit: what is found
@@ -187,7 +194,13 @@ pub fn may(actor: &Actor, rights: &Rights, action: &'static str) -> Result<(), D
 /// asked again between the steps of a run; a rule that changes meanwhile is honoured by the next request.
 #[must_use]
 pub fn controller(action: &'static str, scope: Scope) -> Permit {
-    Permit { actor: Actor::controller("executor"), action, scope, fingerprint: FINGERPRINT }
+    carried(Actor::controller("executor"), action, scope)
+}
+
+/// The permit under which something is carried out, in somebody's name, that was judged and ruled on before.
+#[must_use]
+pub fn carried(actor: Actor, action: &'static str, scope: Scope) -> Permit {
+    Permit { actor, action, scope, fingerprint: FINGERPRINT, is_ours: true }
 }
 
 #[cfg(test)]

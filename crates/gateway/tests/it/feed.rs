@@ -14,7 +14,7 @@ use tenantry_domain::id::{InstallationId, TenantId};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode, RegionName};
 use tenantry_domain::placement::Placement;
-use tenantry_domain::policy::{Actor, ActorKind, Rights, Scope, judge};
+use tenantry_domain::policy::{Actor, ActorKind, Scope, carried};
 use tenantry_domain::tenant::lifecycle::{Phase, State};
 use tenantry_domain::tenant::profile::Residency;
 use tenantry_domain::tenant::{Slug, Spec};
@@ -76,8 +76,7 @@ impl Control {
 
     async fn write(&self) -> WriteTx {
         let actor = Actor { kind: ActorKind::Operator, id: "olga".into() };
-        let permit =
-            judge(&actor, &Rights::all(), "tenant.update", Scope::environment(self.environment.clone())).unwrap();
+        let permit = carried(actor, "tenant.update", Scope::environment(self.environment.clone()));
         self.store.write(&permit, Timestamp::now()).await.unwrap()
     }
 

@@ -168,12 +168,12 @@ mod tests {
 
     #[test]
     fn references_name_host_name_and_tag_or_digest() {
-        let image = Image::parse("registry.example.com/acme/policies:3").unwrap();
-        assert_eq!((image.registry.as_str(), image.reference.as_str()), ("https://registry.example.com/", "3"));
+        let image = Image::parse("images.example.com/acme/policies:3").unwrap();
+        assert_eq!((image.registry.as_str(), image.reference.as_str()), ("https://images.example.com/", "3"));
         let local = Image::parse("127.0.0.1:5000/policies:latest").unwrap();
         assert_eq!(local.registry.as_str(), "http://127.0.0.1:5000/");
         let digest = format!("sha256:{}", "0a".repeat(32));
-        let exact = Image::parse(&format!("registry.example.com/p@{digest}")).unwrap();
+        let exact = Image::parse(&format!("images.example.com/p@{digest}")).unwrap();
         assert_eq!(exact.digest.unwrap().to_string(), digest);
         for wrong in ["", "host", "host/name", "host/../name:1", "host/Name:1", "a@b/name:1", "host/name@sha256:12"] {
             assert_eq!(Image::parse(wrong), None, "{wrong}");

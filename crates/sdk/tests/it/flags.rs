@@ -23,7 +23,7 @@ async fn features_are_read_and_used_and_a_switch_holds_for_the_next_question() {
     assert_eq!(features.get("ai").map(|ai| ai.source.as_str()), Some("rollout"));
     assert_eq!(tenantry.use_feature(&acme, "ai", 3).await.unwrap(), Some(json!(true)));
 
-    client.switch_flag_off("ai", "it burns").await.unwrap();
+    client.switch_flag_off("ai", "it burns", None).await.unwrap();
     let features = tenantry.features(&acme).await.unwrap();
     assert!(!features.is_on("ai"));
     assert_eq!(features.get("ai").and_then(|ai| ai.reason.as_deref()), Some("it burns"));

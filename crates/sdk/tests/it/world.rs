@@ -99,6 +99,7 @@ impl World {
         let deps = Deps::with_ports(store.clone(), plane, &root, options, Arc::new(SystemClock), secrets);
         let cx = Ctx {
             actor: Actor { kind: ActorKind::Operator, id: "tests".into() },
+            person: None,
             rights: Rights::all(),
             environment: environment.clone(),
             request_id: mint::request(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tenantry_api::parse;
 use tenantry_api::v1::Page;
 use tenantry_api::v1::flag::{
-    Feature, FeatureFlag, FeatureUsage, FeatureUseRequest, Features, FlagOff, FlagSpec, LevelDeviation,
+    Feature, FeatureFlag, FeatureUsage, FeatureUseRequest, Features, FlagOffRequest, FlagSpec, LevelDeviation,
 };
 use tenantry_control::flags::{self, Wanted};
 use tenantry_domain::code::Code;
@@ -96,7 +96,8 @@ async fn get(With(state): With<State>, call: Call, FlagPath(name): FlagPath, _: 
 
 /// Say what a flag is from now on
 ///
-/// Be it there or not. Holds for every question that is asked after the answer.
+/// Be it there or not. Holds for every question that is asked after the answer. A feature that is switched off stays so: only
+/// `:on` takes the emergency switch back.
 #[utoipa::path(
     put, path = "/v1/environments/{environment}/flags/{name}", tag = "features", operation_id = "putFlag",
     params(InEnvironment, OfFlag, Precondition, OptionalKey),
@@ -148,11 +149,12 @@ async fn delete(
 
 /// Switch a feature off for everybody
 ///
-/// The emergency switch: before overrides, cells, rollouts and plans. Needs no flag to be there, and no version.
+/// The emergency switch: before overrides, cells, rollouts and plans. Needs no flag to be there, and no version. A feature whose
+/// values are not `true` and `false` needs `offValue`, here or in the flag.
 #[utoipa::path(
     post, path = "/v1/environments/{environment}/flags/{name}/@off", tag = "features", operation_id = "switchFlagOff",
     params(InEnvironment, OfFlag, OptionalKey),
-    request_body(content = FlagOff, example = json!({ "reason": "the index is being rebuilt" })),
+    request_body(content = FlagOffRequest, example = json!({ "reason": "the index is being rebuilt" })),
     responses((status = 200, description = "It is off.", body = FeatureFlag)),
 )]
 async fn off(
@@ -162,9 +164,9 @@ async fn off(
     _: Params<Nothing>,
     JsonBody(body): JsonBody,
 ) -> Result {
-    let off = parse::flag_off(&body)?;
+    let (off, value) = parse::flag_off(&body)?;
     let cx = call.write(&body);
-    let row = flags::switch(&cx, state.deps(), &name, Wanted::Off(off)).await?;
+    let row = flags::switch(&cx, state.deps(), &name, Wanted::Off(off, value)).await?;
     let version = row.version;
     Ok(answer::versioned(&convert::flag::flag(row, &cx.environment), version))
 }

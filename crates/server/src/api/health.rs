@@ -7,7 +7,7 @@ use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tenantry_control::{guard, health, rollouts};
+use tenantry_control::{guard, health, rollouts, webhooks};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -87,10 +87,11 @@ async fn look(state: &State) -> Result<()> {
 async fn metrics(With(state): With<State>, _: Caller) -> Response {
     // What the database knows is left out while it is away: counters must not wait for it.
     let deps = state.deps();
-    let (found, leaks, moved) = tokio::join!(
+    let (found, leaks, moved, waiting) = tokio::join!(
         tokio::time::timeout(PATIENCE, guard::gauges(deps)),
         tokio::time::timeout(PATIENCE, guard::leaks(deps)),
         tokio::time::timeout(PATIENCE, rollouts::gauges(deps)),
+        tokio::time::timeout(PATIENCE, webhooks::backlog(deps)),
     );
     let options = &deps.options().guard;
     let mut text = state.metrics().render();
@@ -103,7 +104,10 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
     if let Ok(Ok(moved)) = moved {
         text.push_str(&convert::rollout::lines(&moved));
     }
+    let counted = deps.outbound().stats().counted();
+    text.push_str(&convert::webhook::lines(&counted, waiting.ok().flatten()));
     text.push_str(&state.deps().rates().render());
+    text.push_str(&state.deps().governance().render());
     text.push_str(&state.more_lines());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -1,6 +1,7 @@
 //! The routes, one file per noun. A handler reads, calls one use case, shows the result.
 
 pub mod access;
+pub mod approvals;
 pub mod audit;
 pub mod catalog;
 pub mod domains;
@@ -16,11 +17,15 @@ pub mod logins;
 pub mod manifests;
 pub mod members;
 pub mod operations;
+pub mod people;
+pub mod pools;
 pub mod quotas;
 pub mod rollouts;
 pub mod routes;
+pub mod scim;
 pub mod tenants;
 pub mod tokens;
+pub mod webhooks;
 
 mod answer;
 
@@ -91,6 +96,16 @@ pub struct OfGrant {
     grant: String,
 }
 
+/// `{approval}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfApproval {
+    /// The approval's id.
+    #[param(example = "apv_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^apv_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    approval: String,
+}
+
 /// `{token}` of the path.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -99,6 +114,16 @@ pub struct OfToken {
     /// The token's public part.
     #[param(example = "tok_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^tok_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     token: String,
+}
+
+/// `{webhook}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfWebhook {
+    /// The endpoint's id.
+    #[param(example = "whe_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^whe_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    webhook: String,
 }
 
 /// `{version}` of the path.

@@ -153,11 +153,7 @@ async fn get(
 
 /// Looks for an operation in the environments that the caller reaches.
 async fn find(state: &State, caller: &Caller, id: OperationId) -> Result<(Ctx, view::Operation)> {
-    let reached = match &caller.bearer.environment {
-        Some(only) => vec![only.clone()],
-        None => state.environments().await?,
-    };
-    for environment in reached {
+    for environment in caller.reached(state).await? {
         let cx = caller.enter(state, environment).await?;
         match operations::get(&cx, state.deps(), id).await {
             Ok(found) => return Ok((cx, found)),

@@ -1,9 +1,11 @@
 //! From what use cases give to what the contract shows. Nothing is decided here.
 
 pub mod access;
+pub mod approval;
 pub mod audit;
 pub mod catalog;
 pub mod change;
+pub mod directory;
 pub mod domain;
 pub mod event;
 pub mod flag;
@@ -12,12 +14,14 @@ pub mod login;
 pub mod member;
 pub mod operation;
 pub mod placement;
+pub mod pool;
 pub mod quota;
 pub mod rollout;
 pub mod route;
 pub mod tenant;
 pub mod token;
 pub mod version;
+pub mod webhook;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -105,7 +105,10 @@ impl FromRequest<State> for NoBody {
 }
 
 /// The media type without its parameters, if it is one of those that are read.
-fn media_type(headers: &HeaderMap, known: &'static [&'static str]) -> Result<&'static str> {
+///
+/// # Errors
+/// It is another one, is missing, or the body is encoded.
+pub fn media_type(headers: &HeaderMap, known: &'static [&'static str]) -> Result<&'static str> {
     let listed = known.join(", ");
     let refuse = |detail: String| Failure::new(Code::MediaType, detail).hint(format!("Send one of: {listed}."));
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
@@ -127,7 +130,11 @@ fn media_type(headers: &HeaderMap, known: &'static [&'static str]) -> Result<&'s
     Ok(found)
 }
 
-async fn bytes(request: Request, bound: usize) -> Result<Bytes> {
+/// A body of at most so many bytes.
+///
+/// # Errors
+/// It is larger, or was not sent whole.
+pub async fn bytes(request: Request, bound: usize) -> Result<Bytes> {
     let refuse = || Failure::new(Code::BodyTooLarge, format_args!("the body is larger than {bound} bytes"));
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());

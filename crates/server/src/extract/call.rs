@@ -74,22 +74,32 @@ impl Caller {
     /// # Errors
     /// There is none, or the token does not reach it, which is the same to its bearer.
     pub async fn enter(&self, state: &State, environment: EnvironmentName) -> Result<Ctx> {
-        let is_hidden = self.bearer.environment.as_ref().is_some_and(|only| *only != environment);
-        if is_hidden || !state.knows(&environment).await? {
+        let bearer = self.bearer.clone().within(&environment);
+        if !self.bearer.reaches(&environment) || !state.knows(&environment).await? {
             return Err(Failure::new(
                 Code::EnvironmentNotFound,
                 format_args!("environment `{environment}` does not exist"),
             ));
         }
         Ok(Ctx {
-            actor: self.bearer.actor.clone(),
-            rights: self.bearer.rights.clone(),
+            actor: bearer.actor,
+            person: bearer.person,
+            rights: bearer.rights,
             environment,
             request_id: self.ids.request,
             correlation_id: self.ids.correlation.clone(),
             now: state.deps().now(),
             idempotency: None,
         })
+    }
+
+    /// The environments that it reaches.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub async fn reached(&self, state: &State) -> Result<Vec<EnvironmentName>> {
+        let all = state.environments().await?;
+        Ok(all.into_iter().filter(|environment| self.bearer.reaches(environment)).collect())
     }
 
     /// The circumstances for a mutation that has no body: repetitions under the same key get the first answer.

@@ -8,11 +8,11 @@ mod path;
 mod precondition;
 
 pub use access_token::AccessToken;
-pub use body::{JsonBody, Manifests, NoBody, PatchBody};
+pub use body::{JsonBody, Manifests, NoBody, PatchBody, bytes, media_type};
 pub use call::{Call, Caller};
 pub use params::{PageParams, Params, WaitParams, page_size, wait};
 pub use path::{
-    DomainPath, GrantPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath, TokenPath, VersionPath,
-    path_value,
+    ApprovalPath, DomainPath, GrantPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath, TokenPath, WebhookPath,
+    VersionPath, path_value,
 };
 pub use precondition::IfMatch;

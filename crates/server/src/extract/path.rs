@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use tenantry_control::tenants::TenantRef;
 use tenantry_domain::code::Code;
 use tenantry_domain::gateway::LoginName;
-use tenantry_domain::id::{GrantId, OperationId, RolloutId, TokenId};
+use tenantry_domain::id::{ApprovalId, GrantId, OperationId, RolloutId, TokenId, WebhookId};
 
 use crate::State;
 use crate::problem::{Failure, Result};
@@ -78,6 +78,20 @@ impl FromRequestParts<State> for GrantPath {
     }
 }
 
+/// `{approval}`: an id.
+#[derive(Debug)]
+pub struct ApprovalPath(pub ApprovalId);
+
+impl FromRequestParts<State> for ApprovalPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "approval").await?;
+        text.parse::<ApprovalId>().map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "approval", error).hint("Name the approval by its id (`apv_…`).")
+        })
+    }
+}
+
 /// `{token}`: an id.
 #[derive(Debug)]
 pub struct TokenPath(pub TokenId);
@@ -88,6 +102,20 @@ impl FromRequestParts<State> for TokenPath {
         let text = path_value(parts, state, "token").await?;
         text.parse::<TokenId>().map(Self).map_err(|error| {
             Failure::field(Code::InvalidParameter, "token", error).hint("Name the token by its public part (`tok_…`).")
+        })
+    }
+}
+
+/// `{webhook}`: an id.
+#[derive(Debug)]
+pub struct WebhookPath(pub WebhookId);
+
+impl FromRequestParts<State> for WebhookPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "webhook").await?;
+        text.parse::<WebhookId>().map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "webhook", error).hint("Name the endpoint by its id (`whe_…`).")
         })
     }
 }

@@ -23,9 +23,21 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/ofrep/v1/configuration", "flag.evaluate"),
     (Method::POST, "/ofrep/v1/evaluate/flags", "flag.evaluate"),
     (Method::POST, "/ofrep/v1/evaluate/flags/{key}", "flag.evaluate"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Groups", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Groups/{id}", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/ResourceTypes", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/ResourceTypes/{id}", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Schemas", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Schemas/{id}", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/ServiceProviderConfig", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Users", "scim.read"),
+    (Method::GET, "/scim/v2/environments/{environment}/tenants/{tenant}/Users/{id}", "scim.read"),
     (Method::GET, "/v1/context-keys", "tenant.resolve"),
     (Method::GET, "/v1/environments/{environment}/access-requests", "access.read"),
     (Method::GET, "/v1/environments/{environment}/access-requests/{grant}", "access.read"),
+    (Method::GET, "/v1/environments/{environment}/approvals", "approval.read"),
+    (Method::GET, "/v1/environments/{environment}/approvals/{approval}", "approval.read"),
+    (Method::GET, "/v1/environments/{environment}/policy", "policy.read"),
     (Method::GET, "/v1/environments/{environment}/apps", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/apps/{name}", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/apps/{name}/rollout-plan", "rollout.read"),
@@ -67,6 +79,8 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/tenants", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/audit", "audit.read"),
+    (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/directory", "directory.read"),
+    (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/directory/groups", "directory.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/domains", "domain.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/drift", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/entitlements", "tenant.read"),
@@ -74,6 +88,8 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/feature-usage", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/features", "flag.evaluate"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/features/{name}:use", "flag.use"),
+    (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/identity-pool", "identity.read"),
+    (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/identity-pool/connections", "identity.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/invitations", "invitation.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/invitations/{invitation}", "invitation.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/isolation", "isolation.read"),
@@ -95,10 +111,19 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/versions:compare", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tokens", "token.read"),
     (Method::GET, "/v1/environments/{environment}/tokens/{token}", "token.read"),
+    (Method::GET, "/v1/environments/{environment}/webhooks", "webhook.read"),
+    (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}", "webhook.read"),
+    (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/attempts", "webhook.read"),
+    (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/dead-letters", "webhook.read"),
+    (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/replays", "webhook.read"),
     (Method::GET, "/v1/operations/{operation}", "operation.read"),
     (Method::GET, "/v1/operations/{operation}/events", "operation.read"),
     (Method::GET, "/v1/users/{user}/tenants", "member.read"),
+    (Method::GET, "/v1/whoami", KNOWN),
 ];
+
+/// What everybody may who is known, whatever it may else: it tells a caller of itself alone.
+const KNOWN: &str = "caller.read";
 
 /// Routes that proxies ask, by whatever method they pass on.
 const FORWARD: &str = "/v1/environments/{environment}/forward-auth/";
@@ -137,6 +162,9 @@ pub async fn check(matched: Option<MatchedPath>, request: Request, next: Next) -
         return Failure::new(Code::Unauthenticated, "the caller is not known").into_response();
     };
     let Some(action) = right(request.method(), &template) else { return no_method(&template) };
+    if action == KNOWN {
+        return next.run(request).await;
+    }
     match policy::may(&bearer.actor, &bearer.rights, action) {
         Ok(()) => next.run(request).await,
         Err(denial) => Failure::from(Refusal::from(denial)).into_response(),

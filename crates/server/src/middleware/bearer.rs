@@ -1,20 +1,27 @@
-//! Who asks: a bearer token, on everything but health and the OpenAPI document.
+//! Who asks: a bearer token, on everything but health, the OpenAPI document and the address of the sign-in.
 //!
-//! The check comes before the routes, so that without a token every path looks the same.
+//! The check comes before the routes, so that without a token every path looks the same. A token is one of ours, or an access
+//! token of an issuer of people of the operator; its form alone says which.
 
 use axum::extract::{Request, State as With};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tenantry_control::people;
 use tenantry_control::tokens::{self, Bearer};
+use tenantry_domain::access::token::MAX_BYTES;
 use tenantry_domain::code::Code;
+use tenantry_domain::name::EnvironmentName;
 
 use super::is_open;
 use crate::State;
 use crate::problem::Failure;
+
+/// The longest token of ours, in bytes.
+const LONGEST: usize = 512;
 
 /// Lets identified callers in.
 pub async fn check(With(state): With<State>, mut request: Request, next: Next) -> Response {
@@ -24,9 +31,11 @@ pub async fn check(With(state): With<State>, mut request: Request, next: Next) -
     let is_proxy = request.uri().path().contains(FORWARD);
     match identify(&state, request.headers(), is_proxy).await {
         Ok(bearer) => {
+            let bearer = narrow(bearer, request.uri().path());
             tracing::Span::current().record("actor", tracing::field::display(&bearer.actor));
-            request.extensions_mut().insert(bearer);
-            next.run(request).await
+            let place = environment(request.uri().path());
+            request.extensions_mut().insert(bearer.clone());
+            explain(next.run(request).await, &bearer, place.as_ref())
         }
         Err(failure) => failure.into_response(),
     }
@@ -47,8 +56,48 @@ async fn identify(state: &State, headers: &HeaderMap, is_proxy: bool) -> Result<
         .map(ToOwned::to_owned)
         .or_else(|| text.filter(|_| is_proxy).and_then(password_of))
         .ok_or_else(|| refuse("the Authorization header holds no bearer token"))?;
+    let found = match people::is_token(&token) {
+        true => people::authenticate(state.deps(), &token).await?,
+        false => tokens::authenticate(state.deps(), &token).await?,
+    };
     // Unknown, wrong, expired and revoked tokens are told apart by nobody outside.
-    tokens::authenticate(state.deps(), &token).await?.ok_or_else(|| refuse("the token is not valid"))
+    found.ok_or_else(|| refuse("the token is not valid"))
+}
+
+/// The environment that a path names.
+fn environment(path: &str) -> Option<EnvironmentName> {
+    let rest = path.strip_prefix("/v1/environments/")?;
+    EnvironmentName::parse(rest.split(['/', ':']).next()?).ok()
+}
+
+/// What somebody may do where the request leads.
+fn narrow(bearer: Bearer, path: &str) -> Bearer {
+    match environment(path) {
+        Some(environment) => bearer.within(&environment),
+        None => bearer.outside(path.starts_with("/v1/operations/") || path.starts_with("/v1/users/")),
+    }
+}
+
+/// A refusal in the words that help: somebody without a role learns that, and an environment that is not reached does not
+/// exist, as for tokens of ours.
+fn explain(mut response: Response, bearer: &Bearer, place: Option<&EnvironmentName>) -> Response {
+    let is_denied = |failure: &Failure| failure.problem.code == Code::PolicyDenied.to_string();
+    if bearer.reach.is_none() || !response.extensions().get::<Failure>().is_some_and(is_denied) {
+        return response;
+    }
+    let failure = match (&bearer.person, place.filter(|place| !bearer.reaches(place))) {
+        (Some(person), _) if bearer.is_roleless() => Failure::new(
+            Code::PersonWithoutRole,
+            format_args!("`{person}` is signed in, and none of its groups gives a role here"),
+        ),
+        (_, Some(place)) => {
+            Failure::new(Code::EnvironmentNotFound, format_args!("environment `{place}` does not exist"))
+        }
+        _ => return response,
+    };
+    *response.status_mut() = StatusCode::from_u16(failure.kind().status()).unwrap_or(StatusCode::FORBIDDEN);
+    response.extensions_mut().insert(failure);
+    response
 }
 
 /// The password of `Basic` credentials (RFC 7617).
@@ -65,5 +114,6 @@ fn password_of(header: &str) -> Option<String> {
 fn bearer_of(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= 512).then_some(token)
+    let longest = if people::is_token(token) { MAX_BYTES } else { LONGEST };
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= longest).then_some(token)
 }

@@ -1,7 +1,8 @@
 //! How often somebody may call: principals by the class of the call, tenants by their plan, and strangers who fail to say
 //! who they are.
 //!
-//! What is refused here cost no look at our database, is not in the audit, and says when to come back. Every answer to a
+//! What is refused for the caller's own rate costs no look at our database; no refusal is in the audit, and each says when
+//! to come back. Every answer to a
 //! limited caller says how much is left, so that nobody has to find out by being refused.
 
 use std::net::IpAddr;
@@ -56,16 +57,16 @@ pub async fn admit(With(state): With<State>, request: Request, next: Next) -> Re
     let Some(bearer) = request.extensions().get::<Bearer>().cloned() else { return next.run(request).await };
     let path = request.uri().path();
     let class = class(request.method(), path);
-    let tenant = tenant(path).filter(|(environment, _)| reaches(&bearer, environment));
-    let tenant = match tenant {
-        // What names no environment that exists names no tenant; the route says so.
-        Some((environment, name)) if state.knows(&environment).await.unwrap_or(false) => {
-            Some((environment, name.to_owned()))
+    let tenant = tenant(path).filter(|(environment, _)| bearer.reaches(environment));
+    let tenant = tenant.as_ref().map(|(environment, name)| (environment, *name));
+    // What names no environment that exists names no tenant; the route says so.
+    let is_there = async {
+        match tenant {
+            Some((environment, _)) => state.knows(environment).await.unwrap_or(false),
+            None => false,
         }
-        _ => None,
     };
-    let tenant = tenant.as_ref().map(|(environment, name)| (environment, name.as_str()));
-    let judged = rates::admit(state.deps(), &bearer, tenant, class).await;
+    let judged = rates::admit(state.deps(), &bearer, tenant, is_there, class).await;
     let Some(most) = judged.iter().filter(|one| !one.verdict.allowed).max_by_key(|one| one.verdict.retry) else {
         let mut response = next.run(request).await;
         tell(response.headers_mut(), &judged);
@@ -74,10 +75,6 @@ pub async fn admit(With(state): With<State>, request: Request, next: Next) -> Re
     let mut response = refused(most, &format!("the rate `{}` is used up", most.policy));
     tell(response.headers_mut(), &judged);
     response
-}
-
-fn reaches(bearer: &Bearer, environment: &EnvironmentName) -> bool {
-    bearer.environment.as_ref().is_none_or(|only| only == environment)
 }
 
 /// An answer that says no, and for how long.
@@ -108,30 +105,47 @@ pub fn tell(headers: &mut HeaderMap, judged: &[Judged]) {
     }
 }
 
-/// What a call costs, by its method and path alone: it is judged before it is routed.
+/// What a call costs, by its method and path alone: it is judged before it is routed. What counts is where a word stands,
+/// never that it stands somewhere: names of tenants, roles and features are anybody's choice.
 fn class(method: &Method, path: &str) -> Class {
-    let mut parts = path.split('/').skip(1);
-    let (first, _, _, noun) = (parts.next(), parts.next(), parts.next(), parts.next().unwrap_or_default());
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let noun = noun.split(':').next().unwrap_or_default();
-    let is_asked_always = matches!(noun, "forward-auth" | "resolve" | "credentials")
-        || path == "/v1/context-keys"
-        || first == Some("ofrep")
-        || noun == "tenants" && (last == "route" || path.contains("/limits/"));
-    if is_asked_always {
-        return Class::Resolve;
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match parts.as_slice() {
+        ["ofrep", ..] | ["v1", "context-keys"] => Class::Resolve,
+        ["v1", "environments", _, "tenants", _, rest @ ..] => of_tenant(method, rest),
+        ["v1", "environments", _, noun, ..] => match noun.split(':').next().unwrap_or_default() {
+            "forward-auth" | "resolve" | "credentials" | "ofrep" => Class::Resolve,
+            "manifests" | "audit" | "exports" => Class::Bulk,
+            // By POST because it says much, not because it changes anything.
+            "placements" => Class::Read,
+            _ => by_method(method),
+        },
+        _ => by_method(method),
     }
-    if matches!(noun, "manifests" | "audit" | "exports") || matches!(last, "audit" | "export") {
-        return Class::Bulk;
+}
+
+/// The same for what stands behind a tenant's name.
+fn of_tenant(method: &Method, rest: &[&str]) -> Class {
+    match rest {
+        ["route" | "members:check"] | ["limits", _] => Class::Resolve,
+        ["features", name] if name.ends_with(":use") => Class::Resolve,
+        ["members:import" | "audit" | "export" | "exports"] => Class::Bulk,
+        _ => by_method(method),
     }
+}
+
+fn by_method(method: &Method) -> Class {
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) { Class::Read } else { Class::Write }
 }
 
-/// The environment and tenant that a path names.
+/// The environment and tenant that a path names. In any other spelling they lead nowhere ([`super::verbs`]).
 fn tenant(path: &str) -> Option<(EnvironmentName, &str)> {
-    let rest = path.strip_prefix("/v1/environments/")?;
-    let (environment, rest) = rest.split_once("/tenants/")?;
-    let name = rest.split(['/', ':']).next().filter(|name| !name.is_empty())?;
+    let parts: Vec<&str> = path.split('/').skip(1).take(6).collect();
+    let (environment, name) = match parts.as_slice() {
+        ["v1", "environments", environment, "tenants", name, ..]
+        | ["scim", "v2", "environments", environment, "tenants", name, ..] => (environment, name),
+        _ => return None,
+    };
+    let name = name.split(':').next().filter(|name| !name.is_empty())?;
     Some((EnvironmentName::parse(environment).ok()?, name))
 }
 
@@ -174,6 +188,22 @@ mod tests {
             ("DELETE", "/v1/environments/prod/forward-auth/envoy/any/audit", Class::Resolve),
             ("POST", "/v1/environments/prod/tenants/acme/limits/requests:take", Class::Resolve),
             ("GET", "/v1/context-keys", Class::Resolve),
+            ("POST", "/ofrep/v1/evaluate/flags", Class::Resolve),
+            ("POST", "/v1/environments/prod/ofrep/v1/evaluate/flags/ai", Class::Resolve),
+            ("POST", "/v1/environments/prod/tenants/acme/members:check", Class::Resolve),
+            ("POST", "/v1/environments/prod/tenants/acme/features/ai:use", Class::Resolve),
+            ("POST", "/v1/environments/prod/tenants/acme/members:import", Class::Bulk),
+            ("POST", "/v1/environments/prod/placements:explain", Class::Read),
+            // Names that somebody chose like words of ours.
+            ("DELETE", "/v1/environments/prod/tenants/limits/roles/route", Class::Write),
+            ("PUT", "/v1/environments/prod/tenants/acme/roles/audit", Class::Write),
+            ("GET", "/v1/environments/prod/tenants/limits", Class::Read),
+            ("POST", "/v1/environments/prod/tenants/route:suspend", Class::Write),
+            ("PUT", "/v1/environments/prod/tenants/limits/members/route", Class::Write),
+            ("DELETE", "/v1/environments/prod/flags/export", Class::Write),
+            ("POST", "/v1/environments/prod/tenants/acme/roles/limits:x/limits/y", Class::Write),
+            ("GET", "/v1/environments/resolve/tenants", Class::Read),
+            ("POST", "/v1/environments/audit/tenants", Class::Write),
             ("GET", "/", Class::Read),
         ];
         for (method, path, expected) in cases {
@@ -185,7 +215,10 @@ mod tests {
     fn paths_name_tenants() {
         let prod = EnvironmentName::parse("prod").unwrap();
         for path in ["tenants/acme", "tenants/acme:suspend", "tenants/acme/quotas/users:take"] {
-            assert_eq!(tenant(&format!("/v1/environments/prod/{path}")), Some((prod.clone(), "acme")), "{path}");
+            for root in ["/v1", "/scim/v2"] {
+                let path = format!("{root}/environments/prod/{path}");
+                assert_eq!(tenant(&path), Some((prod.clone(), "acme")), "{path}");
+            }
         }
         for path in
             ["/v1/environments/prod/tenants", "/v1/environments/prod/tenants/", "/v1/environments/a/b/tenants/x"]

@@ -19,5 +19,5 @@ pub(crate) fn is_health(path: &str) -> bool {
 
 /// Routes that need no token.
 pub(crate) fn is_open(path: &str) -> bool {
-    is_health(path) || path == "/openapi.json"
+    is_health(path) || matches!(path, "/openapi.json" | "/v1/sign-in")
 }

@@ -1,4 +1,7 @@
 //! Custom verbs: `…/acme:suspend` is routed as `…/acme/@suspend`, because the router knows whole segments only.
+//!
+//! Environments and tenants have one spelling: what comes before the router goes by the path as it was sent, and the router
+//! would decode it. No name of either needs an escape, so one that has any leads nowhere.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -47,8 +50,12 @@ impl Service<Request> for Verbs {
 /// The inner form of a path, if it differs. The inner form itself leads nowhere from outside.
 fn rewrite(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
+    // The ids of schemas have colons, and the protocol has no custom verbs.
+    if crate::api::scim::refused::is_here(path) && !path.contains("/@") && !is_disguised(path) {
+        return None;
+    }
     let (head, last) = path.rsplit_once('/')?;
-    let inner = if path.contains("/@") {
+    let inner = if path.contains("/@") || is_disguised(path) {
         "/@".to_owned()
     } else {
         let (name, verb) = last.split_once(':')?;
@@ -61,6 +68,16 @@ fn rewrite(uri: &Uri) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(inner).ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Whether environment or tenant are escaped.
+fn is_disguised(path: &str) -> bool {
+    let mut before = "";
+    path.split('/').take(7).any(|part| {
+        let is_name = matches!(before, "environments" | "tenants");
+        before = part;
+        is_name && part.contains('%')
+    })
 }
 
 #[cfg(test)]
@@ -76,8 +93,16 @@ mod tests {
             ("/a/x:y:z", Some("/a/x/@y:z")),
             ("/a/acme/@suspend", Some("/@")),
             ("/a/acme%3Asuspend", None),
+            ("/v1/environments/%70rod/tenants", Some("/@")),
+            ("/v1/environments/prod/tenants/%61cme", Some("/@")),
+            ("/v1/environments/prod/tenants/acme%3Asuspend", Some("/@")),
+            ("/scim/v2/environments/prod/tenants/%61cme/Users", Some("/@")),
+            ("/v1/environments/prod/flags/a%2Eb", None),
+            ("/v1/environments/prod/forward-auth/envoy/tenants/a/tenants/%61", None),
             ("/a:b/acme", None),
             ("/a/acme?x=a:b", None),
+            ("/scim/v2/x/Schemas/urn:a:b", None),
+            ("/scim/v2/x/@Users", Some("/@")),
         ];
         for (path, expected) in cases {
             let found = rewrite(&path.parse().unwrap());

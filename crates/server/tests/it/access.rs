@@ -7,13 +7,25 @@ use crate::world::{Reply, World};
 /// Somebody with a token that names the person.
 struct Person {
     token: String,
+    id: String,
 }
 
 impl Person {
     async fn new(world: &World, name: &str, role: &str) -> Self {
         let body = json!({ "name": name, "kind": "operator", "person": name, "roles": [role] });
-        let reply = world.post("tokens").keyed().json(&body).send().await;
-        Self { token: reply.json()["text"].as_str().unwrap().to_owned() }
+        Self::of(&world.post("tokens").keyed().json(&body).send().await)
+    }
+
+    /// A token that this one made.
+    async fn makes(&self, world: &World, name: &str, role: &str) -> Self {
+        let body = json!({ "name": name, "kind": "operator", "person": name, "roles": [role] });
+        Self::of(&self.ask(world, "tokens", &body).await)
+    }
+
+    fn of(reply: &Reply) -> Self {
+        let made = reply.json();
+        let text = |part: &serde_json::Value| part.as_str().unwrap().to_owned();
+        Self { token: text(&made["text"]), id: text(&made["token"]["id"]) }
     }
 
     async fn ask(&self, world: &World, path: &str, body: &Value) -> Reply {
@@ -111,6 +123,42 @@ async fn nobody_lets_itself_in() {
     }
     admin.ask(&world, "tenants/initech/access-requests", &wish).await.problem("TEN-0005");
     assert_eq!(admin.verb(&world, &id, "refuse").await.json()["status"], "refused");
+    world.end().await;
+}
+
+/// Attack 59: a second token is no second person.
+#[tokio::test]
+async fn a_pair_of_tokens_in_one_hand_is_not_two_people() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let olga = Person::new(&world, "olga", "admin").await;
+    let made = olga.makes(&world, "petra", "admin").await;
+    let far = made.makes(&world, "paula", "admin").await;
+    let id = olga.request(&world, 30).await;
+    for second in [&made, &far] {
+        let problem = second.verb(&world, &id, "approve").await.problem("TEN-0022");
+        assert!(problem["hint"].as_str().unwrap().contains("made or rotated"), "{problem}");
+    }
+    // The other way round: whoever was made does not get in by its maker's word either.
+    let id = far.request(&world, 30).await;
+    olga.verb(&world, &id, "approve").await.problem("TEN-0022");
+    // Somebody else's token, until it is rotated by the one who asks.
+    let rita = Person::new(&world, "rita", "admin").await;
+    let id = olga.request(&world, 30).await;
+    let path = format!("tokens/{}:rotate", rita.id);
+    let whole = format!("/v1/environments/{}/{path}", world.environment);
+    let ask = world.bare("POST", &whole).header("authorization", &format!("Bearer {}", olga.token)).keyed();
+    let rotated = ask.header("if-match", "*").json(&json!({})).send().await;
+    assert_eq!(rotated.status, 200, "{rotated:?}");
+    let stolen = Person { token: rotated.json()["text"].as_str().unwrap().to_owned(), id: rita.id };
+    stolen.verb(&world, &id, "approve").await.problem("TEN-0022");
+    let other = Person::new(&world, "rosa", "admin").await;
+    assert_eq!(other.verb(&world, &id, "approve").await.status, 200);
+    // A login that emergency access gave is not for anybody to make or to renew.
+    let login = olga.verb(&world, &id, "open").await.json()["request"]["login"].as_str().unwrap().to_owned();
+    let rotate = world.post(&format!("gateway-logins/{login}:rotate")).keyed().header("if-match", "*");
+    let refused = rotate.json(&json!({})).send().await;
+    assert!(refused.status == 422 && refused.text.contains("emergency access"), "{refused:?}");
     world.end().await;
 }
 

@@ -114,8 +114,8 @@ async fn who_decides_is_told_and_the_switch_beats_them_all() {
     assert_eq!((on.status.as_u16(), on.header("etag")), (200, "\"v3\""), "{on:?}");
     assert_eq!(features(&world, "globex").await["ai"]["source"], "rollout");
     // The switch needs no flag to be there.
-    assert_eq!(world.post("flags/theme:off").keyed().json(&json!({ "reason": "x" })).send().await.status, 200);
-    assert_eq!(features(&world, "acme").await["theme"], json!({ "value": false, "source": "switch", "reason": "x" }));
+    assert_eq!(world.post("flags/search:off").keyed().json(&json!({ "reason": "x" })).send().await.status, 200);
+    assert_eq!(features(&world, "acme").await["search"], json!({ "value": false, "source": "switch", "reason": "x" }));
 
     let gone = world.ask("DELETE", "flags/ai").keyed().header("if-match", "\"v3\"").send().await;
     assert_eq!(gone.status, 200, "{gone:?}");
@@ -128,7 +128,7 @@ async fn who_decides_is_told_and_the_switch_beats_them_all() {
         .iter()
         .map(|flag| flag["name"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(names, ["ai", "beta", "theme"]);
+    assert_eq!(names, ["ai", "beta", "search"]);
 
     let entries = world.get("audit?pageSize=200").send().await.json();
     let actions: Vec<_> = entries["items"]
@@ -140,6 +140,64 @@ async fn who_decides_is_told_and_the_switch_beats_them_all() {
         .map(|entry| entry["action"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(actions, ["flag.set", "flag.set", "flag.set", "flag.delete", "flag.set"]);
+    world.end().await;
+}
+
+/// A switch that somebody threw stays, whoever writes the flag meanwhile; and it gives what programs can read.
+#[tokio::test]
+async fn the_switch_is_taken_back_by_nobody_by_the_way_and_fits_the_feature() {
+    let world = world().await;
+    tenant(&world, "acme", "gold").await;
+    let off = |name: &str, body: Value| world.post(&format!("flags/{name}:off")).keyed().json(&body).send();
+    // Plans say `plain` and `rich`: `false` is none of them.
+    let refused = off("theme", json!({ "reason": "x" })).await.problem("TEN-0027");
+    assert_eq!(refused["errors"][0]["field"], "offValue", "{refused}");
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("must be text"), "{refused}");
+    off("theme", json!({ "reason": "x", "offValue": 5 })).await.problem("TEN-0027");
+    assert_eq!(features(&world, "acme").await["theme"]["value"], "rich", "nothing was switched");
+    let done = off("theme", json!({ "reason": "x", "offValue": "plain" })).await;
+    assert_eq!((done.status.as_u16(), &done.json()["spec"]["offValue"]), (200, &json!("plain")), "{done:?}");
+    let switched = json!({ "value": "plain", "source": "switch", "reason": "x" });
+    assert_eq!(features(&world, "acme").await["theme"], switched);
+    // A new description, a rollout, the whole flag anew: it is still off.
+    for spec in [
+        json!({ "description": "Colours", "offValue": "plain" }),
+        json!({ "default": "plain", "offValue": "plain", "rollout": { "value": "rich", "percent": 100 } }),
+    ] {
+        let put = put(&world, "theme", spec).await;
+        assert_eq!((put.status.as_u16(), &put.json()["spec"]["off"]["reason"]), (200, &json!("x")), "{put:?}");
+        assert_eq!(features(&world, "acme").await["theme"], switched);
+    }
+    put(&world, "theme", json!({})).await.problem("TEN-0027");
+    // Somebody else's reason may take its place, by either way.
+    let body = json!({ "default": "plain", "offValue": "plain", "off": { "reason": "y" } });
+    assert_eq!(put(&world, "theme", body).await.json()["spec"]["off"]["reason"], "y");
+    assert_eq!(off("theme", json!({ "reason": "z" })).await.json()["spec"]["offValue"], "plain");
+    let on = world.post("flags/theme:on").keyed().send().await;
+    assert_eq!(on.json()["spec"].get("off"), None, "{on:?}");
+    assert_eq!(features(&world, "acme").await["theme"], json!({ "value": "plain", "source": "default" }));
+    // One plan without the feature says `false`, so programs read that; of what nobody says anything, too.
+    for name in ["ai", "unheard-of"] {
+        assert_eq!(off(name, json!({ "reason": "x" })).await.status, 200, "{name}");
+    }
+    assert_eq!(off("seats", json!({ "reason": "x", "offValue": 0 })).await.status, 200);
+    world.end().await;
+}
+
+/// Whoever is confined to a tenant learns where it lives, and nothing of the fleet.
+#[tokio::test]
+async fn a_tenants_key_is_told_nothing_of_other_cells() {
+    let world = world().await;
+    tenant(&world, "acme", "gold").await;
+    let wanted = json!({ "name": "acme's machine", "roles": ["tenant"], "tenant": "acme" });
+    let made = world.post("tokens").keyed().json(&wanted).send().await;
+    let key = format!("Bearer {}", made.json()["text"].as_str().unwrap_or_else(|| panic!("{made:?}")));
+    let path = format!("/v1/environments/{}/tenants/acme/placement", world.environment);
+    let own = world.bare("GET", &path).header("authorization", &key).send().await;
+    assert_eq!(own.status, 200, "{own:?}");
+    assert!(!own.text.contains("candidates") && !own.text.contains("us-east-1"), "{own:?}");
+    let all = world.get("tenants/acme/placement").send().await;
+    assert!(all.text.contains("candidates") && all.text.contains("us-east-1"), "{all:?}");
     world.end().await;
 }
 

@@ -154,7 +154,7 @@ async fn alerts_ask_for_series_that_are_there() {
     let world = World::quiet().await;
     let text = world.bare("GET", "/metrics").bearer().send().await.text;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
-    for (file, least) in [("isolation.yml", 8), ("rollouts.yml", 3)] {
+    for (file, least) in [("isolation.yml", 8), ("rollouts.yml", 3), ("policy.yml", 2)] {
         let rules = std::fs::read_to_string(folder.join(file)).unwrap();
         let mut asked = 0;
         for rest in rules.split("tenantry_").skip(1) {

@@ -75,6 +75,16 @@ async fn a_tenant_has_the_rates_of_its_plan_and_overrides() {
     let acme = list["items"].as_array().unwrap().iter().find(|tenant| tenant["metadata"]["name"] == "acme");
     let id = acme.unwrap()["status"]["id"].as_str().unwrap().to_owned();
     assert_eq!(world.get(&format!("tenants/{id}")).send().await.status, 429);
+    // In another spelling it is not there, so that nobody gets past the rate by one.
+    for spelt in ["%61cme", "acm%65"] {
+        world.get(&format!("tenants/{spelt}")).send().await.problem("TEN-0023");
+    }
+    let environment = world.environment.as_str();
+    let escaped = format!("%{:02x}{}", environment.as_bytes()[0], &environment[1..]);
+    for path in ["tenants/acme", "tenants/acme/quotas", "tenants"] {
+        let reply = world.bare("GET", &format!("/v1/environments/{escaped}/{path}")).bearer().send().await;
+        assert!(reply.status == 404, "{reply:?}");
+    }
     // A neighbour's key neither uses the rate up nor is told that there is one.
     let wanted = json!({ "name": "globex's machine", "roles": ["tenant"], "tenant": "globex" });
     let made = world.post("tokens").keyed().json(&wanted).send().await;

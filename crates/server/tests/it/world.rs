@@ -8,15 +8,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tenantry_api::Client;
 use tenantry_control::deps::{SecretError, Secrets, SystemClock, mint};
+use tenantry_control::governance::Governance;
 use tenantry_control::guard::GuardOptions;
 use tenantry_control::quotas::rates::RateOptions;
 use tenantry_control::{Ctx, Deps, Options, PoolWants, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, Options as PlaneOptions, RootKey};
-use tenantry_domain::access::Issuer;
+use tenantry_domain::access::{Issuer, Operators};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_pg::{PoolOptions, Target};
+use tenantry_policy::{Bundle, Decider, Stage};
 use tenantry_server::{Options as DoorOptions, State, serve};
 use tenantry_store::{CursorKey, Store, StoreOptions};
 use tenantry_testkit::pg;
@@ -153,6 +155,13 @@ impl Ask<'_> {
     }
 }
 
+/// The shipped rules with settings.
+pub fn rules(settings: &str) -> Governance {
+    let manifest = format!("name = \"acme\"\nversion = \"7\"\n{settings}");
+    let bundle = Bundle::new([("policy.toml".to_owned(), manifest.into_bytes())].into()).unwrap();
+    Governance::new(Decider::Builtin(Arc::new(Stage::new(bundle.compile().unwrap().engine))))
+}
+
 impl World {
     /// Without controllers: records change, the world does not.
     pub async fn quiet() -> Self {
@@ -191,7 +200,38 @@ impl World {
     pub async fn forgiving() -> Self {
         let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
         let rates = RateOptions { failures: None, ..RateOptions::default() };
-        Self::made_with(door, GuardOptions { every: None, ..GuardOptions::default() }, |_| Vec::new(), rates).await
+        let guard = GuardOptions { every: None, ..GuardOptions::default() };
+        Self::made_with(door, guard, |_| Vec::new(), rates, Governance::default(), |_| Vec::new()).await
+    }
+
+    /// With rules of the operator's own: the shipped set with settings, as `policy.toml` has them.
+    pub async fn ruled(settings: &str) -> Self {
+        Self::governed(rules(settings)).await
+    }
+
+    /// The same with controllers.
+    pub async fn running_ruled(settings: &str) -> Self {
+        let mut world = Self::ruled(settings).await;
+        world.runtime = Some(Runtime::start(&world.deps));
+        world
+    }
+
+    /// With somebody else who decides.
+    pub async fn governed(governance: Governance) -> Self {
+        let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
+        let guard = GuardOptions { every: None, ..GuardOptions::default() };
+        Self::made_with(door, guard, |_| Vec::new(), RateOptions::default(), governance, |_| Vec::new()).await
+    }
+
+    /// Where people of the operator sign in, and strangers may fail as often as they like.
+    pub async fn staffed(
+        issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
+        operators: impl FnOnce(&EnvironmentName) -> Vec<Operators>,
+    ) -> Self {
+        let door = DoorOptions { drain_delay: Duration::ZERO, ..DoorOptions::default() };
+        let rates = RateOptions { failures: None, ..RateOptions::default() };
+        let guard = GuardOptions { every: None, ..GuardOptions::default() };
+        Self::made_with(door, guard, issuers, rates, Governance::default(), operators).await
     }
 
     async fn made(
@@ -199,7 +239,7 @@ impl World {
         guard: GuardOptions,
         issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
     ) -> Self {
-        Self::made_with(door, guard, issuers, RateOptions::default()).await
+        Self::made_with(door, guard, issuers, RateOptions::default(), Governance::default(), |_| Vec::new()).await
     }
 
     async fn made_with(
@@ -207,6 +247,8 @@ impl World {
         guard: GuardOptions,
         issuers: impl FnOnce(&EnvironmentName) -> Vec<Issuer>,
         rates: RateOptions,
+        governance: Governance,
+        operators: impl FnOnce(&EnvironmentName) -> Vec<Operators>,
     ) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
@@ -232,6 +274,8 @@ impl World {
             base_domains: vec!["app.example.com".parse().unwrap()],
             issuers: issuers(&environment),
             rates,
+            governance,
+            operators: operators(&environment),
             ..Options::default()
         };
         let deps = Deps::with_ports(store, plane, &root, options, Arc::new(SystemClock), secrets);
@@ -311,6 +355,7 @@ impl World {
 fn context(deps: &Deps, environment: &EnvironmentName) -> Ctx {
     Ctx {
         actor: Actor { kind: ActorKind::Operator, id: "tests".into() },
+        person: None,
         rights: Rights::all(),
         environment: environment.clone(),
         request_id: mint::request(),

@@ -89,6 +89,8 @@ pub struct NewInvitation {
     pub invited_by: Option<UserId>,
     /// Until when it can be accepted.
     pub expires_at: Timestamp,
+    /// Whether the person gets an account at the identity provider beforehand.
+    pub with_account: bool,
 }
 
 macro_rules! invitation_columns {
@@ -113,11 +115,12 @@ const LIST: &str = concat!(
 
 const CREATE: &str = "
     INSERT INTO tenantry.invitation (env, id, tenant, email, email_key, role, nonce, hash, status, invited_by, sends, sent_at,
-        expires_at, version, created_at, created_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, 1, $10, $11, 1, $10, $12)";
+        expires_at, version, created_at, created_by, with_account)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, 1, $10, $11, 1, $10, $12, $13)";
 
 const RENEW: &str = "
-    UPDATE tenantry.invitation SET nonce = $4, hash = $5, sends = sends + 1, sent_at = $6, expires_at = $7, version = version + 1
+    UPDATE tenantry.invitation SET nonce = $4, hash = $5, sends = sends + 1, sent_at = $6, expires_at = $7, invited_by = $8,
+        version = version + 1
     WHERE env = $1 AND tenant = $2 AND id = $3 AND status = 'pending' RETURNING id";
 
 const SETTLE: &str = "
@@ -181,12 +184,13 @@ impl Members<'_> {
             .bind(new.invited_by.map(UserId::uuid))
             .bind(self.tx.now)
             .bind(new.expires_at)
-            .bind(self.tx.actor.to_string());
+            .bind(self.tx.actor.to_string())
+            .bind(new.with_account);
         self.tx.queue(create);
         self.invitation(new.tenant, new.id).await?.ok_or(StoreError::NotFound)
     }
 
-    /// Gives a pending invitation another secret and another end; links with the one before end.
+    /// Gives a pending invitation another secret, another end and the one who invites now; links with the one before end.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it is not pending, or the database's.
@@ -196,9 +200,10 @@ impl Members<'_> {
         nonce: [u8; 32],
         hash: [u8; 32],
         expires: Timestamp,
+        invited_by: Option<UserId>,
     ) -> Result<InvitationRow, StoreError> {
         let renew = self.which(RENEW, row.tenant, row.id).bind(nonce.to_vec()).bind(hash.to_vec());
-        let renew = renew.bind(self.tx.now).bind(expires);
+        let renew = renew.bind(self.tx.now).bind(expires).bind(invited_by.map(UserId::uuid));
         self.change(renew, row.tenant, row.id).await
     }
 
@@ -235,7 +240,26 @@ impl Members<'_> {
     }
 }
 
+/// Those that somebody works on are left to the next sweep. Mail goes with its invitation.
+const SWEEP: &str = "
+    WITH due AS (
+        SELECT env, id FROM tenantry.invitation
+        WHERE coalesce(settled_at, expires_at) < $1
+        ORDER BY coalesce(settled_at, expires_at) LIMIT $2 FOR UPDATE SKIP LOCKED
+    ),
+    gone AS (DELETE FROM tenantry.invitation AS i USING due WHERE i.env = due.env AND i.id = due.id RETURNING 1)
+    SELECT count(*) AS gone FROM gone";
+
 impl Store {
+    /// Deletes invitations that were settled or ended before a moment, with their mail, `most` of them. Gives how many went.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sweep_invitations(&self, before: Timestamp, most: i64) -> Result<i64, StoreError> {
+        let row = self.query_opt(SWEEP, &[&before, &most]).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "gone")
+    }
+
     /// An invitation of whatever environment, if there is such a one.
     ///
     /// # Errors

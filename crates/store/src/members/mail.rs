@@ -44,6 +44,8 @@ pub struct MailRow {
     pub nonce: [u8; 32],
     /// Until when the link holds.
     pub expires_at: Timestamp,
+    /// Whether the person gets an account at the identity provider beforehand.
+    pub with_account: bool,
     /// Whether there is no sense in sending it any more.
     pub is_void: bool,
     /// Which attempt this is, from 1.
@@ -72,14 +74,13 @@ const CLAIM: &str = "
         UPDATE tenantry.mail AS m SET attempts = attempts + 1, due_at = $1::timestamptz + $2 * interval '1 second'
         FROM due WHERE m.id = due.id RETURNING m.id, m.env, m.invitation, m.sends, m.attempts, m.created_at
     )
-    SELECT m.id, m.env, m.invitation, m.attempts, m.created_at, i.tenant, i.email, i.role, i.nonce, i.expires_at, t.slug,
-        t.spec ->> 'displayName' AS display_name, u.email AS inviter,
+    SELECT m.id, m.env, m.invitation, m.attempts, m.created_at, i.tenant, i.email, i.role, i.nonce, i.expires_at, i.with_account, t.slug,
+        t.spec ->> 'displayName' AS display_name, b.email AS inviter,
         i.status <> 'pending' OR i.expires_at <= $1::timestamptz OR i.sends <> m.sends OR t.phase = 'deleted' AS is_void
     FROM taken AS m
     JOIN tenantry.invitation AS i ON i.env = m.env AND i.id = m.invitation
     JOIN tenantry.tenant AS t ON t.env = i.env AND t.id = i.tenant
     LEFT JOIN tenantry.member AS b ON b.env = i.env AND b.tenant = i.tenant AND b.user_id = i.invited_by
-    LEFT JOIN tenantry.user_account AS u ON u.env = b.env AND u.id = b.user_id
     ORDER BY m.created_at";
 
 const SENT: &str =
@@ -94,6 +95,12 @@ const DROPPED: &str =
 const STANDING: &str = "
     SELECT sent_at, dropped_at, attempts, cause FROM tenantry.mail WHERE env = $1 AND invitation = $2
     ORDER BY created_at DESC, id DESC LIMIT 1";
+
+/// Whatever became of the invitations: whoever gets mail does not know.
+const MAILS_TO: &str = "
+    SELECT count(*) AS mails FROM tenantry.mail AS m
+    JOIN tenantry.invitation AS i ON i.env = m.env AND i.id = m.invitation
+    WHERE i.env = $1 AND i.tenant = $2 AND i.email_key = $3 AND m.created_at > $4";
 
 const WAITING: &str = "
     SELECT count(*) AS waiting, min(created_at) AS oldest FROM tenantry.mail WHERE sent_at IS NULL AND dropped_at IS NULL";
@@ -113,6 +120,7 @@ fn read(row: &Row) -> Result<MailRow, StoreError> {
         inviter: get(row, "inviter")?,
         nonce: digest(row, "nonce")?,
         expires_at: get(row, "expires_at")?,
+        with_account: get(row, "with_account")?,
         is_void: get(row, "is_void")?,
         attempt: get(row, "attempts")?,
         created_at: get(row, "created_at")?,
@@ -132,6 +140,16 @@ pub struct Mails<'a> {
 }
 
 impl Mails<'_> {
+    /// How many mails of a tenant an address, or a variant of it, was to get since a moment.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count(&mut self, tenant: TenantId, email: &Email, since: Timestamp) -> Result<i64, StoreError> {
+        let count = Statement::new(MAILS_TO).bind(self.tx.env()).bind(tenant.uuid()).bind(email.key()).bind(since);
+        let rows = self.tx.rows(count).await?;
+        get(rows.first().ok_or(StoreError::NotFound)?, "mails")
+    }
+
     /// Queues the mail of an invitation as it stands in this transaction.
     pub fn queue(&mut self, id: Uuid, invitation: InvitationId) {
         let queue = Statement::new(QUEUE).bind(id).bind(self.tx.env()).bind(invitation.uuid()).bind(self.tx.now);

@@ -54,7 +54,13 @@ const PUT: &str = "
         SET title = EXCLUDED.title, permissions = EXCLUDED.permissions, version = r.version + 1, updated_at = EXCLUDED.updated_at
     RETURNING name, title, permissions, version, created_at, created_by, updated_at";
 
-const DELETE: &str = "DELETE FROM tenantry.member_role WHERE env = $1 AND tenant = $2 AND name = $3 RETURNING name";
+/// No group gives a role that may come back as another one.
+const DELETE: &str = "
+    WITH unmapped AS (
+        UPDATE tenantry.scim_group SET role = NULL, version = version + 1, updated_at = clock_timestamp()
+        WHERE env = $1 AND tenant = $2 AND role = $3
+    )
+    DELETE FROM tenantry.member_role WHERE env = $1 AND tenant = $2 AND name = $3 RETURNING name";
 
 const USES: &str = "
     SELECT (SELECT count(*) FROM tenantry.member WHERE env = $1 AND tenant = $2 AND role = $3) AS members,

@@ -46,7 +46,7 @@ const FIND: &str = "
 const END: &str = "
     WITH gone AS (DELETE FROM tenantry.quota_reservation WHERE env = $1 AND tenant = $2 AND id = $4 RETURNING amount)
     UPDATE tenantry.quota AS q SET reserved = greatest(q.reserved - gone.amount, 0),
-        used = CASE WHEN q.since < $6::timestamptz THEN 0 ELSE q.used END + $5::bigint,
+        used = least(CASE WHEN q.since < $6::timestamptz THEN 0 ELSE q.used END + $5::bigint, 1152921504606846976),
         since = CASE WHEN $6::timestamptz IS NULL THEN NULL ELSE greatest(q.since, $6::timestamptz) END, updated_at = $7
     FROM gone WHERE q.env = $1 AND q.tenant = $2 AND q.name = $3
     RETURNING q.used, q.reserved, q.warned, q.exceeded";
@@ -61,7 +61,8 @@ fn read(row: &Row) -> Result<ReservationRow, StoreError> {
 }
 
 impl Quotas<'_> {
-    /// Sets an amount aside until it is committed, released, or has expired. Nothing is set aside of a quota that is off.
+    /// Sets an amount aside until it is committed, released, or has expired. Of a quota that is off it can be ended like any
+    /// other, and counts for nothing.
     ///
     /// # Errors
     /// As [`Quotas::take`].
@@ -73,18 +74,16 @@ impl Quotas<'_> {
         limit: &Bound,
     ) -> Result<Taken, StoreError> {
         let taken = self.add(tenant, quota, 0, new.amount, limit).await?;
-        if limit.mode != Mode::Off {
-            let make = Statement::new(MAKE)
-                .bind(self.tx.env())
-                .bind(new.id.uuid())
-                .bind(tenant.uuid())
-                .bind(quota.as_str().to_owned())
-                .bind(super::number(new.amount))
-                .bind(self.tx.now)
-                .bind(self.tx.actor.to_string())
-                .bind(new.expires);
-            self.tx.queue(make);
-        }
+        let make = Statement::new(MAKE)
+            .bind(self.tx.env())
+            .bind(new.id.uuid())
+            .bind(tenant.uuid())
+            .bind(quota.as_str().to_owned())
+            .bind(super::number(new.amount))
+            .bind(self.tx.now)
+            .bind(self.tx.actor.to_string())
+            .bind(new.expires);
+        self.tx.queue(make);
         Ok(taken)
     }
 
@@ -136,6 +135,7 @@ impl Quotas<'_> {
         limit: &Bound,
     ) -> Result<Taken, StoreError> {
         let now = self.tx.now;
+        let used = if limit.mode == Mode::Off { 0 } else { used };
         let end = self
             .of(END, tenant, &reservation.quota)
             .bind(reservation.id.uuid())

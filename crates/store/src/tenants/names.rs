@@ -82,8 +82,8 @@ fn names(spec: &Spec) -> impl Iterator<Item = Name> + '_ {
 }
 
 impl Tenants<'_> {
-    /// Gives up everything that only one tenant can have: external ids, aliases, domains, logins of the gateway and
-    /// people at once, the slug after a quarantine. For a tenant that is set to deleted in the same transaction.
+    /// Gives up everything that only one tenant can have: external ids, aliases, domains, logins of the gateway,
+    /// webhooks and people at once, the slug after a quarantine. For a tenant that is set to deleted in the same transaction.
     ///
     /// # Errors
     /// [`StoreError::NotLocked`].
@@ -94,10 +94,18 @@ impl Tenants<'_> {
             "DELETE FROM tenantry.tenant_alias WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.domain WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.gateway_login WHERE env = $1 AND tenant = $2",
+            "WITH gone AS (DELETE FROM tenantry.webhook_endpoint WHERE env = $1 AND subject = $2 RETURNING id)
+            DELETE FROM tenantry.webhook_dead AS d USING gone WHERE d.env = $1 AND d.endpoint = gone.id",
             "DELETE FROM tenantry.invitation WHERE env = $1 AND tenant = $2",
+            // Whoever takes one of them in elsewhere at the same time waits, or is seen by the next statement.
+            "SELECT FROM tenantry.user_account AS u JOIN tenantry.member AS m ON m.env = u.env AND m.user_id = u.id
+            WHERE m.env = $1 AND m.tenant = $2 ORDER BY u.issuer, u.pool, u.subject FOR UPDATE OF u",
             "WITH gone AS (DELETE FROM tenantry.member WHERE env = $1 AND tenant = $2 RETURNING user_id)
             DELETE FROM tenantry.user_account AS u USING gone WHERE u.env = $1 AND u.id = gone.user_id AND NOT EXISTS (
                 SELECT FROM tenantry.member AS m WHERE m.env = u.env AND m.user_id = u.id AND m.tenant <> $2)",
+            "DELETE FROM tenantry.directory WHERE env = $1 AND tenant = $2",
+            "DELETE FROM tenantry.scim_group WHERE env = $1 AND tenant = $2",
+            "DELETE FROM tenantry.scim_user WHERE env = $1 AND tenant = $2",
             "DELETE FROM tenantry.member_role WHERE env = $1 AND tenant = $2",
         ] {
             let statement = Statement::new(sql).bind(self.tx.env()).bind(id.uuid());

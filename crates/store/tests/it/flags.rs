@@ -4,10 +4,9 @@ use serde_json::json;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event::{Draft, Type};
 use tenantry_domain::flag::{Flag, FlagName, Off, Rollout};
-use tenantry_domain::id::TenantId;
 use tenantry_store::{CatalogKind, CatalogPut, Entry, FlagRow, StoreError, UsedFeature};
 
-use crate::world::{World, at, draft, first_page, permit, prod};
+use crate::world::{World, at, draft, first_page, permit, prod, tenant_id};
 
 fn name(text: &str) -> FlagName {
     text.parse().unwrap()
@@ -98,7 +97,7 @@ async fn the_facts_of_a_tenant_are_read_together() {
     assert_eq!(all.of_plan["seats"], json!(5));
     let one = reader.feature_facts(Some(acme.id), None, Some(&name("ai"))).await.unwrap().unwrap();
     assert_eq!(one.flags.into_iter().collect::<Vec<_>>(), [("ai".to_owned(), off)]);
-    let nobody = TenantId::from_uuid(uuid::Uuid::now_v7());
+    let nobody = tenant_id();
     assert_eq!(reader.feature_facts(Some(nobody), None, None).await.unwrap(), None);
 }
 

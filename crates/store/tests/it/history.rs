@@ -5,9 +5,32 @@ use std::sync::Arc;
 use serde_json::json;
 use tenantry_domain::diff::diff;
 use tenantry_domain::name::PlanCode;
-use tenantry_store::{PageRequest, StoreError, TenantKey};
+use tenantry_store::{AuditFilter, PageRequest, StoreError, TenantKey};
 
-use crate::world::{World, at, change, first_page, mutation, new_tenant, permit, permit_for, prod, tenant_id};
+use crate::world::{
+    World, at, callers_permit, change, first_page, mutation, new_tenant, permit, permit_for, prod, tenant_id,
+    transition,
+};
+
+#[tokio::test]
+async fn what_a_caller_asked_for_is_put_to_the_rules_or_does_not_last() {
+    let world = World::new().await;
+    let made = world.create("acme").await;
+    let unruled = async |fingerprint: Option<&str>| {
+        let mut tx = world.store.write(&callers_permit(), at(6)).await?;
+        let row = tx.tenants().lock(made.id).await?;
+        if let Some(fingerprint) = fingerprint {
+            tx.allow(fingerprint.to_owned());
+        }
+        tx.tenants().set_placement(row.id, None)?;
+        tx.commit(vec![transition(row.id)]).await.map(|_| ())
+    };
+    let refused = unruled(None).await;
+    assert!(matches!(refused, Err(StoreError::Unruled)), "{refused:?}");
+    unruled(Some("acme/3+sha256:1f")).await.unwrap();
+    let page = world.store.read(&prod()).audit(&AuditFilter::default(), &first_page(1)).await.unwrap();
+    assert_eq!(page.items[0].entry.draft.policy, "acme/3+sha256:1f");
+}
 
 #[tokio::test]
 async fn versions_are_listed_compared_rolled_back_and_found_by_time() {

@@ -5,13 +5,12 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::{AppName, EnvironmentName};
-use tenantry_domain::policy::{Rights, Scope, judge};
 use tenantry_domain::tenant::lifecycle::State;
 use tenantry_store::{
     Entry, LoginFilter, LoginRow, NewLogin, PageRequest, StateChange, StoreError, TenantRow, Verifier, WriteTx,
 };
 
-use crate::world::{World, at, draft, first_page, operator, permit, prod};
+use crate::world::{World, at, draft, first_page, permit, permit_in, prod};
 
 pub fn login_name(text: &str) -> LoginName {
     LoginName::parse(text).unwrap()
@@ -135,8 +134,7 @@ async fn a_name_in_use_is_one_login_and_a_revoked_one_is_free() {
     assert!(matches!(taken, Err(StoreError::LoginTaken { name }) if name.as_str() == "chat"));
     let staging = EnvironmentName::parse("staging").unwrap();
     world.store.ensure_environment(&staging).await.unwrap();
-    let there =
-        judge(&operator(), &Rights::all(), "gateway.login.create", Scope::environment(staging.clone())).unwrap();
+    let there = permit_in(staging.clone());
     let make_there = async || {
         let mut tx = world.store.write(&there, at(3)).await.unwrap();
         let whose = service(Allowed::All);

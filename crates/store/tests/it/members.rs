@@ -8,7 +8,8 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::id::{InvitationId, TenantId, UserId};
 use tenantry_domain::member::{Email, Identity, Invited, Permission, Role, RoleName};
 use tenantry_domain::page::PageSize;
-use tenantry_store::{Entry, NewInvitation, PageRequest, StoreError, WriteTx};
+use tenantry_store::{Card, Entry, NewInvitation, PageRequest, StoreError, WriteTx};
+use tenantry_testkit::pg::server;
 
 use crate::world::{World, at, draft, first_page, fresh, permit, prod};
 
@@ -37,9 +38,9 @@ async fn open(world: &World, tenant: TenantId, second: i64) -> WriteTx {
 async fn join(world: &World, tenant: TenantId, who: &str, as_role: &str) -> UserId {
     let mut tx = open(world, tenant, 1).await;
     let mut members = tx.members();
-    let user =
-        members.put_user(UserId::from_uuid(fresh()), &identity(who), &email("a@example.com"), None).await.unwrap();
-    let added = members.add(tenant, user.id, &role(as_role)).await.unwrap();
+    let user = members.put_user(UserId::from_uuid(fresh()), &identity(who)).await.unwrap();
+    let card = Card { email: &email("a@example.com"), name: None };
+    let added = members.add(tenant, user.id, &role(as_role), &card).await.unwrap();
     assert!(added.is_some(), "{who}");
     tx.commit(vec![entry(tenant)]).await.unwrap();
     user.id
@@ -55,6 +56,7 @@ fn invitation(tenant: TenantId, address: &str) -> NewInvitation {
         hash: [4; 32],
         invited_by: None,
         expires_at: at(3600),
+        with_account: false,
     }
 }
 
@@ -65,7 +67,8 @@ async fn a_membership_is_one_and_a_user_without_one_is_forgotten() {
     let anna = join(&world, acme, "anna", "owner").await;
     assert_eq!(join(&world, globex, "anna", "member").await, anna);
     let mut tx = open(&world, acme, 2).await;
-    assert_eq!(tx.members().add(acme, anna, &role("admin")).await.unwrap(), None);
+    let card = Card { email: &email("a@example.com"), name: None };
+    assert_eq!(tx.members().add(acme, anna, &role("admin"), &card).await.unwrap(), None);
     assert_eq!(tx.members().roll(acme).await.unwrap().owners, 1);
     assert!(tx.members().is_elsewhere(anna, acme).await.unwrap());
     tx.members().remove(acme, anna).await.unwrap();
@@ -81,23 +84,148 @@ async fn a_membership_is_one_and_a_user_without_one_is_forgotten() {
     }
 }
 
-/// The same is written down once, what did not change is not touched, and a name that was told is kept.
+/// What one tenant is told of a person is told to no other one.
 #[tokio::test]
-async fn a_user_follows_what_the_issuer_says() {
+async fn each_tenant_has_its_own_card_of_a_person() {
     let world = World::new().await;
-    let acme = world.create("acme").await.id;
-    let put = async |second, address: &str, name: Option<&str>| {
-        let mut tx = open(&world, acme, second).await;
-        let fresh = UserId::from_uuid(fresh());
-        let user = tx.members().put_user(fresh, &identity("anna"), &email(address), name).await.unwrap();
-        tx.commit(vec![entry(acme)]).await.unwrap();
+    let (acme, globex) = (world.create("acme").await.id, world.create("globex").await.id);
+    let anna = join(&world, acme, "anna", "owner").await;
+    assert_eq!(join(&world, globex, "anna", "member").await, anna);
+    let told = async |tenant, second, address: &str, name: Option<&str>| {
+        let mut tx = open(&world, tenant, second).await;
+        let row = tx.members().set_card(tenant, anna, &Card { email: &email(address), name }).await.unwrap();
+        tx.commit(vec![entry(tenant)]).await.unwrap();
+        row
+    };
+    let known = async |tenant| {
+        let row = world.store.read(&prod()).member(tenant, anna).await.unwrap().unwrap();
+        (row.email.as_str().to_owned(), row.name, row.version)
+    };
+    let first = told(acme, 2, "anna@acme.example", Some("Anna")).await;
+    assert_eq!((first.version, first.updated_at), (2, at(2)));
+    assert_eq!(known(globex).await, ("a@example.com".to_owned(), None, 1));
+    // A name that was told stays until another one is.
+    told(acme, 3, "a2@acme.example", None).await;
+    told(globex, 4, "anna@globex.example", Some("Annette")).await;
+    assert_eq!(known(acme).await, ("a2@acme.example".to_owned(), Some("Anna".to_owned()), 3));
+    assert_eq!(known(globex).await, ("anna@globex.example".to_owned(), Some("Annette".to_owned()), 2));
+    let mut tx = open(&world, acme, 5).await;
+    assert_eq!(tx.members().known(acme, &email("anna+1@globex.example")).await.unwrap(), []);
+    assert_eq!(tx.members().known(acme, &email("a2+1@acme.example")).await.unwrap(), [(false, anna.uuid())]);
+    assert_eq!(world.number("SELECT count(*) FROM tenantry.user_account").await, 1);
+}
+
+/// Whoever takes a person in while they leave elsewhere gets them, whichever of the two comes first.
+#[tokio::test]
+async fn a_person_who_leaves_and_comes_at_once_is_not_lost() {
+    let world = World::new().await;
+    let (acme, globex) = (world.create("acme").await.id, world.create("globex").await.id);
+    let take_in = async |mut tx: WriteTx, card: &Card<'_>| {
+        let user = tx.members().put_user(UserId::from_uuid(fresh()), &identity("anna")).await.unwrap().id;
+        assert!(tx.members().add(globex, user, &role("member"), card).await.unwrap().is_some());
+        tx.commit(vec![entry(globex)]).await.unwrap();
         user
     };
-    let first = put(1, "a@example.com", Some("Anna")).await;
-    assert_eq!(put(2, "a@example.com", None).await, first);
-    let moved = put(3, "b@example.com", None).await;
-    assert_eq!((moved.id, moved.name.as_deref(), moved.updated_at), (first.id, Some("Anna"), at(3)));
-    assert_eq!(world.number("SELECT count(*) FROM tenantry.user_account").await, 1);
+    let leave = async |mut tx: WriteTx, user| {
+        tx.members().remove(acme, user).await.unwrap();
+        tx.commit(vec![entry(acme)]).await.unwrap();
+    };
+    let address = email("anna@example.com");
+    let card = Card { email: &address, name: None };
+    for leaves_first in [true, false] {
+        let anna = join(&world, acme, "anna", "member").await;
+        let (mut out, mut into) = (open(&world, acme, 2).await, open(&world, globex, 2).await);
+        let pause = || tokio::time::sleep(Duration::from_millis(200));
+        let user = if leaves_first {
+            out.members().remove(acme, anna).await.unwrap();
+            let ends = async {
+                pause().await;
+                out.commit(vec![entry(acme)]).await.unwrap();
+            };
+            tokio::join!(take_in(into, &card), ends).0
+        } else {
+            let user = into.members().put_user(UserId::from_uuid(fresh()), &identity("anna")).await.unwrap().id;
+            assert!(into.members().add(globex, user, &role("member"), &card).await.unwrap().is_some());
+            let ends = async {
+                pause().await;
+                into.commit(vec![entry(globex)]).await.unwrap();
+            };
+            tokio::join!(leave(out, anna), ends);
+            user
+        };
+        let there = world.store.read(&prod()).member(globex, user).await.unwrap();
+        assert_eq!((there.is_some(), user == anna), (true, !leaves_first));
+        let mut tx = open(&world, globex, 3).await;
+        tx.members().remove(globex, user).await.unwrap();
+        tx.commit(vec![entry(globex)]).await.unwrap();
+        assert_eq!(world.number("SELECT count(*) FROM tenantry.user_account").await, 0);
+    }
+}
+
+/// Two files may name the same people in whatever order.
+#[tokio::test]
+async fn many_are_made_and_held_in_one_order() {
+    let world = World::new().await;
+    let (acme, globex) = (world.create("acme").await.id, world.create("globex").await.id);
+    join(&world, acme, "u7", "owner").await;
+    let mut wanted: Vec<_> = (0..50).map(|n| (identity(&format!("u{n}")), Some(UserId::from_uuid(fresh())))).collect();
+    let import = async |tenant, wanted: Vec<(Identity, Option<UserId>)>| {
+        let mut tx = open(&world, tenant, 2).await;
+        let held = tx.members().hold(&wanted).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let users: Vec<UserId> = held.iter().map(|user| user.id).collect();
+        let card = Card { email: &email("a@example.com"), name: None };
+        for user in users.iter().take(30) {
+            tx.members().add(tenant, *user, &role("member"), &card).await.unwrap();
+        }
+        tx.members().forget(&users).await.unwrap();
+        tx.commit(vec![entry(tenant)]).await.unwrap();
+        held
+    };
+    let forth = wanted.clone();
+    wanted.reverse();
+    let (one, two) = tokio::join!(import(acme, forth), import(globex, wanted));
+    assert_eq!((one.len(), two.len()), (50, 50));
+    // Whoever became a member of nothing is forgotten again; the one who was there stays.
+    assert_eq!(world.number("SELECT count(*) FROM tenantry.user_account").await, 31);
+    // One who is only looked for is not made.
+    let mut tx = open(&world, acme, 3).await;
+    assert!(tx.members().hold(&[(identity("nobody"), None)]).await.unwrap().is_empty());
+}
+
+/// A user's environment is found by an index, as one is asked for who may be anybody.
+#[tokio::test]
+async fn a_user_is_found_by_id_alone() {
+    let world = World::new().await;
+    let plan = "DO $$ DECLARE plan text; BEGIN
+        SET LOCAL enable_seqscan = off;
+        FOR plan IN EXPLAIN SELECT env FROM tenantry.user_account WHERE id = gen_random_uuid() LIMIT 2 LOOP
+            IF plan LIKE '%user_account_id_key%' THEN RETURN; END IF;
+        END LOOP;
+        RAISE 'no index';
+    END $$";
+    world.sql(&plan.replace("gen_random_uuid()", "'019aaaaa-0000-7000-8000-000000000000'"));
+}
+
+/// The people of a database that the release before has filled.
+#[test]
+fn cards_are_taken_over_from_users() {
+    let database = server().database();
+    let sql = |text: &str| server().sql(database.name(), text);
+    sql("CREATE SCHEMA tenantry");
+    for file in [include_str!("../../migrations/0001_registry.sql"), include_str!("../../migrations/0011_members.sql")]
+    {
+        sql(&format!("SET search_path TO tenantry; {file}"));
+    }
+    sql("SET session_replication_role = replica;
+        INSERT INTO tenantry.user_account VALUES
+            ('prod', '019aaaaa-0000-7000-8000-000000000001', 'i', '', 's', 'Anna@x.example', 'anna@x.example', 'Anna', now(), now());
+        INSERT INTO tenantry.member
+            SELECT 'prod', gen_random_uuid(), '019aaaaa-0000-7000-8000-000000000001', 'owner', 4, now(), 'me', now()
+            FROM generate_series(1, 3)");
+    sql(include_str!("../../migrations/0019_people.sql"));
+    sql("DO $$ BEGIN ASSERT (SELECT count(*) = 3 FROM tenantry.member
+        WHERE email = 'Anna@x.example' AND email_key = 'anna@x.example' AND name = 'Anna' AND version = 4); END $$");
 }
 
 #[tokio::test]
@@ -170,7 +298,8 @@ async fn one_invitation_per_person_is_pending() {
     let settled = tx.members().settle(acme, made.id, Invited::Accepted, None).await.unwrap();
     assert_eq!((settled.version, settled.settled_at), (2, Some(at(4000))));
     assert!(matches!(tx.members().settle(acme, made.id, Invited::Accepted, None).await, Err(StoreError::NotFound)));
-    assert!(matches!(tx.members().renew(&settled, [5; 32], [6; 32], at(5000)).await, Err(StoreError::NotFound)));
+    let renewed = tx.members().renew(&settled, [5; 32], [6; 32], at(5000), None).await;
+    assert!(matches!(renewed, Err(StoreError::NotFound)));
     tx.commit(vec![entry(acme)]).await.unwrap();
 }
 
@@ -208,4 +337,42 @@ async fn a_mail_is_one_replicas_at_a_time() {
     assert!(claim(1000).await.is_empty());
     let standing = world.store.mail_of(&prod(), made.id).await.unwrap().unwrap();
     assert_eq!((standing.attempts, standing.sent_at, standing.dropped_at), (3, None, Some(at(102))));
+}
+
+/// An address is written to as often as it was, whatever became of the invitations; in the end nothing is left of them.
+#[tokio::test]
+async fn mails_are_counted_by_address_and_deleted_with_what_is_over() {
+    let world = World::new().await;
+    let (acme, globex) = (world.create("acme").await.id, world.create("globex").await.id);
+    let invite = async |tenant, address: &str, second| {
+        let mut tx = open(&world, tenant, second).await;
+        let new = NewInvitation { expires_at: at(second + 600), ..invitation(tenant, address) };
+        let made = tx.members().invite(&new).await.unwrap();
+        tx.mail().queue(fresh(), made.id);
+        tx.members().settle(tenant, made.id, Invited::Withdrawn, None).await.unwrap();
+        tx.commit(vec![entry(tenant)]).await.unwrap();
+    };
+    for (tenant, address, second) in [
+        (acme, "anna@example.com", 10),
+        (acme, "Anna+1@example.com", 20),
+        (acme, "bert@example.com", 20),
+        (globex, "anna@example.com", 20),
+    ] {
+        invite(tenant, address, second).await;
+    }
+    let count = async |since| {
+        let mut tx = open(&world, acme, 30).await;
+        tx.mail().count(acme, &email("ANNA+2@example.com"), at(since)).await.unwrap()
+    };
+    assert_eq!((count(0).await, count(10).await, count(20).await), (2, 1, 0));
+    // One that nobody settled is over when its time is.
+    let mut tx = open(&world, acme, 40).await;
+    tx.members().invite(&NewInvitation { expires_at: at(50), ..invitation(acme, "carl@example.com") }).await.unwrap();
+    tx.commit(vec![entry(acme)]).await.unwrap();
+    assert_eq!(world.store.sweep_invitations(at(20), 100).await.unwrap(), 1);
+    assert_eq!(world.store.sweep_invitations(at(50), 2).await.unwrap(), 2);
+    assert_eq!(world.store.sweep_invitations(at(50), 2).await.unwrap(), 1);
+    assert_eq!(world.number("SELECT count(*) FROM tenantry.mail").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM tenantry.invitation").await, 1);
+    assert_eq!(world.store.sweep_invitations(at(51), 2).await.unwrap(), 1);
 }

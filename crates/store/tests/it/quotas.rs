@@ -235,6 +235,61 @@ async fn what_is_set_aside_counts_until_it_ends() {
     world.sql("DO $$ BEGIN ASSERT (SELECT used = 5 AND reserved = 0 FROM tenantry.quota); END $$");
 }
 
+/// A reservation of a quota that is off can be ended as any other one, and counts for nothing.
+#[tokio::test]
+async fn what_is_set_aside_of_a_quota_that_is_off_can_be_ended() {
+    let world = World::new().await;
+    let tenant = world.create("acme").await.id;
+    let off = Bound { mode: Mode::Off, ..hard("5") };
+    for commits in [true, false] {
+        let mut tx = world.store.write(&permit(), at(0)).await.unwrap();
+        let id = ReservationId::from_uuid(fresh());
+        let new = NewReservation { id, amount: 7, expires: at(100) };
+        let made = tx.quotas().reserve(tenant, &users(), &new, &off).await.unwrap();
+        tx.commit(vec![entry(tenant, made.events())]).await.unwrap();
+        let mut tx = world.store.write(&permit(), at(1)).await.unwrap();
+        let row = tx.quotas().reservation(tenant, id).await.unwrap().expect("it is there");
+        let mut quotas = tx.quotas();
+        let ended = if commits {
+            quotas.commit(tenant, &row, &off).await.unwrap()
+        } else {
+            quotas.release(tenant, &row, &off).await.unwrap()
+        };
+        assert_eq!((ended.used, ended.reserved, ended.events().len()), (0, 0, 0));
+        tx.commit(vec![entry(tenant, vec![])]).await.unwrap();
+    }
+    // Nothing is kept of what was counted elsewhere either.
+    let mut tx = world.write().await;
+    assert_eq!(tx.quotas().recount(tenant, &users(), 9, &off).await.unwrap().used, 0);
+    drop(tx);
+    assert_eq!(used(&world, tenant, 2).await, (0, 0));
+}
+
+/// However much is taken however often, a counter stays a number.
+#[tokio::test]
+async fn counters_do_not_overflow() {
+    let world = World::new().await;
+    let tenant = world.create("acme").await.id;
+    let most = 1_u64 << 60;
+    for second in 0..12 {
+        let taken = take(&world.store, tenant, most, &Bound::OBSERVED, second).await.unwrap();
+        assert_eq!(taken.used, most);
+        let mut tx = world.store.write(&permit(), at(second)).await.unwrap();
+        let new = NewReservation { id: ReservationId::from_uuid(fresh()), amount: u64::MAX, expires: at(100) };
+        let set_aside = tx.quotas().reserve(tenant, &users(), &new, &Bound::OBSERVED).await.unwrap();
+        assert_eq!(set_aside.reserved, most);
+        tx.commit(vec![entry(tenant, vec![])]).await.unwrap();
+        if second % 2 == 0 {
+            let mut tx = world.store.write(&permit(), at(second)).await.unwrap();
+            let row = tx.quotas().reservation(tenant, new.id).await.unwrap().unwrap();
+            assert_eq!(tx.quotas().commit(tenant, &row, &Bound::OBSERVED).await.unwrap().used, most);
+            tx.commit(vec![entry(tenant, vec![])]).await.unwrap();
+        }
+    }
+    assert_eq!(used(&world, tenant, 20).await, (most, most));
+    assert!(take(&world.store, tenant, 1, &hard("10"), 20).await.is_err());
+}
+
 #[tokio::test]
 async fn periods_begin_anew_and_a_slow_clock_brings_none_back() {
     let world = World::new().await;

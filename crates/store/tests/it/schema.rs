@@ -13,11 +13,12 @@ async fn texts(world: &World, sql: &'static str) -> Vec<String> {
 }
 
 /// Tables without an environment, and why that is right.
-const WITHOUT_ENVIRONMENT: [&str; 4] = [
+const WITHOUT_ENVIRONMENT: [&str; 5] = [
     "environment",  // it is the environment
     "installation", // one row for all of them
     "migration",    // the ledger of the schema itself
     "replica",      // a process serves all of them
+    "webhook_pump", // so does one that sends
 ];
 
 /// Tables that are evidence.
@@ -54,7 +55,7 @@ async fn every_table_belongs_to_an_environment_or_is_a_known_exception() {
     .await;
     assert_eq!(
         global_keys,
-        ["environment", "installation", "journal", "mail", "migration", "replica", "token", "workflow"]
+        ["environment", "installation", "journal", "mail", "migration", "replica", "token", "webhook_pump", "workflow"]
     );
 }
 
@@ -150,7 +151,7 @@ async fn migrating_twice_and_at_once_is_migrating_once() {
     let stores: Vec<Store> = (0..4).map(|_| Store::new(options(&database.url(), 2))).collect();
     let runs = futures_util::future::join_all(stores.iter().map(Store::migrate)).await;
     let applied: usize = runs.iter().map(|run| run.as_ref().unwrap().applied.len()).sum();
-    assert_eq!(applied, 13);
+    assert_eq!(applied, 19);
     assert!(stores[0].migrate().await.unwrap().applied.is_empty());
     let installation = stores[0].installation().await.unwrap();
     assert_eq!(stores[1].installation().await.unwrap(), installation);
@@ -163,14 +164,12 @@ async fn migrating_twice_and_at_once_is_migrating_once() {
 #[tokio::test]
 async fn environments_are_apart() {
     use tenantry_domain::name::EnvironmentName;
-    use tenantry_domain::policy::{Rights, Scope, judge};
     let world = World::new().await;
     let staging = EnvironmentName::parse("staging").unwrap();
     assert!(world.store.ensure_environment(&staging).await.unwrap());
     assert!(!world.store.ensure_environment(&staging).await.unwrap());
     let here = world.create("acme").await;
-    let permit =
-        judge(&crate::world::operator(), &Rights::all(), "tenant.create", Scope::environment(staging.clone())).unwrap();
+    let permit = crate::world::permit_in(staging.clone());
     let mut tx = world.store.write(&permit, crate::world::at(0)).await.unwrap();
     let there = tx.tenants().create_many(&[crate::world::new_tenant("acme")]).await.unwrap().remove(0);
     tx.commit(vec![mutation(there.id, 1)]).await.unwrap();
@@ -179,13 +178,7 @@ async fn environments_are_apart() {
     let mut tx = world.store.write(&permit, crate::world::at(0)).await.unwrap();
     assert!(matches!(tx.tenants().lock(here.id).await, Err(tenantry_store::StoreError::NotFound)));
     drop(tx);
-    let nowhere = judge(
-        &crate::world::operator(),
-        &Rights::all(),
-        "tenant.read",
-        Scope::environment(EnvironmentName::parse("moon").unwrap()),
-    )
-    .unwrap();
+    let nowhere = crate::world::permit_in(EnvironmentName::parse("moon").unwrap());
     let refused = world.store.write(&nowhere, crate::world::at(0)).await;
     assert!(matches!(refused, Err(tenantry_store::StoreError::EnvironmentNotFound)));
 }

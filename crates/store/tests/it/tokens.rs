@@ -35,10 +35,14 @@ async fn a_token_is_made_seen_and_taken_back_and_each_is_recorded() {
     let mut tx = world.store.write(&permit(), at(200)).await.unwrap();
     let stored = tx.tokens().lock(id).await.unwrap();
     assert_eq!((stored.version, stored.rights, stored.person.as_deref()), (1, new.rights, Some("olga")));
-    let rotated = tx.tokens().rotate(id, [6; 32], Some(at(300)), None).await.unwrap();
+    let rotated = tx.tokens().rotate(id, [6; 32], Some(at(300)), None, "operator:petra").await.unwrap();
     assert_eq!((rotated.hash, rotated.old, rotated.expires_at), ([6; 32], Some(([5; 32], at(300))), None));
-    let again = tx.tokens().rotate(id, [7; 32], None, None).await.unwrap();
+    let again = tx.tokens().rotate(id, [7; 32], None, None, "operator:petra").await.unwrap();
     assert_eq!((again.hash, again.old, again.version), ([7; 32], None, 3));
+    assert_eq!(
+        (again.created_by.as_str(), again.shown_to),
+        ("operator:olga", vec!["operator:olga".to_owned(), "operator:petra".to_owned()])
+    );
     let revoked = tx.tokens().revoke(id).await.unwrap();
     assert_eq!((revoked.revoked_at, revoked.version), (Some(at(200)), 4));
     let unknown = TokenId::from_uuid(fresh());

@@ -12,7 +12,7 @@ use tenantry_domain::event;
 use tenantry_domain::id::{OperationId, ReplicaId, TenantId, WorkflowId};
 use tenantry_domain::name::{AppName, EnvironmentName, PlanCode, RegionName};
 use tenantry_domain::page::PageSize;
-use tenantry_domain::policy::{Actor, ActorKind, Permit, Rights, Scope, judge};
+use tenantry_domain::policy::{self, Actor, ActorKind, Permit, Rights, Scope, judge};
 use tenantry_domain::tenant::contact::Contacts;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::profile::{Business, Commercial, Residency};
@@ -136,12 +136,22 @@ pub fn operator() -> Actor {
     Actor { kind: ActorKind::Operator, id: "olga".into() }
 }
 
+/// Nobody has to ask the operator's rules about it.
 pub fn permit() -> Permit {
-    judge(&operator(), &Rights::all(), "tenant.update", Scope::environment(prod())).unwrap()
+    permit_in(prod())
+}
+
+pub fn permit_in(environment: EnvironmentName) -> Permit {
+    policy::carried(operator(), "tenant.update", Scope::environment(environment))
 }
 
 pub fn permit_for(id: TenantId) -> Permit {
-    judge(&operator(), &Rights::all(), "tenant.update", Scope::tenant(prod(), id)).unwrap()
+    policy::carried(operator(), "tenant.update", Scope::tenant(prod(), id))
+}
+
+/// A caller's, which is put to the rules as well.
+pub fn callers_permit() -> Permit {
+    judge(&operator(), &Rights::all(), "tenant.update", Scope::environment(prod())).unwrap()
 }
 
 pub fn first_page(size: u16) -> PageRequest<'static> {

@@ -22,6 +22,7 @@ Examples:
   tenantry flags of acme
   tenantry flags rollout search.v2 --percent 25
   tenantry flags off search.v2 --reason 'the index is being rebuilt'
+  tenantry flags off theme --reason 'unreadable in dark mode' --off-value plain
   tenantry flags on search.v2
   tenantry flags set theme --default plain --off-value plain --cell eu-west-1=rich
   tenantry flags usage acme --from 2027-03-01"
@@ -64,6 +65,9 @@ enum Verb {
         /// Why; callers that are refused are told
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// What everybody gets; owed where the feature's values are not true and false [default: as before, else false]
+        #[arg(long, value_name = "VALUE")]
+        off_value: Option<String>,
     },
     /// Take the emergency switch back
     On {
@@ -140,7 +144,10 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
             spec.rollout = Some(FlagRollout { value: value.unwrap_or(Value::Bool(true)), percent: *percent });
             show(session, &client.put_flag(name, expected, &spec).await?.value)
         }
-        Verb::Off { name, reason } => show(session, &client.switch_flag_off(name, reason).await?.value),
+        Verb::Off { name, reason, off_value } => {
+            let value = off_value.as_deref().map(read);
+            show(session, &client.switch_flag_off(name, reason, value.as_ref()).await?.value)
+        }
         Verb::On { name } => show(session, &client.switch_flag_on(name).await?.value),
         Verb::Delete { name } => {
             let gone = client.delete_flag(name, Expected::Any).await?.value;

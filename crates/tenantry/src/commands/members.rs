@@ -1,5 +1,6 @@
 //! `tenantry members`: who belongs to a tenant. Roles and invitations are next door.
 
+pub mod directory;
 pub mod import;
 pub mod invitations;
 pub mod roles;
@@ -22,7 +23,9 @@ use crate::output::clean;
   tenantry members invite acme anna@example.com --role admin
   tenantry members role acme usr_01jd8x3v9mfk2t5h7q0w4z6y8c member
   tenantry members remove acme usr_01jd8x3v9mfk2t5h7q0w4z6y8c
-  tenantry members import acme people.csv --dry-run")]
+  tenantry members import acme people.csv --dry-run
+  tenantry members directory set acme --issuer https://login.acme.example
+  tenantry members groups map acme Engineering member")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -60,6 +63,10 @@ enum Verb {
     },
     /// Bring members into line with a CSV or JSON file
     Import(import::Args),
+    /// Show or set up the customer's directory (SCIM) that keeps the members
+    Directory(directory::Args),
+    /// Show the directory's groups, and say which roles they give
+    Groups(directory::GroupArgs),
 }
 
 /// Which members.
@@ -116,6 +123,9 @@ struct Invite {
     /// Send nothing and show the token, once
     #[arg(long)]
     link: bool,
+    /// Make an account in the tenant's own pool beforehand, and mail the link to set a password as well
+    #[arg(long, conflicts_with = "link")]
+    account: bool,
     /// On behalf of this member
     #[arg(long, value_name = "USER")]
     acting_user: Option<String>,
@@ -138,6 +148,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
                 role: invite.role.clone(),
                 valid_for: invite.valid_for.clone(),
                 delivery: invite.link.then(|| "link".to_owned()),
+                account: invite.account,
                 acting_user: invite.acting_user.clone(),
             };
             let issued = session.client.invite(&invite.tenant, &request).await?.value;
@@ -153,6 +164,8 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
             tell(session, &gone, "is no member any more; was")
         }
         Verb::Import(import) => import::run(import, session).await,
+        Verb::Directory(args) => directory::run(args, session).await,
+        Verb::Groups(args) => directory::groups(args, session).await,
     }
 }
 

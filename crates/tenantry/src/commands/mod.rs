@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod approvals;
 pub mod audit;
 mod bundle;
 pub mod changes;
@@ -13,6 +14,7 @@ pub mod delete;
 pub mod describe;
 mod documents;
 pub mod domains;
+pub mod events;
 pub mod flags;
 mod follow;
 pub mod get;
@@ -20,6 +22,7 @@ pub mod history;
 pub mod isolation;
 mod kind;
 pub mod lifecycle;
+pub mod login;
 pub mod logins;
 pub mod members;
 pub mod migrations;
@@ -35,3 +38,4 @@ mod settle;
 mod times;
 pub mod tokens;
 pub mod version;
+pub mod webhooks;

@@ -35,6 +35,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    /// Show which rules a control plane goes by, and what they did
+    Status,
     /// Run a bundle's tests; exit code 1 when one fails
     Test {
         /// Folder of the bundle, or `builtin`
@@ -93,12 +95,21 @@ enum Verb {
     Schema,
 }
 
+impl Args {
+    /// Whether a control plane is asked, and not files.
+    pub const fn is_status(&self) -> bool {
+        matches!(self.verb, Verb::Status)
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors
 /// A bundle, a key or a question cannot be used.
 pub fn run(args: &Args, output: Output) -> Result<ExitCode> {
     match &args.verb {
+        // A control plane's own affair, see `approvals::status`.
+        Verb::Status => Ok(ExitCode::SUCCESS),
         Verb::Test { bundle } => test(bundle, output),
         Verb::Explain { bundle, question } => explain(bundle, question, output),
         Verb::WhatIf { bundle, against, questions, limit } => what_if(bundle, against, questions, *limit, output),

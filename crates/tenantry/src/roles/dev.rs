@@ -11,10 +11,13 @@ use tenantry_control::domains::DnsOptions;
 use tenantry_domain::access::BaseDomain;
 use tenantry_domain::name::EnvironmentName;
 
+use super::governance::Policy;
 use super::issuers::{self, Issuers};
 use super::local::{Local, Wanted};
 use super::mail::Mail;
+use super::pools::Identity;
 use super::rates::Rates;
+use super::webhooks::Webhooks;
 use super::{samples, signals};
 use crate::config::{self, File};
 use crate::exit::{Failure, INTERRUPTED, Result};
@@ -77,6 +80,12 @@ pub struct Args {
     rates: Rates,
     #[command(flatten)]
     mail: Mail,
+    #[command(flatten)]
+    webhooks: Webhooks,
+    #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
+    policy: Policy,
     /// Leave the context file as it is
     #[arg(long, help_heading = "Options")]
     no_context: bool,
@@ -135,6 +144,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
 
 async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Result<Local> {
     let data_dir = args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| DATA_DIR.into());
+    let (governance, rules) = args.policy.set_up()?;
     let wanted = Wanted {
         data_dir,
         database_url: args.database_url.clone().or_else(|| file.database_url.clone()),
@@ -148,10 +158,15 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
             base_domains: args.base_domains.clone(),
             dns: DnsOptions { servers: args.dns_servers.clone(), ..DnsOptions::default() },
             issuers: args.issuers.clone().unwrap_or_default().0,
+            operators: args.issuers.clone().unwrap_or_default().1,
             rates: args.rates.options(),
             members: args.mail.options(),
+            webhooks: args.webhooks.options(),
+            identity: args.identity.provider(&args.issuers.clone().unwrap_or_default().0)?,
+            governance,
             ..Options::default()
         },
+        rules,
     };
     // Not the file's: that is what an earlier `dev` wrote there.
     let environment = globals.environment(&File::default())?;

@@ -18,6 +18,8 @@ use tenantry_store::{CursorKey, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::governance::Refresher;
+use super::pools;
 use crate::exit::{Failure, Result};
 
 /// What an installation is made of.
@@ -30,6 +32,8 @@ pub struct Parts {
     pub secrets: Arc<dyn Secrets>,
     /// Settings of the brain.
     pub options: Options,
+    /// What keeps the operator's rules fresh.
+    pub rules: Option<Refresher>,
     /// The most connections to the control database.
     pub connections: usize,
     /// Bounds of the door.
@@ -103,6 +107,8 @@ impl Installation {
     /// # Errors
     /// The database does not answer or is not migrated, or the token has not the form of one.
     pub async fn start(parts: Parts, listener: TcpListener) -> Result<Self> {
+        let address = listener.local_addr().map_err(|error| Failure::broken("The listener is of no use", error))?;
+        pools::must_be_local(&parts.options, address)?;
         let store = store(&parts.database_url, &parts.root, parts.connections)?;
         let installation = store.installation().await.map_err(|error| {
             Failure::new(Code::DatabaseUnavailable, chain(&error)).hint(
@@ -111,12 +117,18 @@ impl Installation {
         })?;
         let dataplane = Dataplane::new(installation, parts.root.clone(), tenantry_dataplane::Options::default());
         let deps = Deps::with_ports(store, dataplane, &parts.root, parts.options, Arc::new(SystemClock), parts.secrets);
+        // Before anything is written: what is written is put to the rules.
+        if let Some(rules) = &parts.rules {
+            rules.begin().await;
+        }
         if let Some(token) = &parts.token {
             adopt(&deps, token).await?;
         }
-        let address = listener.local_addr().map_err(|error| Failure::broken("The listener is of no use", error))?;
         let stop = CancellationToken::new();
         let runtime = Runtime::start(&deps);
+        if let Some(rules) = parts.rules {
+            tokio::spawn(rules.run(stop.child_token()));
+        }
         let drain = parts.door.drain_delay + parts.door.drain + SLACK;
         let state = tenantry_server::State::new(deps.clone(), parts.door);
         let server = tokio::spawn(tenantry_server::serve(listener, state, stop.clone()));
@@ -167,6 +179,7 @@ async fn adopt(deps: &Deps, token: &Bootstrap) -> Result<()> {
     let request_id = mint::request();
     let cx = Ctx {
         actor: Actor { kind: ActorKind::Service, id: "bootstrap".to_owned() },
+        person: None,
         rights: Rights::all(),
         environment: token.environment.clone(),
         request_id,

@@ -1,17 +1,20 @@
-//! The file of issuers whose access tokens are believed: YAML or JSON, read once when the process starts.
+//! The file of issuers whose access tokens are believed, of tenants' users and of people of the operator: YAML or JSON, read
+//! once when the process starts.
 
 use std::fs;
 use std::path::Path;
 
 use tenantry_domain::access::token::KeysSpec;
-use tenantry_domain::access::{Issuer, IssuerFile};
+use tenantry_domain::access::{Issuer, IssuerFile, Operators};
+
+use super::people;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
 
-/// The issuers of a file, as one value of the command line.
+/// The issuers of a file, as one value of the command line: those of tenants' users, and those of people of the operator.
 #[derive(Debug, Clone, Default)]
-pub struct Issuers(pub Vec<Issuer>);
+pub struct Issuers(pub Vec<Issuer>, pub Vec<Operators>);
 
 /// Reads and checks the file. Files of keys are found from its folder, and have to be there.
 ///
@@ -40,7 +43,10 @@ pub fn read(path: &str) -> Result<Issuers, String> {
             fs::File::open(&*keys).map_err(|error| format!("keys of `{}`: {error}", issuer.issuer))?;
         }
     }
-    Issuer::check(file).map(Issuers).map_err(|error| form(&error))
+    let operators = std::mem::take(&mut file.operators);
+    let issuers = Issuer::check(file).map_err(|error| form(&error))?;
+    let operators = people::check(operators, folder, &issuers)?;
+    Ok(Issuers(issuers, operators))
 }
 
 #[cfg(test)]
@@ -74,6 +80,36 @@ mod tests {
             "audiences": ["https://api.example.com"], "keys": { "url": "https://login.example.com/keys" },
             "algorithms": ["RS256"], "claim": "tid", "types": ["JWT"], "leewaySeconds": 60 }] }"#;
         assert_eq!(written(json).1.unwrap().0[0].name(), yaml[0].name());
+    }
+
+    #[test]
+    fn people_have_issuers_of_their_own() {
+        let people = "operators:
+  - issuer: https://staff.example.com
+    audiences: [tenantry]
+    keys: { file: keys.json }
+    algorithms: [ES256]
+    groups: groups
+    roles:
+      platform: { roles: [admin] }
+      sre: { roles: [operator], environments: [staging] }
+    client: { id: tenantry-cli }
+";
+        let (folder, both) = written(&format!("{GOOD}{people}"));
+        let both = both.unwrap();
+        assert_eq!((both.0.len(), both.1.len()), (1, 1));
+        assert_eq!(*both.1[0].trust().keys(), KeysSpec::File(folder.path().join("keys.json")));
+        assert_eq!(written(people).1.unwrap().1[0].client().unwrap().scopes, ["openid", "offline_access"]);
+        for (from, to, part) in [
+            ("staff.example.com", "login.example.com/", "nobody is both"),
+            ("keys.json", "none.json", "keys of `https://staff.example.com`"),
+            ("groups: groups", "groups: groups\n    default: [admin]", "default"),
+            ("      sre:", "      platform:", "platform"),
+            ("[admin]", "[root]", "root"),
+        ] {
+            let error = written(&format!("{GOOD}{}", people.replace(from, to))).1.expect_err(to);
+            assert!(error.contains(part), "{to}: {error}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tenantry_pg::{PgKind, Pool, PoolOptions, Target};
 
 use super::folder::DataFolder;
 use super::gateway::{self, Served};
+use super::governance::Refresher;
 use super::installation::{self, Bootstrap, Installation, Parts, chain};
 use super::listen;
 use super::postgres::{Server, Settings};
@@ -51,6 +52,8 @@ pub struct Wanted {
     pub keeps_cell: bool,
     /// Settings of the brain.
     pub options: Options,
+    /// What keeps the operator's rules fresh.
+    pub rules: Option<Refresher>,
 }
 
 /// A local installation at work.
@@ -128,6 +131,7 @@ impl Local {
             root,
             secrets,
             options,
+            rules: wanted.rules,
             connections: 16,
             // Nobody balances load before it, so nobody has to notice that it goes.
             door: tenantry_server::Options { drain_delay: Duration::ZERO, drain: DRAIN, ..Default::default() },

@@ -81,7 +81,8 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
         ..tenantry_server::Options::default()
     };
     let secrets = Arc::new(ProcessSecrets);
-    let parts = Parts { database_url, root, secrets, options: args.tuning.options(), connections, door, token };
+    let (options, rules) = args.tuning.options()?;
+    let parts = Parts { database_url, root, secrets, options, rules, connections, door, token };
     let mut installation = Installation::start(parts, listener).await?;
     tracing::info!(url = installation.url(), version = env!("CARGO_PKG_VERSION"), "serving");
     let failure = tokio::select! {

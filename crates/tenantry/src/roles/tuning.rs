@@ -9,9 +9,13 @@ use tenantry_control::{Options, PoolWants};
 use tenantry_domain::access::BaseDomain;
 use tenantry_domain::gateway::Address;
 
+use crate::exit::Result;
+use crate::roles::governance::{Policy, Refresher};
 use crate::roles::issuers::{self, Issuers};
 use crate::roles::mail::Mail;
+use crate::roles::pools::Identity;
 use crate::roles::rates::Rates;
+use crate::roles::webhooks::Webhooks;
 
 /// Settings of controllers and workflows.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,6 +58,12 @@ pub struct Tuning {
     rates: Rates,
     #[command(flatten)]
     mail: Mail,
+    #[command(flatten)]
+    webhooks: Webhooks,
+    #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 /// A time between looks, or none.
@@ -63,7 +73,7 @@ struct Period(Option<Duration>);
 /// A shorter time leaves a large cell no rest.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 
-fn period(text: &str) -> Result<Period, String> {
+fn period(text: &str) -> std::result::Result<Period, String> {
     if text == "off" {
         return Ok(Period(None));
     }
@@ -71,7 +81,7 @@ fn period(text: &str) -> Result<Period, String> {
     Ok(Period((!every.is_zero()).then(|| every.max(SHORTEST_PERIOD))))
 }
 
-fn terms(path: &str) -> Result<Terms, String> {
+fn terms(path: &str) -> std::result::Result<Terms, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| format!("{error}; see docs/guard.md for its form"))
 }
@@ -80,9 +90,14 @@ fn terms(path: &str) -> Result<Terms, String> {
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
 impl Tuning {
-    /// The settings as the brain takes them.
-    pub fn options(&self) -> Options {
-        Options {
+    /// The settings as the brain takes them, and what keeps the rules fresh.
+    ///
+    /// # Errors
+    /// A setting of policy or of the identity provider cannot be used.
+    pub fn options(&self) -> Result<(Options, Option<Refresher>)> {
+        let (governance, refresher) = self.policy.set_up()?;
+        let options = Options {
+            governance,
             lease: self.lease.max(SHORTEST_LEASE),
             sweep: self.sweep.max(SHORTEST_LEASE),
             guard: GuardOptions {
@@ -94,10 +109,14 @@ impl Tuning {
             base_domains: self.base_domains.clone(),
             dns: DnsOptions { servers: self.dns_servers.clone(), ..DnsOptions::default() },
             issuers: self.issuers.clone().unwrap_or_default().0,
+            operators: self.issuers.clone().unwrap_or_default().1,
             gateway: self.gateway_url.clone(),
             rates: self.rates.options(),
             members: self.mail.options(),
+            webhooks: self.webhooks.options(),
+            identity: self.identity.provider(&self.issuers.clone().unwrap_or_default().0)?,
             ..Options::default()
-        }
+        };
+        Ok((options, refresher))
     }
 }

@@ -25,6 +25,7 @@ pub use text::Letter;
 use super::secret::Token;
 use crate::controllers::driver::{Controller, Look};
 use crate::deps::Deps;
+use crate::pools::{self, PoolError};
 
 /// How invitations are mailed.
 #[derive(Debug, Clone)]
@@ -162,7 +163,15 @@ impl<M: Mailer> Post<M> {
         }
         let token = Token::of(deps, &mail.environment, mail.invitation, &mail.nonce).text();
         let link = options.link.fill(&token, &mail.slug);
-        let letter = Letter::invitation(&options.from, mail, link, deps.now());
+        let password = match self.account(deps, mail).await {
+            Ok(password) => password,
+            Err(error) => {
+                tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, %error, "an account was not made");
+                let cause = format!("the account is not made yet: {error}");
+                return store.mail_later(mail, next(deps.now(), options.pause, mail.attempt), &cause).await;
+            }
+        };
+        let letter = Letter::invitation(&options.from, mail, link, password, deps.now());
         match self.mailer.send(letter).await {
             Ok(()) => store.mail_sent(mail, deps.now()).await,
             Err(SendError::Refused(cause)) => {
@@ -174,6 +183,17 @@ impl<M: Mailer> Post<M> {
                 store.mail_later(mail, next(deps.now(), options.pause, mail.attempt), &cause).await
             }
         }
+    }
+}
+
+impl<M> Post<M> {
+    /// Makes the account that was promised, and gives the link by which its owner sets a password. It is made anew for each
+    /// attempt and stored nowhere.
+    async fn account(&self, deps: &Deps, mail: &MailRow) -> Result<Option<SecretString>, PoolError> {
+        if !mail.with_account {
+            return Ok(None);
+        }
+        pools::account(deps, &mail.environment, mail.tenant, &mail.email).await.map(Some)
     }
 }
 

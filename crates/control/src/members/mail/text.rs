@@ -33,7 +33,13 @@ pub struct Letter {
 impl Letter {
     /// That of an invitation.
     #[must_use]
-    pub fn invitation(from: &Sender, mail: &MailRow, link: SecretString, now: Timestamp) -> Self {
+    pub fn invitation(
+        from: &Sender,
+        mail: &MailRow,
+        link: SecretString,
+        password: Option<SecretString>,
+        now: Timestamp,
+    ) -> Self {
         let name = tame(&mail.display_name, mail.slug.as_str());
         let by = match &mail.inviter {
             Some(inviter) => format!("{inviter} invites you to {name}."),
@@ -42,9 +48,20 @@ impl Letter {
         let role = format!("You would join as {}.", mail.role);
         let until = format!("The link works once, until {}.", mail.expires_at.strftime("%-d %B %Y, %H:%M UTC"));
         let else_ = "If you do not know what this is about, ignore this mail; nothing happens then.";
-        let plain = format!("{by}\n{role}\n\nAccept the invitation:\n{}\n\n{until}\n{else_}\n", link.expose_secret());
+        // For somebody whose account was made beforehand, without a password.
+        let (first, first_html) = match &password {
+            None => (String::new(), String::new()),
+            Some(password) => {
+                let text = "An account has been made for you. Set a password first";
+                let link = password.expose_secret();
+                let html = format!("<p>{text}: <a href=\"{0}\" rel=\"noreferrer\">{0}</a></p>\n", escape(link));
+                (format!("{text}:\n{link}\n\n"), html)
+            }
+        };
+        let plain =
+            format!("{by}\n{role}\n\n{first}Accept the invitation:\n{}\n\n{until}\n{else_}\n", link.expose_secret());
         let html = format!(
-            "<!doctype html>\n<html lang=\"en\"><body>\n<p>{}<br>{}</p>\n<p><a href=\"{link}\" rel=\"noreferrer\">Accept the \
+            "<!doctype html>\n<html lang=\"en\"><body>\n<p>{}<br>{}</p>\n{first_html}<p><a href=\"{link}\" rel=\"noreferrer\">Accept the \
              invitation</a></p>\n<p>{}</p>\n<p>{}</p>\n<p>{link}</p>\n</body></html>\n",
             escape(&by),
             escape(&role),
@@ -149,6 +166,7 @@ mod tests {
             inviter: Some("o'brian@example.com".to_owned()),
             nonce: [0; 32],
             expires_at: "2026-11-25T09:30:00Z".parse().unwrap(),
+            with_account: false,
             is_void: false,
             attempt: 1,
             created_at: "2026-11-22T09:30:00Z".parse().unwrap(),
@@ -158,7 +176,19 @@ mod tests {
     fn letter(name: &str) -> Letter {
         let from = "Example <no-reply@example.com>".parse().unwrap();
         let link = SecretString::from("https://app.example.com/join?a=1&t=inv_x");
-        Letter::invitation(&from, &mail(name), link, "2026-11-22T09:30:00Z".parse().unwrap())
+        Letter::invitation(&from, &mail(name), link, None, "2026-11-22T09:30:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn an_account_made_beforehand_comes_with_the_way_to_a_password() {
+        let from = "no-reply@example.com".parse().unwrap();
+        let (link, password) = ("https://app.example.com/join?t=inv_x", "https://id.example.com/reset?a=1&b=2");
+        let at = "2026-11-22T09:30:00Z".parse().unwrap();
+        let letter = Letter::invitation(&from, &mail("Acme"), link.into(), Some(password.into()), at);
+        let (plain, html) = (letter.plain.expose_secret(), letter.html.expose_secret());
+        assert!(plain.find(password).unwrap() < plain.find(link).unwrap(), "{plain}");
+        assert!(html.contains("reset?a=1&amp;b=2") && !html.contains("a=1&b"), "{html}");
+        assert!(!self::letter("Acme").plain.expose_secret().contains("password"));
     }
 
     #[test]

@@ -220,3 +220,33 @@ async fn without_a_mail_server_only_links_are_given() {
     refused(refusal, Code::InvalidParameter);
     world.stop().await;
 }
+
+/// Whoever does not answer is not written to without end: taking an invitation back and making it anew is no way round.
+#[tokio::test]
+async fn an_address_gets_five_mails_of_a_tenant_in_three_days() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let world = World::with(mailing(closed)).await;
+    tenant(&world, "acme", "starter").await;
+    tenant(&world, "globex", "starter").await;
+    let acme = name("acme");
+    for number in 0..5 {
+        // Variants of an address are one mailbox.
+        let id = send(&world, &format!("anna+{number}@example.com")).await;
+        members::withdraw(&world.cx(), &world.deps, &acme, None, id, Expected::Any).await.unwrap();
+    }
+    let sixth = async || members::invite(&world.cx(), &world.deps, &acme, None, &by_mail("anna@example.com")).await;
+    let why = refused(sixth().await, Code::TooManyRequests);
+    assert!(why.contains("this address"), "{why}");
+    // By link nobody is written to; another address and another tenant are others.
+    let link =
+        members::invite(&world.cx(), &world.deps, &acme, None, &by_link("anna@example.com", "member")).await.unwrap();
+    let again = tenantry_control::Ctx { now: world.cx().now + jiff::SignedDuration::from_mins(2), ..world.cx() };
+    let resent = members::resend(&again, &world.deps, &acme, None, link.invitation.id, Delivery::Mail).await;
+    refused(resent, Code::TooManyRequests);
+    send(&world, "bert@example.com").await;
+    members::invite(&world.cx(), &world.deps, &name("globex"), None, &by_mail("anna@example.com")).await.unwrap();
+    members::withdraw(&world.cx(), &world.deps, &acme, None, link.invitation.id, Expected::Any).await.unwrap();
+    world.skip_ahead(jiff::SignedDuration::from_hours(72) + jiff::SignedDuration::from_secs(1));
+    sixth().await.unwrap();
+    world.stop().await;
+}

@@ -1,6 +1,8 @@
 //! People of tenants: who may do what to whom, what holds in a race, and what arrives by mail.
 
+mod apart;
 mod attacks;
+mod counted;
 mod mail;
 mod people;
 
@@ -41,7 +43,7 @@ pub fn answer(who: &str) -> Answer {
 }
 
 pub fn by_link(address: &str, as_role: &str) -> Invite {
-    Invite { email: email(address), role: role(as_role), valid_for: None, delivery: Delivery::Link }
+    Invite { email: email(address), role: role(as_role), valid_for: None, delivery: Delivery::Link, with_account: false }
 }
 
 /// A tenant that is recorded and not served: people need no database of theirs.

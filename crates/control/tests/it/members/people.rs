@@ -209,7 +209,7 @@ async fn a_tenant_defines_roles_that_never_exceed_their_author() {
     world.stop().await;
 }
 
-fn row(who: &str, as_role: &str) -> ImportRow {
+pub fn row(who: &str, as_role: &str) -> ImportRow {
     ImportRow::Member {
         identity: identity(who),
         email: email(&format!("{who}@example.com")),

@@ -29,6 +29,9 @@ pub enum TokenFault {
     /// The claim that should name the tenant does not.
     #[error("without a tenant")]
     Tenantless,
+    /// The claims that should name the person and its groups do not.
+    #[error("without a person")]
+    Nobody,
 }
 
 /// The head of a token.
@@ -44,7 +47,7 @@ pub struct Head {
 
 /// What a token claims.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Payload(Map<String, Value>);
+pub struct Payload(pub(in crate::access) Map<String, Value>);
 
 /// A token in its parts, of which nothing is verified.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +67,12 @@ impl Payload {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.0.get("sub").and_then(Value::as_str)
+    }
+
+    /// Who it says issued it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.get("iss")?.as_str()
     }
 
     /// When it ends, in whole seconds; a token that was judged has an end.
@@ -100,7 +109,7 @@ impl<'a> Unverified<'a> {
     /// Who it says issued it; only to look up whose key to try.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.payload.0.get("iss")?.as_str()
+        self.payload.issuer()
     }
 }
 
@@ -140,10 +149,18 @@ impl Issuer {
     /// # Errors
     /// See [`TokenFault`].
     pub fn judge<'a>(&self, head: &Head, payload: &'a Payload, now: Timestamp) -> Result<&'a str, TokenFault> {
-        let claims = &payload.0;
+        let is_signed = self.spec.algorithms.contains(&head.algorithm)
+            && self.spec.types.contains(&head.kind.unwrap_or(TokenType::Plain));
+        if is_signed { self.judge_claims(&payload.0, now) } else { Err(TokenFault::Untrusted) }
+    }
+
+    /// What a token claims, whoever vouches for it.
+    pub(super) fn judge_claims<'a>(
+        &self,
+        claims: &'a Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<&'a str, TokenFault> {
         let is_ours = claims.get("iss").and_then(Value::as_str) == Some(self.name())
-            && self.spec.algorithms.contains(&head.algorithm)
-            && self.spec.types.contains(&head.kind.unwrap_or(TokenType::Plain))
             // A security event (RFC 8417), such as a logout token, grants nothing.
             && !claims.contains_key("events")
             && self.is_for_us(claims.get("aud"));

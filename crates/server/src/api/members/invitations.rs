@@ -128,7 +128,13 @@ async fn create(
     call.require_key()?;
     let wanted = parse::invitation(&body)?;
     let delivery = delivery(wanted.by_link);
-    let invite = Invite { email: wanted.email, role: wanted.role, valid_for: wanted.valid_for, delivery };
+    let invite = Invite {
+        email: wanted.email,
+        role: wanted.role,
+        valid_for: wanted.valid_for,
+        delivery,
+        with_account: wanted.with_account,
+    };
     let issued = members::invite(&call.write(&body), state.deps(), &tenant, wanted.acting, &invite).await?;
     let version = issued.invitation.version;
     let mut response = answer::versioned(&convert::member::issued(issued), version);

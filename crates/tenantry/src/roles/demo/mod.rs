@@ -105,6 +105,7 @@ async fn start(args: &Args, file: &File, folder: &Folder, story: &Story) -> Resu
         is_durable: false,
         keeps_cell: true,
         options: Options { sweep: Duration::from_secs(1), ..Options::default() },
+        rules: None,
     };
     let environment = stage::environment()?;
     let local = Local::start(wanted, &environment).await?;

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_control::routes::token::{TokenError as ControlError, Tokens as Known, Verified};
 use tenantry_domain::Timestamp;
 use tenantry_domain::access::Issuer;
+use tenantry_domain::access::token::Names;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_gateway::login::{Claims, TokenError, Tokens};
 
@@ -35,13 +36,18 @@ impl Tokens for Issued {
     ) -> BoxFuture<'a, Result<Claims, TokenError>> {
         Box::pin(async move {
             let said = self.0.verify(environment, token.expose_secret(), Timestamp::now()).await;
-            let Verified { tenant, subject, expires } = said.map_err(|error| match error {
+            let Verified { tenant, subject, expires, names, members_only, issuer } = said.map_err(|error| match error {
                 ControlError::Refused(_) => TokenError::Invalid,
                 ControlError::Away(issuer) => {
                     tracing::warn!(issuer, "the keys of an issuer cannot be read");
                     TokenError::Away
                 }
             })?;
+            // Pools and members are looked up by the control plane, which a gateway does without.
+            if members_only || names != Names::Tenant {
+                tracing::warn!(issuer, "the gateway takes no tokens of an issuer that names pools or wants members");
+                return Err(TokenError::Invalid);
+            }
             Ok(Claims { tenant, subject, expires })
         })
     }

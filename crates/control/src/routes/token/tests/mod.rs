@@ -2,4 +2,5 @@
 
 mod attacks;
 mod kit;
+mod people;
 mod sources;

@@ -1,0 +1,267 @@
+//! What is to be delivered, and what came of it.
+
+use std::time::Duration;
+
+use tenantry_domain::id::EventId;
+use tenantry_domain::webhook::{Cause, Why};
+use tenantry_domain::{Timestamp, event};
+use tenantry_pg::{Row, ToSql};
+use uuid::Uuid;
+
+use super::fifo::DUE_IN_ORDER;
+use super::lanes::LaneId;
+use crate::columns::get;
+use crate::outbox::{self, EventRow};
+use crate::{Store, StoreError};
+
+/// An event that is to be delivered now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueRow {
+    /// The event.
+    pub event: EventRow,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// Whether it is sent again on demand.
+    pub is_replay: bool,
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was taken.
+    Delivered,
+    /// It is tried again after a pause.
+    Again(Duration),
+    /// It is given up.
+    Dead(Cause),
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Of the log's row; time-ordered.
+    pub id: Uuid,
+    /// Which event.
+    pub event: EventId,
+    /// Its type.
+    pub kind: event::Type,
+    /// Whose.
+    pub subject: crate::Subject,
+    /// Its number.
+    pub sequence: i64,
+    /// Which attempt this was, from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What becomes of the delivery.
+    pub fate: Fate,
+    /// `delivered`, `failed`, `throttled`, `gone` or `refused`.
+    pub word: &'static str,
+    /// The status of HTTP; absent when there was none.
+    pub status: Option<u16>,
+    /// Why there was no status.
+    pub fault: Option<&'static str>,
+    /// The beginning of what was said, without secrets.
+    pub answer: Option<String>,
+    /// Whether it was sent again on demand.
+    pub is_replay: bool,
+}
+
+/// What the outcomes mean for the endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneChange {
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Whether there was a success among them.
+    pub has_success: bool,
+    /// How long nothing is to be sent from now on.
+    pub pause: Option<Duration>,
+}
+
+macro_rules! due_columns {
+    () => {
+        "q.attempts, q.is_replay, o.env, o.subject, o.sequence, o.id, o.type, o.at, o.version, o.correlation_id, o.causation_id, o.data "
+    };
+}
+pub(super) use due_columns;
+
+const DUE: &str = concat!(
+    "SELECT ",
+    due_columns!(),
+    "FROM (
+        SELECT * FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2 AND due_at <= clock_timestamp()
+        ORDER BY due_at LIMIT $3
+    ) AS q JOIN tenantry.outbox AS o ON o.env = q.env AND o.subject = q.subject AND o.sequence = q.sequence
+    ORDER BY q.due_at, q.subject, q.sequence"
+);
+
+/// A row whose count of attempts is another one by now was recorded by somebody else.
+const RECORD: &str = "
+    WITH r AS (
+        SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::smallint[], $9::timestamptz[],
+            $10::integer[], $11::text[], $12::smallint[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::float8[])
+        AS r (id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay, cause, pause)
+    ), gone AS (
+        DELETE FROM tenantry.webhook_queue AS q USING r
+        WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
+            AND q.attempts = r.attempt - 1 AND r.pause IS NULL
+        RETURNING q.subject, q.sequence, q.queued_at
+    ), again AS (
+        UPDATE tenantry.webhook_queue AS q SET attempts = r.attempt, due_at = clock_timestamp() + r.pause * interval '1 second'
+        FROM r WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
+            AND q.attempts = r.attempt - 1 AND r.pause IS NOT NULL
+    ), dead AS (
+        INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, status, fault, answer, queued_at, died_at)
+        SELECT $1, $2, r.subject, r.sequence, r.attempt, r.cause, r.status, r.fault, r.answer, gone.queued_at, clock_timestamp()
+        FROM gone JOIN r ON r.subject = gone.subject AND r.sequence = gone.sequence WHERE r.cause IS NOT NULL
+        ON CONFLICT ON CONSTRAINT webhook_dead_pkey DO UPDATE SET attempts = excluded.attempts, cause = excluded.cause,
+            status = excluded.status, fault = excluded.fault, answer = excluded.answer, died_at = excluded.died_at
+    ), alive AS (
+        DELETE FROM tenantry.webhook_dead AS d USING gone, r
+        WHERE d.env = $1 AND d.endpoint = $2 AND d.subject = gone.subject AND d.sequence = gone.sequence
+            AND r.subject = gone.subject AND r.sequence = gone.sequence AND r.cause IS NULL
+    ), lane AS (
+        UPDATE tenantry.webhook_lane SET failures = $18,
+            failing_since = CASE WHEN $18 = 0 THEN NULL
+                WHEN $19 THEN clock_timestamp() ELSE COALESCE(failing_since, clock_timestamp()) END,
+            delivered_at = CASE WHEN $19 THEN clock_timestamp() ELSE delivered_at END,
+            paused_until = CASE WHEN $20::float8 IS NULL THEN NULL ELSE clock_timestamp() + $20 * interval '1 second' END
+        WHERE env = $1 AND endpoint = $2 AND $21
+    )
+    INSERT INTO tenantry.webhook_attempt (env, endpoint, id, event, type, subject, sequence, attempt, at, took_ms, outcome, status,
+        fault, answer, is_replay)
+    SELECT $1, $2, id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay FROM r
+    ON CONFLICT DO NOTHING";
+
+const BURY: &str = "
+    WITH gone AS (
+        DELETE FROM tenantry.webhook_queue AS q USING (
+            SELECT subject, sequence FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2
+            ORDER BY subject, sequence LIMIT $3
+        ) AS chosen
+        WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = chosen.subject AND q.sequence = chosen.sequence
+        RETURNING q.subject, q.sequence, q.attempts, q.queued_at
+    ), buried AS (
+        INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, queued_at, died_at)
+        SELECT $1, $2, subject, sequence, attempts, $4, queued_at, clock_timestamp() FROM gone
+        ON CONFLICT ON CONSTRAINT webhook_dead_pkey DO NOTHING
+    )
+    SELECT count(*) AS count FROM gone";
+
+fn read(row: &Row) -> Result<DueRow, StoreError> {
+    let attempts: i16 = get(row, "attempts")?;
+    Ok(DueRow {
+        event: outbox::read(row)?,
+        attempts: u32::try_from(attempts).unwrap_or(0),
+        is_replay: get(row, "is_replay")?,
+    })
+}
+
+impl Store {
+    /// What is due in a lane, the longest due first; in `order`, the first ones of each subject whose first one is due.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_due(&self, lane: &LaneId, order: bool, limit: u32) -> Result<Vec<DueRow>, StoreError> {
+        let sql = if order { DUE_IN_ORDER } else { DUE };
+        let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(limit)];
+        self.query(sql, &params).await?.iter().map(read).collect()
+    }
+
+    /// Writes down what came of attempts: rows leave the queue or wait, the dead are kept, the log grows, and the lane knows how its
+    /// endpoint behaves. All or nothing; doing it twice does no harm.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_record(
+        &self,
+        lane: &LaneId,
+        outcomes: &[Outcome],
+        change: Option<LaneChange>,
+    ) -> Result<(), StoreError> {
+        let small = |number: u32| i16::try_from(number).unwrap_or(i16::MAX);
+        let ids: Vec<Uuid> = outcomes.iter().map(|one| one.id).collect();
+        let events: Vec<Uuid> = outcomes.iter().map(|one| one.event.uuid()).collect();
+        let kinds: Vec<&str> = outcomes.iter().map(|one| one.kind.as_str()).collect();
+        let subjects: Vec<Uuid> = outcomes.iter().map(|one| one.subject.uuid()).collect();
+        let sequences: Vec<i64> = outcomes.iter().map(|one| one.sequence).collect();
+        let attempts: Vec<i16> = outcomes.iter().map(|one| small(one.attempt)).collect();
+        let ats: Vec<Timestamp> = outcomes.iter().map(|one| one.at).collect();
+        let tooks: Vec<i32> =
+            outcomes.iter().map(|one| i32::try_from(one.took.as_millis()).unwrap_or(i32::MAX)).collect();
+        let words: Vec<&str> = outcomes.iter().map(|one| one.word).collect();
+        let statuses: Vec<Option<i16>> =
+            outcomes.iter().map(|one| one.status.and_then(|code| i16::try_from(code).ok())).collect();
+        let faults: Vec<Option<&str>> = outcomes.iter().map(|one| one.fault).collect();
+        let answers: Vec<Option<&str>> = outcomes.iter().map(|one| one.answer.as_deref()).collect();
+        let replays: Vec<bool> = outcomes.iter().map(|one| one.is_replay).collect();
+        let causes: Vec<Option<&str>> = outcomes
+            .iter()
+            .map(|one| if let Fate::Dead(cause) = one.fate { Some(cause.as_str()) } else { None })
+            .collect();
+        let pauses: Vec<Option<f64>> = outcomes
+            .iter()
+            .map(|one| if let Fate::Again(pause) = one.fate { Some(pause.as_secs_f64()) } else { None })
+            .collect();
+        let (is_changed, change) = (change.is_some(), change.unwrap_or_default());
+        let failures = i32::try_from(change.failures).unwrap_or(i32::MAX);
+        let pause = change.pause.map(|pause| pause.as_secs_f64());
+        let params: [&(dyn ToSql + Sync); 21] = [
+            &lane.environment.as_str(),
+            &lane.endpoint.uuid(),
+            &ids,
+            &events,
+            &kinds,
+            &subjects,
+            &sequences,
+            &attempts,
+            &ats,
+            &tooks,
+            &words,
+            &statuses,
+            &faults,
+            &answers,
+            &replays,
+            &causes,
+            &pauses,
+            &failures,
+            &change.has_success,
+            &pause,
+            &is_changed,
+        ];
+        self.query(RECORD, &params).await.map(|_| ())
+    }
+
+    /// Gives up what waits in a lane, at most `limit` rows; says how many.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_bury(&self, lane: &LaneId, why: Why, limit: u32) -> Result<i64, StoreError> {
+        // All ways of being disabled end in the same way for what waits.
+        let cause = match why {
+            Why::Asked | Why::Gone | Why::Failing => Cause::Disabled,
+        };
+        let params: [&(dyn ToSql + Sync); 4] =
+            [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(limit), &cause.as_str()];
+        let row = self.query_opt(BURY, &params).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "count")
+    }
+
+    /// How much waits in all lanes, and since when the longest due is due, in seconds. An estimate by the planner's statistics
+    /// for the former.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_backlog(&self) -> Result<(i64, f64), StoreError> {
+        let sql = "
+            SELECT greatest(reltuples, 0)::bigint AS waiting,
+                COALESCE((SELECT extract(epoch FROM clock_timestamp() - min(queued_at)) FROM (
+                    SELECT queued_at FROM tenantry.webhook_queue WHERE attempts = 0 AND due_at <= clock_timestamp() LIMIT 1000
+                ) AS chosen), 0)::float8 AS oldest
+            FROM pg_class WHERE oid = 'tenantry.webhook_queue'::regclass";
+        let row = self.query_opt(sql, &[]).await?.ok_or(StoreError::NotFound)?;
+        Ok((get(&row, "waiting")?, get(&row, "oldest")?))
+    }
+}
