@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -183,7 +184,7 @@ class Tenantry:
 
     def forward(self, token: str, path: str = "/") -> tuple[int, str, str]:
         """What a proxy learns of a request with a token: status, tenant, code."""
-        headers = {"x_forwarded_host": "app.example.com", "x_forwarded_uri": path, "x_forwarded_method": "GET"}
+        headers = {"x_forwarded_host": "localhost", "x_forwarded_uri": path, "x_forwarded_method": "GET"}
         status, _, got = call(
             "GET", f"{self.base}/forward-auth/traefik", authorization=f"Bearer {self.token}",
             x_original_authorization=f"Bearer {token}", **headers,
@@ -277,7 +278,7 @@ def invited(tenantry: Tenantry, emulator: Emulator, mailbox: Mailbox) -> None:
     url = f"{tenantry.url}/v1/invitations:accept"
     headers = {"authorization": f"Bearer {tenantry.token}", "idempotency_key": uuid.uuid4().hex}
     status, answer, _ = call("POST", url, body, **headers)
-    check("accepting the invitation makes them one", (status, answer.get("role")), (200, "member"))
+    check("accepting the invitation makes them one", (status, answer.get("role")), (201, "member"))
     check("and their token opens", tenantry.forward(signed["idToken"]), (200, "acme", ""))
     again = call("POST", url, body, **{**headers, "idempotency_key": uuid.uuid4().hex})
     check("an invitation is good once", (again[0], again[1].get("code")), (410, "TEN-0066"))
@@ -286,7 +287,7 @@ def invited(tenantry: Tenantry, emulator: Emulator, mailbox: Mailbox) -> None:
 def refusals(binary: str, folder: pathlib.Path, issuers: pathlib.Path) -> None:
     """What production does not do."""
     key = folder / "root.key"
-    key.write_text("ab" * 32 + "\n")
+    key.write_text(secrets.token_hex(32) + "\n")
     base = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
     base |= {"TENANTRY_DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "TENANTRY_ROOT_KEY_FILE": str(key)}
     # No context file of whoever runs this.

@@ -3,9 +3,10 @@
 //! INVARIANT: a level of a cell never has more places in use than it had when the last one was taken.
 
 use tenantry_domain::cell::{Capacity, CellLoad};
+use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
-use tenantry_pg::Row;
+use tenantry_pg::{Row, ToSql};
 
 use crate::columns::{count, json, parse};
 use crate::line::Statement;
@@ -24,6 +25,16 @@ const LOADS: &str = "
 
 /// In one order for everybody, so that two placements wait for each other instead of failing.
 const LOCK: &str = "SELECT FROM tenantry.cell_load WHERE env = $1 ORDER BY cell, isolation FOR UPDATE";
+
+const CELLS_OF: &str = "
+    SELECT DISTINCT t.cell FROM tenantry.tenant_label AS l
+    JOIN tenantry.tenant AS t ON t.env = l.env AND t.id = l.tenant
+    WHERE l.env = $1 AND l.key = $2 AND l.value = $3 AND t.cell IS NOT NULL AND ($4::uuid IS NULL OR t.id <> $4)
+    ORDER BY t.cell";
+
+/// Placements of one group wait for each other: what the first took must be seen by the second.
+const LOCK_GROUP: &str = "
+    SELECT pg_advisory_xact_lock(hashtextextended(format('apart %s %L %L', $1::text, $2::text, $3::text), 0))";
 
 fn read(row: &Row) -> Result<CellLoad, StoreError> {
     Ok(CellLoad {
@@ -102,7 +113,53 @@ impl Cells<'_> {
     }
 }
 
+impl Cells<'_> {
+    /// Cells that hold a tenant with a label's value, other than one tenant; nobody else asks about this value until the end
+    /// of the transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of(&mut self, label: &str, value: &str, except: TenantId) -> Result<Vec<CellName>, StoreError> {
+        let lock = Statement::new(LOCK_GROUP).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
+        self.tx.rows(lock).await?;
+        // A statement of its own behind the lock, so that it sees what the lock's last holder committed.
+        let cells = Statement::new(CELLS_OF).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
+        let rows = self.tx.rows(cells.bind(Some(except.uuid()))).await?;
+        rows.iter().map(|row| parse(row, "cell")).collect()
+    }
+
+    /// The same at this moment; nobody waits for anybody.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn holding(
+        &mut self,
+        label: &str,
+        value: &str,
+        except: Option<TenantId>,
+    ) -> Result<Vec<CellName>, StoreError> {
+        let cells = Statement::new(CELLS_OF).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
+        let rows = self.tx.rows(cells.bind(except.map(TenantId::uuid))).await?;
+        rows.iter().map(|row| parse(row, "cell")).collect()
+    }
+}
+
 impl Reader {
+    /// Cells that hold a tenant with a label's value, other than one tenant.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cells_of(
+        &self,
+        label: &str,
+        value: &str,
+        except: Option<TenantId>,
+    ) -> Result<Vec<CellName>, StoreError> {
+        let except = except.map(TenantId::uuid);
+        let params: [&(dyn ToSql + Sync); 4] = [&self.environment.as_str(), &label, &value, &except];
+        self.store.query(CELLS_OF, &params).await?.iter().map(|row| parse(row, "cell")).collect()
+    }
+
     /// All cells with their present load.
     ///
     /// # Errors

@@ -262,62 +262,6 @@ impl Reader {
         let found = rows.iter().map(read).collect::<Result<Vec<OffLevel>, StoreError>>()?;
         Ok(binding.page(found, page, |row: &OffLevel| *row.tenant.uuid().as_bytes()))
     }
-
-    /// Cells that hold a tenant with a label's value, other than one tenant.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn cells_of(
-        &self,
-        label: &str,
-        value: &str,
-        except: Option<TenantId>,
-    ) -> Result<Vec<CellName>, StoreError> {
-        let except = except.map(TenantId::uuid);
-        let params: [&(dyn ToSql + Sync); 4] = [&self.environment.as_str(), &label, &value, &except];
-        self.store.query(CELLS_OF, &params).await?.iter().map(|row| parse(row, "cell")).collect()
-    }
-}
-
-const CELLS_OF: &str = "
-    SELECT DISTINCT t.cell FROM tenantry.tenant_label AS l
-    JOIN tenantry.tenant AS t ON t.env = l.env AND t.id = l.tenant
-    WHERE l.env = $1 AND l.key = $2 AND l.value = $3 AND t.cell IS NOT NULL AND ($4::uuid IS NULL OR t.id <> $4)
-    ORDER BY t.cell";
-
-/// Placements of one group wait for each other: what the first took must be seen by the second.
-const LOCK_GROUP: &str = "
-    SELECT pg_advisory_xact_lock(hashtextextended(format('apart %s %L %L', $1::text, $2::text, $3::text), 0))";
-
-impl crate::cells::Cells<'_> {
-    /// Cells that hold a tenant with a label's value, other than one tenant; nobody else asks about this value until the end
-    /// of the transaction.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn of(&mut self, label: &str, value: &str, except: TenantId) -> Result<Vec<CellName>, StoreError> {
-        let lock = Statement::new(LOCK_GROUP).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
-        self.tx.rows(lock).await?;
-        // A statement of its own behind the lock, so that it sees what the lock's last holder committed.
-        let cells = Statement::new(CELLS_OF).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
-        let rows = self.tx.rows(cells.bind(Some(except.uuid()))).await?;
-        rows.iter().map(|row| parse(row, "cell")).collect()
-    }
-
-    /// The same at this moment; nobody waits for anybody.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn holding(
-        &mut self,
-        label: &str,
-        value: &str,
-        except: Option<TenantId>,
-    ) -> Result<Vec<CellName>, StoreError> {
-        let cells = Statement::new(CELLS_OF).bind(self.tx.env()).bind(label.to_owned()).bind(value.to_owned());
-        let rows = self.tx.rows(cells.bind(except.map(TenantId::uuid))).await?;
-        rows.iter().map(|row| parse(row, "cell")).collect()
-    }
 }
 
 impl Store {

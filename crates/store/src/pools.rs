@@ -148,10 +148,6 @@ const NOTE: &str = "
         next_look_at = $6::timestamptz + $7 * (1 + 0.1 * random()) * interval '1 second', leased_until = NULL
     WHERE env = $1 AND tenant = $2 AND leased_until = $3 RETURNING tenant";
 
-const COUNTS: &str = "
-    SELECT standing, count(*) AS count, count(*) FILTER (WHERE failures > 0) AS failing
-    FROM tenantry.identity_pool GROUP BY standing";
-
 fn read(row: &Row) -> Result<PoolRow, StoreError> {
     Ok(PoolRow {
         environment: parse(row, "env")?,
@@ -259,15 +255,6 @@ impl Store {
         let params: [&(dyn ToSql + Sync); 7] =
             [&environment, &tenant, &row.leased_until, &failures, &problem, &now, &pause.as_secs_f64()];
         Ok(!self.query(NOTE, &params).await?.is_empty())
-    }
-
-    /// How many pools stand how, and how many of those failed when they were looked at last; over all environments.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn pool_counts(&self) -> Result<Vec<(Standing, u64, u64)>, StoreError> {
-        let rows = self.query(COUNTS, &[]).await?;
-        rows.iter().map(|row| Ok((parse(row, "standing")?, count(row, "count")?, count(row, "failing")?))).collect()
     }
 }
 

@@ -1,4 +1,6 @@
 //! What an environment is made of besides tenants: apps, plans, regions and cells, in the shape of their manifests.
+//!
+//! Long because every kind of object has its whole shape here.
 
 use std::collections::BTreeMap;
 

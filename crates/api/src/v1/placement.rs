@@ -32,7 +32,7 @@ pub struct PlacementView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub placement: Option<Placement>,
-    /// What a decision would be now; left out when no cell fits.
+    /// What a decision would be now; left out when no cell fits, and for tokens that are confined to the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub decision: Option<Decision>,

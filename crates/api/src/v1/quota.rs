@@ -35,7 +35,7 @@ fn standing() -> Object {
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
     /// Its name.
-    #[schema(example = "users")]
+    #[schema(example = "seats")]
     pub name: String,
     /// The limit: a number, `50Gi`, `1000000/month`, `unlimited`.
     #[schema(example = 100)]

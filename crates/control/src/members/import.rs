@@ -151,6 +151,9 @@ impl Done {
     }
 }
 
+/// What the audit and the events keep of a row.
+type Told = (Value, Option<(Type, Value)>);
+
 /// Brings members into line with rows.
 ///
 /// # Errors
@@ -197,12 +200,12 @@ pub async fn import(
 }
 
 /// What the audit tells: how many rows became what, and in entries of a bounded size which user became what.
-fn facts(answer: &Imported, done: &[(Value, Option<(Type, Value)>)]) -> Vec<Fact> {
+fn facts(answer: &Imported, done: &[Told]) -> Vec<Fact> {
     let all = [Outcome::Added, Outcome::Changed, Outcome::Removed, Outcome::Unchanged, Outcome::Refused];
     let counts: BTreeMap<_, _> = all.into_iter().map(|outcome| (outcome.as_str(), answer.count(outcome))).collect();
     let parts = done.chunks(TOLD_TOGETHER);
     let of = parts.len();
-    let fact = |(part, rows): (usize, &[(Value, Option<(Type, Value)>)])| {
+    let fact = |(part, rows): (usize, &[Told])| {
         let (facts, told): (Vec<_>, Vec<_>) = rows.iter().cloned().unzip();
         let mut changes = json!({ "part": part + 1, "parts": of, "rows": facts });
         if let Some(changes) = changes.as_object_mut() {

@@ -27,7 +27,7 @@ fn document(row: &GroupRow) -> Map<String, Value> {
     doc
 }
 
-fn shown(base: &str, row: &GroupRow, members: Option<&[(Uuid, String)]>) -> Resource {
+fn shown(base: &str, row: &GroupRow, members: Option<&[Uuid]>) -> Resource {
     let shell = Shell { id: row.id, version: row.version, created: row.created_at, changed: row.updated_at };
     Resource { document: show::group(base, &shell, document(row), members), version: row.version }
 }

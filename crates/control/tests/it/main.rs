@@ -8,6 +8,7 @@ mod lifecycle;
 mod logins;
 mod manifests;
 mod members;
+mod narrow;
 mod pools;
 mod probe;
 mod rates;

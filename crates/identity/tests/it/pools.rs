@@ -20,7 +20,7 @@ async fn a_pool_is_made_found_changed_and_removed() {
     let made = client.make_pool("tmine", &PASSWORD, true).await.unwrap();
     assert!(made.is_enabled && made.setup == PASSWORD && made.label == "tmine");
     // Over several pages.
-    assert_eq!(client.pools_named("tmine").await.unwrap(), [made.clone()]);
+    assert_eq!(client.pools_named("tmine").await.unwrap().as_slice(), std::slice::from_ref(&made));
     assert_eq!(client.pool(&made.id).await.unwrap(), Some(made.clone()));
     let strict = Setup { password: false, email_link: true, second_factor: SecondFactor::Required };
     let changed = client.change_pool(&made.id, "tmine", &strict, false).await.unwrap();

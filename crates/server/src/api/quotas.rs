@@ -45,7 +45,7 @@ pub fn routes() -> OpenApiRouter<State> {
 #[allow(dead_code, reason = "for the documentation; extractors read the path")]
 struct OfQuota {
     /// The quota's name, as in the plan.
-    #[param(example = "users", max_length = 63, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
+    #[param(example = "seats", max_length = 63, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
     quota: String,
 }
 

@@ -1,4 +1,6 @@
 //! Webhooks: endpoints, attempts, dead letters, replays.
+//!
+//! Long because each of eleven routes has its documentation here.
 
 use axum::Json;
 use axum::extract::State as With;

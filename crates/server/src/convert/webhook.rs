@@ -117,7 +117,7 @@ pub const fn redriven(redriven: webhooks::Redriven) -> Redriven {
 #[must_use]
 pub fn lines(counted: &Counted, backlog: Option<(i64, f64)>) -> String {
     let mut out = String::new();
-    let mut head = |out: &mut String, name: &str, kind: &str, help: &str| {
+    let head = |out: &mut String, name: &str, kind: &str, help: &str| {
         // Writing to a text cannot fail.
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     };

@@ -175,7 +175,7 @@ async fn the_switch_is_taken_back_by_nobody_by_the_way_and_fits_the_feature() {
     assert_eq!(off("theme", json!({ "reason": "z" })).await.json()["spec"]["offValue"], "plain");
     let on = world.post("flags/theme:on").keyed().send().await;
     assert_eq!(on.json()["spec"].get("off"), None, "{on:?}");
-    assert_eq!(features(&world, "acme").await["theme"], json!({ "value": "plain", "source": "default" }));
+    assert_eq!(features(&world, "acme").await["theme"], json!({ "value": "rich", "source": "plan" }));
     // One plan without the feature says `false`, so programs read that; of what nobody says anything, too.
     for name in ["ai", "unheard-of"] {
         assert_eq!(off(name, json!({ "reason": "x" })).await.status, 200, "{name}");

@@ -68,6 +68,8 @@ fn the_matrix_is_the_printed_one() {
     assert_eq!(shown.lines().count(), table.lines().count(), "run again with UPDATE_DOCS=1");
 }
 
+const NOBODY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
 /// Each role, at each route: whoever lacks the right is refused before anything is looked up, whoever has it is not.
 #[tokio::test]
 async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
@@ -83,7 +85,8 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
             let action = right(&verb, &path).unwrap();
             // A refused call leaves an entry in the audit, so the paths name nothing that exists.
             let place = path.replace("{environment}", world.environment.as_str()).replace("{tenant}", "initech");
-            let place = ["operation", "rollout", "token", "grant", "invitation", "reservation", "user"].iter().fold(
+            let ids = ["operation", "rollout", "token", "grant", "approval", "invitation", "reservation", "webhook", "user"];
+            let place = ids.iter().fold(
                 place,
                 |place, name| {
                     let prefix = match *name {
@@ -91,6 +94,8 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
                         "rollout" => "rol",
                         "token" => "tok",
                         "grant" => "bg",
+                        "approval" => "apv",
+                        "webhook" => "wh",
                         "invitation" => "inv",
                         "reservation" => "rsv",
                         _ => "usr",
@@ -102,6 +107,7 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
             let resource = "019300a0-5b1c-7d60-9a3e-0d2f4c6b8a90";
             let place = place.replace("{id}", resource).replace("{group}", resource);
             let place = place.replace("{quota}", "users").replace("{key}", "nothing").replace("{class}", "requests");
+            let place = place.replace("{connection}", "oidc.nothing").replace("{group}", NOBODY).replace("{id}", NOBODY);
             let place = place.split('{').next().unwrap().to_owned();
             let ask = world.bare(&method, &place).header("authorization", &token);
             let reply = if method == "GET" { ask } else { ask.json(&json!({})) }.send().await;

@@ -81,10 +81,8 @@ const PUT: &str = "
 const DELETE: &str = "DELETE FROM tenantry.scim_group WHERE env = $1 AND tenant = $2 AND id = $3 RETURNING id";
 
 const MEMBERS: &str = "
-    SELECT gu.group_id, s.id, coalesce(s.doc ->> 'displayName', s.doc ->> 'userName') AS name
-    FROM tenantry.scim_group_user AS gu
-    JOIN tenantry.scim_user AS s ON s.env = gu.env AND s.tenant = gu.tenant AND s.id = gu.user_id
-    WHERE gu.env = $1 AND gu.tenant = $2 AND gu.group_id = ANY ($3) ORDER BY s.id";
+    SELECT group_id, user_id FROM tenantry.scim_group_user
+    WHERE env = $1 AND tenant = $2 AND group_id = ANY ($3) ORDER BY user_id";
 
 const MEMBER_IDS: &str =
     "SELECT user_id FROM tenantry.scim_group_user WHERE env = $1 AND tenant = $2 AND group_id = $3 ORDER BY user_id";
@@ -238,7 +236,7 @@ impl Reader {
         row.as_ref().map_or(Ok(0), |row| count(row, "found"))
     }
 
-    /// Who is in groups: id and name of each, by group.
+    /// Who is in groups: the ids of users, by group.
     ///
     /// # Errors
     /// The database's.
@@ -246,11 +244,11 @@ impl Reader {
         &self,
         tenant: TenantId,
         groups: &[Uuid],
-    ) -> Result<HashMap<Uuid, Vec<(Uuid, String)>>, StoreError> {
+    ) -> Result<HashMap<Uuid, Vec<Uuid>>, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &tenant.uuid(), &groups];
-        let mut found: HashMap<Uuid, Vec<(Uuid, String)>> = HashMap::new();
+        let mut found: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
         for row in self.store.query(MEMBERS, &params).await? {
-            found.entry(get(&row, "group_id")?).or_default().push((get(&row, "id")?, get(&row, "name")?));
+            found.entry(get(&row, "group_id")?).or_default().push(get(&row, "user_id")?);
         }
         Ok(found)
     }

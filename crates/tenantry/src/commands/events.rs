@@ -6,17 +6,19 @@ use tenantry_api::client::EventQuery;
 use tenantry_api::v1::event::Event;
 
 use super::times::moment;
+use super::webhooks::{DeadLetters, Redrive, Replay};
 use crate::exit::Result;
 use crate::globals::Session;
 use crate::output::clean;
 
-/// Read events in their order
+/// Read events in their order, and send them to webhooks again
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Deliveries of events are had by `tenantry webhooks`: attempts, deadletters, redrive, replay.
+#[command(after_help = "Endpoints of webhooks are made by `tenantry webhooks create`.
 
 Examples:
   tenantry events tail --tenant acme --after 1200
-  tenantry events tail --tenant acme --follow -o json")]
+  tenantry events tail --tenant acme --follow -o json
+  tenantry events replay whe_01jd8x3v9mfk2t5h7q0w4z6y8c --after 1200")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -36,6 +38,12 @@ enum Verb {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Send events of the past to a webhook endpoint again
+    Replay(Replay),
+    /// List deliveries to a webhook endpoint that were given up
+    Deadletters(DeadLetters),
+    /// Send what was given up to a webhook endpoint again
+    Redrive(Redrive),
 }
 
 /// Between two looks for more.
@@ -46,7 +54,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// The API refuses.
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
-    let Verb::Tail { tenant, after, follow } = &args.verb;
+    let (tenant, after, follow) = match &args.verb {
+        Verb::Tail { tenant, after, follow } => (tenant, after, follow),
+        Verb::Replay(wanted) => return wanted.run(session).await,
+        Verb::Deadletters(wanted) => return wanted.run(session).await,
+        Verb::Redrive(wanted) => return wanted.run(session).await,
+    };
     let mut query = EventQuery { after: *after, page_size: Some(200) };
     loop {
         let page = match tenant {

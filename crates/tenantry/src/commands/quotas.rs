@@ -16,9 +16,9 @@ Examples:
   tenantry quotas list acme
   tenantry quotas take acme exports
   tenantry quotas release acme storage --amount 1073741824
-  tenantry quotas reserve acme users --amount 5 --for 1h
+  tenantry quotas reserve acme seats --amount 5 --for 1h
   tenantry quotas commit acme rsv_01jd8x3v9mfk2t5h7q0w4z6y8c
-  tenantry quotas recount acme users --used 42")]
+  tenantry quotas recount acme seats --used 42")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -1,4 +1,6 @@
 //! `tenantry webhooks`: endpoints that events are sent to, and what became of the deliveries.
+//!
+//! Long because each of thirteen verbs says here what can be typed, and how it is shown.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -106,7 +108,8 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Create {
     /// Where events are to be sent: https, a host on the public internet
-    url: String,
+    #[arg(value_name = "URL")]
+    to: String,
     /// The tenant whose endpoint it is to be, by name or id; the environment's if absent
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
@@ -175,7 +178,7 @@ struct Update {
 
 /// Which dead letters.
 #[derive(Debug, clap::Args)]
-struct DeadLetters {
+pub(super) struct DeadLetters {
     /// Id of the endpoint
     endpoint: String,
     /// Only those of this type; `tenant.*` for all of a noun
@@ -191,7 +194,7 @@ struct DeadLetters {
 
 /// Which dead letters are to be sent again.
 #[derive(Debug, clap::Args)]
-struct Redrive {
+pub(super) struct Redrive {
     /// Id of the endpoint
     endpoint: String,
     /// These events, separated by commas
@@ -216,7 +219,7 @@ struct Redrive {
 
 /// Which events are to be sent again.
 #[derive(Debug, clap::Args)]
-struct Replay {
+pub(super) struct Replay {
     /// Id of the endpoint
     endpoint: String,
     /// Of this tenant, by name or id
@@ -284,7 +287,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
 impl Create {
     fn request(&self) -> WebhookRequest {
         WebhookRequest {
-            url: self.url.clone(),
+            url: self.to.clone(),
             tenant: self.tenant.clone(),
             description: self.description.clone(),
             types: some(&self.types),
@@ -393,7 +396,7 @@ fn answered(status: Option<u16>, fault: Option<&str>) -> String {
 }
 
 impl DeadLetters {
-    async fn run(&self, session: &Session) -> Result<()> {
+    pub(super) async fn run(&self, session: &Session) -> Result<()> {
         let query = |page| DeadQuery { kind: self.kind.clone(), cause: self.cause.clone(), page };
         let client = &session.client;
         let page = |page| async { Ok(client.webhook_dead_letters(&self.endpoint, &query(page)).await?) };
@@ -419,7 +422,7 @@ impl DeadLetters {
 }
 
 impl Redrive {
-    async fn run(&self, session: &Session) -> Result<()> {
+    pub(super) async fn run(&self, session: &Session) -> Result<()> {
         let request = RedriveRequest {
             events: some(&self.events),
             types: some(&self.types),
@@ -444,7 +447,7 @@ impl Redrive {
 }
 
 impl Replay {
-    async fn run(&self, session: &Session) -> Result<()> {
+    pub(super) async fn run(&self, session: &Session) -> Result<()> {
         let request = ReplayRequest {
             tenant: self.tenant.clone(),
             after: self.after,

@@ -3,6 +3,8 @@
 //! INVARIANT: an attempt is written down after its answer, never before, so that a process that dies sends again and loses
 //! nothing; what was fetched more than two seconds ago is fetched anew, so that an endpoint that was disabled, or whose tenant
 //! was suspended, gets nothing later than that. In a lane that keeps the order, an event is sent once the one before is through.
+//!
+//! Long because fetching, sending and writing down share one state that nobody else may see.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -29,9 +29,9 @@ use crate::deps::Deps;
 pub const DRAIN: Duration = Duration::from_secs(15);
 
 /// Lanes that one look takes.
-const LANES: u32 = 256;
+const LANES: u32 = 4096;
 /// The least time between two looks.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(10);
 /// Statements of the pump at a time, so that others get connections too.
 const STATEMENTS: usize = 6;
 /// Time between two looks for what has served its time.

@@ -111,6 +111,9 @@ pub fn read(kind: Kind, body: &Value) -> Result<Map<String, Value>, ScimError> {
             doc.insert(attribute.name.to_owned(), value);
         }
     }
+    if kind == Kind::User {
+        doc.entry("active").or_insert(Value::Bool(true));
+    }
     check(kind, &mut doc)?;
     Ok(doc)
 }

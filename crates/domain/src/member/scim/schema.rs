@@ -177,7 +177,6 @@ const GROUP: &[Attribute] = &[
                 ..text("$ref", "The user's address.")
             },
             Attribute { mutability: Mutability::Immutable, usual: &["User"], ..text("type", "User.") },
-            fixed(text("display", "The user's name.")),
         ],
     ),
 ];

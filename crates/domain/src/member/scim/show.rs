@@ -51,7 +51,10 @@ pub fn user(
     groups: &[(Uuid, String)],
 ) -> Value {
     let mut shown = resource(Kind::User, base, shell, doc);
-    shown.insert("active".to_owned(), Value::Bool(is_active));
+    // A value that was taken away has no value, and stands for the usual one.
+    if !is_active || shown.contains_key("active") {
+        shown.insert("active".to_owned(), Value::Bool(is_active));
+    }
     if let Some(role) = role {
         shown.insert("roles".to_owned(), json!([{ "value": role, "primary": true }]));
     }
@@ -62,12 +65,12 @@ pub fn user(
     Value::Object(shown)
 }
 
-/// A group; with its members (id and name) unless they were not looked up.
+/// A group; with its members (ids) unless they were not looked up.
 #[must_use]
-pub fn group(base: &str, shell: &Shell, doc: Map<String, Value>, members: Option<&[(Uuid, String)]>) -> Value {
+pub fn group(base: &str, shell: &Shell, doc: Map<String, Value>, members: Option<&[Uuid]>) -> Value {
     let mut shown = resource(Kind::Group, base, shell, doc);
     if let Some(members) = members.filter(|members| !members.is_empty()) {
-        let member = |(id, name): &(Uuid, String)| json!({ "value": id, "$ref": format!("{base}/Users/{id}"), "type": "User", "display": name });
+        let member = |id: &Uuid| json!({ "value": id, "$ref": format!("{base}/Users/{id}"), "type": "User" });
         shown.insert("members".to_owned(), members.iter().map(member).collect());
     }
     Value::Object(shown)

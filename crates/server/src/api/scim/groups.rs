@@ -17,7 +17,10 @@ use crate::State;
 use crate::extract::{Call, TenantPath};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, replace, patch, delete))
+    OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(list, create))
+        .routes(routes!(get, replace, patch, delete))
 }
 
 /// List groups of a directory
@@ -29,6 +32,28 @@ pub(super) fn routes() -> OpenApiRouter<State> {
     responses((status = 200, description = "A page of groups.", body = ScimDocument, content_type = "application/scim+json")),
 )]
 async fn list(With(state): With<State>, call: Call, TenantPath(tenant): TenantPath, asked: Asked) -> Result {
+    let (cx, query) = (call.read(), asked.query(Kind::Group)?);
+    let base = base(&cx.environment, &tenant);
+    let found = scim::groups(&cx, state.deps(), place(&tenant, &base), &query).await?;
+    Ok(asked.list(Kind::Group, found))
+}
+
+/// Search groups of a directory
+///
+/// As the list, with what is asked for in the body instead of the address (RFC 7644, section 3.4.3).
+#[utoipa::path(
+    post, path = "/scim/v2/environments/{environment}/tenants/{tenant}/Groups/.search", tag = "scim", operation_id = "scimSearchGroups",
+    params(InEnvironment, OfTenant),
+    request_body(content = ScimDocument, content_type = "application/scim+json", example = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "count": 10 })),
+    responses((status = 200, description = "A page of groups.", body = ScimDocument, content_type = "application/scim+json")),
+)]
+async fn search(
+    With(state): With<State>,
+    call: Call,
+    TenantPath(tenant): TenantPath,
+    ScimBody(body): ScimBody,
+) -> Result {
+    let asked = Asked::in_body(&body)?;
     let (cx, query) = (call.read(), asked.query(Kind::Group)?);
     let base = base(&cx.environment, &tenant);
     let found = scim::groups(&cx, state.deps(), place(&tenant, &base), &query).await?;

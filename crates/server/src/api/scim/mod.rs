@@ -9,6 +9,7 @@ mod directory;
 mod discovery;
 mod groups;
 pub(crate) mod refused;
+mod search;
 mod users;
 
 use axum::Json;
@@ -42,6 +43,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .merge(discovery::routes())
         .merge(users::routes())
         .merge(groups::routes())
+        .merge(search::routes())
         .merge(directory::routes())
 }
 
@@ -159,7 +161,46 @@ impl FromRequestParts<State> for Asked {
     }
 }
 
+/// The message's name.
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
 impl Asked {
+    /// What a search asks for (RFC 7644, section 3.4.3).
+    fn in_body(body: &Value) -> Result<Self> {
+        let is_ours = |name: &Value| name.as_str().is_some_and(|name| name.eq_ignore_ascii_case(SEARCH));
+        if !body.get("schemas").and_then(Value::as_array).is_some_and(|all| all.iter().any(is_ours)) {
+            let problem = "needs `schemas` with urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+            return Err(ScimError::Syntax(problem).into());
+        }
+        let wrong = |field: &str, problem| Refused::from(ScimError::Value { field: field.to_owned(), problem });
+        let number = |name: &str, absent: i64| match body.get(name) {
+            None | Some(Value::Null) => Ok(absent),
+            Some(value) => value.as_i64().ok_or_else(|| wrong(name, "must be a whole number")),
+        };
+        let names = |name: &str| match body.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(all)) => {
+                let all: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
+                all.map(|all| Some(all.join(","))).ok_or_else(|| wrong(name, "must be a list of texts"))
+            }
+            Some(_) => Err(wrong(name, "must be a list of texts")),
+        };
+        let filter = match body.get("filter") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => return Err(wrong("filter", "must be a text")),
+        };
+        let count = number("count", i64::try_from(PER_PAGE).unwrap_or(1))?;
+        let (only, except) = (names("attributes")?, names("excludedAttributes")?);
+        Ok(Self {
+            filter,
+            start: u64::try_from(number("startIndex", 1)?).unwrap_or(1).max(1),
+            count: usize::try_from(count).unwrap_or(0).min(MOST_PER_PAGE),
+            projection: Projection::parse(only.as_deref(), except.as_deref())?,
+            headers: HeaderMap::new(),
+        })
+    }
+
     fn query(&self, kind: Kind) -> Result<scim::Query> {
         let filter = self.filter.as_deref().map(|text| Filter::parse(text, kind)).transpose()?;
         let with_members = self.projection.shows("members");
