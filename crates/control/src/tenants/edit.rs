@@ -279,14 +279,14 @@ pub(crate) async fn judged(
         about = about.at(&cell);
     }
     refer::allows(tx, &row.spec, &spec).await?;
+    if let Some(placement) = row.state.placement() {
+        change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
+    }
     let asked = if is_rollback { "tenant.rollback" } else { right };
     governance::rule_on(cx, deps, asked, tx, Thing::Tenant(row), about).await?;
     if is_more {
         let about = About::change(&row.spec, &beside, cx.now);
         governance::rule_on(cx, deps, "tenant.update", tx, Thing::Tenant(row), about).await?;
-    }
-    if let Some(placement) = row.state.placement() {
-        change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
     }
     if let Some(placement) = &row.placement {
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;

@@ -66,7 +66,7 @@ async fn identify(state: &State, headers: &HeaderMap, is_proxy: bool) -> Result<
 
 /// The environment that a path names.
 fn environment(path: &str) -> Option<EnvironmentName> {
-    let rest = path.strip_prefix("/v1/environments/")?;
+    let rest = path.strip_prefix("/v1/environments/").or_else(|| path.strip_prefix("/scim/v2/environments/"))?;
     EnvironmentName::parse(rest.split(['/', ':']).next()?).ok()
 }
 

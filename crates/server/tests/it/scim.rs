@@ -613,7 +613,7 @@ async fn lists_filters_pages_versions_and_projections() {
     assert_eq!(whole["members"][0]["value"], anna["id"]);
     let id = anna["id"].as_str().unwrap();
     for (filter, total) in [
-        (format!("displayName eq \"staff\""), 1),
+        ("displayName eq \"staff\"".to_owned(), 1),
         (format!("members eq \"{id}\""), 1),
         (format!("id eq \"{group}\" and members[value eq \"{id}\"]"), 1),
         (format!("members.value eq \"{group}\""), 0),

@@ -88,8 +88,8 @@ async fn what_is_wrong_with_a_request_is_told() {
     let problem = create(&world, json!({ "url": 7, "types": ["tenant"], "rate": 0, "x": 1 })).await;
     let fields: Vec<_> = problem.json()["errors"].as_array().unwrap().iter().map(|one| one["field"].clone()).collect();
     assert_eq!(fields, ["url", "types[0]", "rate", "x"]);
-    create(&world, json!({ "url": URL, "tenant": "nobody" })).await.problem("TEN-0005");
-    let problem = create(&world, json!({ "url": URL, "only": ["nobody"] })).await.problem("TEN-0027");
+    create(&world, json!({ "url": URL, "tenant": "umbra" })).await.problem("TEN-0005");
+    let problem = create(&world, json!({ "url": URL, "only": ["umbra"] })).await.problem("TEN-0027");
     assert_eq!(problem["errors"][0]["field"], "only[0]");
     world.post(PATH).json(&json!({ "url": URL })).send().await.problem("TEN-0020");
     world.get(&format!("{PATH}/whe_x")).send().await.problem("TEN-0027");

@@ -95,7 +95,7 @@ async fn rules_come_signed_over_the_network_and_bad_ones_never_replace_good_ones
             .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", home.path("admin.token"))
             .env("TENANTRY_POLICY_EVERY", "1s")
             .env("TENANTRY_POLICY_FOLDER", home.path("kept"));
-        more.iter().for_each(|(key, value)| drop(serve.env(key, value)));
+        serve.envs(more.iter().copied());
         serve
     };
     // Without a key it does not even start.

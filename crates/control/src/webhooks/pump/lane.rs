@@ -68,6 +68,8 @@ struct Run<'p> {
     known: HashSet<Key>,
     /// Subjects of which something is in hand; for lanes in order.
     busy: HashSet<Subject>,
+    /// Subjects of which something failed that is not written down yet.
+    held: HashSet<Subject>,
     flights: FuturesUnordered<BoxFuture<'static, Flight>>,
     outcomes: Vec<Outcome>,
     since: Instant,
@@ -136,6 +138,7 @@ impl<'p> Run<'p> {
             filled: now,
             known: HashSet::new(),
             busy: HashSet::new(),
+            held: HashSet::new(),
             flights: FuturesUnordered::new(),
             outcomes: Vec::new(),
             since: now,
@@ -291,7 +294,6 @@ impl<'p> Run<'p> {
         let verdict = judge(&answer);
         let attempt = row.attempts + 1;
         let subject = row.event.subject;
-        self.busy.remove(&subject);
         if verdict == Verdict::Delivered {
             self.failures = 0;
             self.has_success = true;
@@ -318,16 +320,11 @@ impl<'p> Run<'p> {
                 None => Fate::Dead(Cause::Attempts),
             },
         };
-        if self.endpoint.as_ref().is_some_and(|(endpoint, _)| endpoint.terms.fifo) && fate != Fate::Delivered {
-            // What follows in the order waits in the queue until this one is through.
-            let known = &mut self.known;
-            self.buffer.retain(|later| {
-                let is_other = later.event.subject != subject;
-                if !is_other {
-                    known.remove(&(subject, later.event.sequence));
-                }
-                is_other
-            });
+        if fate == Fate::Delivered {
+            self.busy.remove(&subject);
+        } else {
+            // Until it is written down the queue still calls it due, and what follows it in the order as well.
+            self.held.insert(subject);
         }
         self.count(&row, at, verdict, fate);
         if self.outcomes.is_empty() {
@@ -387,6 +384,20 @@ impl<'p> Run<'p> {
         }
         for outcome in self.outcomes.drain(..) {
             self.known.remove(&(outcome.subject, outcome.sequence));
+        }
+        if self.endpoint.as_ref().is_some_and(|(endpoint, _)| endpoint.terms.fifo) && !self.held.is_empty() {
+            // What follows in the order waits in the queue until the one in front of it is through.
+            let (held, known) = (&self.held, &mut self.known);
+            self.buffer.retain(|later| {
+                let is_free = !held.contains(&later.event.subject);
+                if !is_free {
+                    known.remove(&(later.event.subject, later.event.sequence));
+                }
+                is_free
+            });
+        }
+        for subject in self.held.drain() {
+            self.busy.remove(&subject);
         }
         self.has_success = false;
     }
