@@ -270,7 +270,10 @@ pub fn webhook_standing() -> Object {
 
 /// Why an endpoint of webhooks is disabled.
 pub fn webhook_why() -> Object {
-    words("Somebody asked for it, it is gone (410), or it failed for days.", webhook::Why::ALL.iter().map(|word| word.as_str()))
+    words(
+        "Somebody asked for it, it is gone (410), or it failed for days.",
+        webhook::Why::ALL.iter().map(|word| word.as_str()),
+    )
 }
 
 /// Why a delivery was given up.

@@ -25,7 +25,8 @@ use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::rollouts;
 use crate::tenants::create::{born, check_first_state, new_tenant};
-use crate::tenants::edit::{self, Opened, created_audit, judged, keep_deletion, refuse_store, settle_record};
+use crate::tenants::edit::{self, Opened, created_audit, keep_deletion, refuse_store, settle_record};
+use crate::tenants::judge::judged;
 use crate::tenants::refer;
 use crate::view::{Applied, AppliedObject, Outcome};
 

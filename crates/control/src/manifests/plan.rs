@@ -20,7 +20,8 @@ use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::tenants::create::check_first_state;
 use crate::tenants::demand;
-use crate::tenants::edit::{judged, keep_deletion, refuse_store};
+use crate::tenants::edit::{keep_deletion, refuse_store};
+use crate::tenants::judge::judged;
 use crate::tenants::refer;
 use crate::view::{Outcome, PlannedObject};
 

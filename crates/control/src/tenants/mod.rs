@@ -5,6 +5,7 @@ pub mod delete;
 pub(crate) mod demand;
 pub mod edit;
 pub mod explain;
+pub(crate) mod judge;
 pub mod read;
 pub(crate) mod refer;
 pub mod rollback;

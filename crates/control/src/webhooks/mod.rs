@@ -17,5 +17,5 @@ mod read;
 pub use again::{Begun, Redriven, Replay, Tested, redrive, replay, test};
 pub use endpoint::{Change, Issued, Wanted, create, delete, disable, enable, rotate, update};
 pub use options::{Outbound, WebhookOptions};
-pub use tenantry_webhooks::{Egress, authorities};
 pub use read::{Endpoint, attempts, backlog, dead_letters, get, list, replays};
+pub use tenantry_webhooks::{Egress, authorities};

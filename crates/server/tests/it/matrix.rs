@@ -85,29 +85,28 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
             let action = right(&verb, &path).unwrap();
             // A refused call leaves an entry in the audit, so the paths name nothing that exists.
             let place = path.replace("{environment}", world.environment.as_str()).replace("{tenant}", "initech");
-            let ids = ["operation", "rollout", "token", "grant", "approval", "invitation", "reservation", "webhook", "user"];
-            let place = ids.iter().fold(
-                place,
-                |place, name| {
-                    let prefix = match *name {
-                        "operation" => "op",
-                        "rollout" => "rol",
-                        "token" => "tok",
-                        "grant" => "bg",
-                        "approval" => "apv",
-                        "webhook" => "wh",
-                        "invitation" => "inv",
-                        "reservation" => "rsv",
-                        _ => "usr",
-                    };
-                    place.replace(&format!("{{{name}}}"), &format!("{prefix}_01jd8x3v9mfk2t5h7q0w4z6y8c"))
-                },
-            );
+            let ids =
+                ["operation", "rollout", "token", "grant", "approval", "invitation", "reservation", "webhook", "user"];
+            let place = ids.iter().fold(place, |place, name| {
+                let prefix = match *name {
+                    "operation" => "op",
+                    "rollout" => "rol",
+                    "token" => "tok",
+                    "grant" => "bg",
+                    "approval" => "apv",
+                    "webhook" => "wh",
+                    "invitation" => "inv",
+                    "reservation" => "rsv",
+                    _ => "usr",
+                };
+                place.replace(&format!("{{{name}}}"), &format!("{prefix}_01jd8x3v9mfk2t5h7q0w4z6y8c"))
+            });
             let place = place.replace("{version}", "1").replace("{name}", "nothing").replace("{domain}", "a.example");
             let resource = "019300a0-5b1c-7d60-9a3e-0d2f4c6b8a90";
             let place = place.replace("{id}", resource).replace("{group}", resource);
             let place = place.replace("{quota}", "users").replace("{key}", "nothing").replace("{class}", "requests");
-            let place = place.replace("{connection}", "oidc.nothing").replace("{group}", NOBODY).replace("{id}", NOBODY);
+            let place =
+                place.replace("{connection}", "oidc.nothing").replace("{group}", NOBODY).replace("{id}", NOBODY);
             let place = place.split('{').next().unwrap().to_owned();
             let ask = world.bare(&method, &place).header("authorization", &token);
             let reply = if method == "GET" { ask } else { ask.json(&json!({})) }.send().await;

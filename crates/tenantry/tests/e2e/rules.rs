@@ -120,7 +120,10 @@ async fn rules_come_signed_over_the_network_and_bad_ones_never_replace_good_ones
     assert_eq!(applied.code, 0, "{applied:?}");
     let delete = ["delete", "tenant", "acme", "--confirm", "acme", "--reason", "removal request 815", "--no-wait"];
     let refused = tenantry(&delete).await;
-    assert!(refused.code != 0 && refused.err.contains("four-eyes") && refused.err.contains("approvals give"), "{refused:?}");
+    assert!(
+        refused.code != 0 && refused.err.contains("four-eyes") && refused.err.contains("approvals give"),
+        "{refused:?}"
+    );
 
     // A bundle of somebody else, one that is broken, and one that fails its own tests.
     let foreign = bundle(&home, "two", "", Some("theirs.pem")).await;

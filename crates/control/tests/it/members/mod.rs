@@ -43,7 +43,13 @@ pub fn answer(who: &str) -> Answer {
 }
 
 pub fn by_link(address: &str, as_role: &str) -> Invite {
-    Invite { email: email(address), role: role(as_role), valid_for: None, delivery: Delivery::Link, with_account: false }
+    Invite {
+        email: email(address),
+        role: role(as_role),
+        valid_for: None,
+        delivery: Delivery::Link,
+        with_account: false,
+    }
 }
 
 /// A tenant that is recorded and not served: people need no database of theirs.

@@ -42,8 +42,8 @@ async fn both_secrets_verify_during_the_overlap_and_only_the_new_one_after_it() 
         let now = jiff::Timestamp::try_from(one.at).unwrap().as_second();
         verifier.verify((&one.id, &one.timestamp, &one.signature), &one.body, now, TOLERANCE)
     };
-    for place in 0..got.len() {
-        let count = got[place].signature.split(' ').count();
+    for (place, one) in got.iter().enumerate() {
+        let count = one.signature.split(' ').count();
         match place {
             0..=5 => {
                 assert_eq!((check(&old, place), count), (Ok(()), 1), "{place}");

@@ -1,3 +1,5 @@
+//! People of the operator: what the section of the issuers' file has to say, and whom a token names.
+
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use serde_json::json;

@@ -36,13 +36,14 @@ impl Tokens for Issued {
     ) -> BoxFuture<'a, Result<Claims, TokenError>> {
         Box::pin(async move {
             let said = self.0.verify(environment, token.expose_secret(), Timestamp::now()).await;
-            let Verified { tenant, subject, expires, names, members_only, issuer } = said.map_err(|error| match error {
-                ControlError::Refused(_) => TokenError::Invalid,
-                ControlError::Away(issuer) => {
-                    tracing::warn!(issuer, "the keys of an issuer cannot be read");
-                    TokenError::Away
-                }
-            })?;
+            let Verified { tenant, subject, expires, names, members_only, issuer } =
+                said.map_err(|error| match error {
+                    ControlError::Refused(_) => TokenError::Invalid,
+                    ControlError::Away(issuer) => {
+                        tracing::warn!(issuer, "the keys of an issuer cannot be read");
+                        TokenError::Away
+                    }
+                })?;
             // Pools and members are looked up by the control plane, which a gateway does without.
             if members_only || names != Names::Tenant {
                 tracing::warn!(issuer, "the gateway takes no tokens of an issuer that names pools or wants members");
