@@ -15,6 +15,9 @@ use crate::pools::PoolId;
 /// Accounts of one page.
 const PAGE: &str = "500";
 
+/// How often an account is made for an address that somebody signs up with meanwhile.
+const TRIES: usize = 3;
+
 /// What the provider calls an account, unique in its pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(String);
@@ -108,24 +111,38 @@ impl Provider {
         }
     }
 
-    /// Makes an account without a password; the one that is there, when there is one. Nobody can sign in to it before they
-    /// have set a password by [`Self::reset_link`].
+    /// Makes an account without a password. Nobody can sign in to it before they have set a password by
+    /// [`Self::reset_link`]. The one that is there stays, when its owner has shown that the address is theirs, or it is
+    /// `known`. Any other one is removed: anybody may have signed up with the address, and would share the account with its
+    /// owner from then on.
     ///
     /// # Errors
     /// See [`IdentityError`].
-    pub async fn make_account(&self, pool: &PoolId, email: &Email) -> Result<Account, IdentityError> {
-        if let Some(account) = self.account(pool, email).await? {
-            return Ok(account);
+    pub async fn make_account(
+        &self,
+        pool: &PoolId,
+        email: &Email,
+        known: Option<&Uid>,
+    ) -> Result<Account, IdentityError> {
+        for _ in 0..TRIES {
+            if let Some(account) = self.account(pool, email).await? {
+                if account.is_verified || Some(&account.uid) == known {
+                    return Ok(account);
+                }
+                self.remove_account(pool, &account.uid).await?;
+            }
+            let (url, body) = (self.accounts_path(pool, ""), json!({ "email": email.as_str() }));
+            // A pool has an address once. What a repetition meets may be its own or somebody else's: it is looked at again.
+            match self.ask::<Value>((Method::POST, Repeat::Safe), url, &[], Some(&body)).await {
+                Ok(_) => {
+                    let made = self.account(pool, email).await?;
+                    return made.ok_or(IdentityError::Form("an account that was made is not there"));
+                }
+                Err(IdentityError::Refused { word, .. }) if word == "EMAIL_EXISTS" => {}
+                Err(error) => return Err(error),
+            }
         }
-        let (url, body) = (self.accounts_path(pool, ""), json!({ "email": email.as_str() }));
-        // A pool has an address once, so that a repetition finds what it made.
-        match self.ask::<Value>((Method::POST, Repeat::Safe), url, &[], Some(&body)).await {
-            Ok(_) => {}
-            Err(IdentityError::Refused { word, .. }) if word == "EMAIL_EXISTS" => {}
-            Err(error) => return Err(error),
-        }
-        let made = self.account(pool, email).await?;
-        made.ok_or(IdentityError::Form("an account that was made is not there"))
+        Err(IdentityError::Form("an address is signed up again as often as its account is removed"))
     }
 
     /// Keeps somebody out, or lets them in again.

@@ -96,6 +96,8 @@ CREATE TABLE tenantry.webhook_dead (
     CONSTRAINT webhook_dead_pkey PRIMARY KEY (env, endpoint, subject, sequence)
 );
 CREATE INDEX webhook_dead_at ON tenantry.webhook_dead (env, endpoint, died_at, subject, sequence);
+-- For what is forgotten by its age.
+CREATE INDEX webhook_dead_died ON tenantry.webhook_dead (died_at);
 
 -- The newest attempts of each endpoint.
 CREATE TABLE tenantry.webhook_attempt (

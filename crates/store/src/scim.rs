@@ -64,6 +64,13 @@ pub enum Choice<'a> {
         /// How many at most.
         limit: i64,
     },
+    /// All of them by id: so many, behind one. Going on so takes the same time for each page, however far it is.
+    After {
+        /// The one before; nil for the first ones.
+        id: Uuid,
+        /// How many at most.
+        limit: i64,
+    },
 }
 
 const DIRECTORY: &str =

@@ -11,7 +11,7 @@ use tenantry_api::Client;
 use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::name::EnvironmentName;
 
-use crate::commands::login::kept::Place;
+use crate::commands::login::{kept::Place, server};
 use crate::config::File;
 use crate::exit::{Failure, Result};
 use crate::output::{Format, Output};
@@ -131,6 +131,9 @@ impl Globals {
     fn signed_in(&self, url: &str) -> Result<Option<SecretString>> {
         // Without a home nobody can have signed in.
         let Ok(place) = Place::of(self.config.as_deref(), url) else { return Ok(None) };
+        if let Err(failure) = server::check(url) {
+            return place.read()?.map_or(Ok(None), |_| Err(failure));
+        }
         // Sessions are made outside of futures; renewing a token is the one thing of them that waits.
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(place.token()))
     }

@@ -151,9 +151,10 @@ impl Sender {
         let found = tokio::time::timeout(self.limits.connect, self.names.resolve(target.host())).await;
         if let Ok(Ok(found)) = found
             && vetted(self.rules.egress, &found).is_empty()
-            && let Some(forbidden) = found.iter().find_map(|ip| self.rules.egress.vet(*ip).err())
+            && found.iter().any(|ip| self.rules.egress.vet(*ip).is_err())
         {
-            return Err(TargetError::Address(forbidden));
+            // Not which address, nor of what sort: whoever asks must not learn what names of ours lead to.
+            return Err(TargetError::Resolved);
         }
         Ok(target)
     }

@@ -58,6 +58,9 @@ pub enum TargetError {
     /// A name that means another machine depending on where it is looked up.
     #[error("`{0}` is a name of a local network")]
     Local(String),
+    /// The name leads to an address that is none of the public internet.
+    #[error("its name does not lead to the public internet")]
+    Resolved,
     /// One of our own hosts.
     #[error("`{0}` is a host of this installation")]
     Own(String),

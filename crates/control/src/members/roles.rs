@@ -135,7 +135,7 @@ pub async fn define(
     Ok(answer)
 }
 
-/// Deletes a role that nobody holds.
+/// Deletes a role that nobody holds and no directory gives.
 ///
 /// # Errors
 /// There is none, every tenant has it, it is in use, or has more than the acting member holds.
@@ -162,6 +162,12 @@ pub async fn delete_role(
     if uses.members > 0 || uses.invitations > 0 {
         let (members, invitations) = (uses.members, uses.invitations);
         return Err(Refused::RoleInUse { role: name.clone(), members, invitations }.into());
+    }
+    if uses.groups > 0 {
+        return Err(Refused::RoleGiven { role: name.clone(), groups: uses.groups }.into());
+    }
+    if uses.is_default {
+        return Err(Refused::RoleDefault(name.clone()).into());
     }
     scene.tx.members().delete_role(id, name).await.map_err(refuse_store)?;
     let answer = view(row);

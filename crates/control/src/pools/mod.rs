@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use tenantry_domain::Timestamp;
 use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::id::TenantId;
-use tenantry_domain::member::Email;
+use tenantry_domain::member::{Email, Identity};
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::pool::{Standing, Wish};
 use tenantry_domain::tenant::lifecycle::Phase;
@@ -174,8 +174,8 @@ pub(crate) async fn living(
     Ok((provider, id))
 }
 
-/// Makes an account in a tenant's pool for an address, if there is none, and gives the link by which its owner sets a
-/// password.
+/// Makes an account in a tenant's pool for an address, and gives the link by which its owner sets a password. The one that
+/// is there stays, when its owner has shown that the address is theirs, or is a member of the tenant.
 pub(crate) async fn account(
     deps: &Deps,
     environment: &EnvironmentName,
@@ -187,7 +187,16 @@ pub(crate) async fn account(
     let is_open = |row: &PoolRow| row.issuer == provider.issuer() && row.standing == Standing::Enabled;
     let id = found.filter(is_open).and_then(|row| PoolId::parse(&row.pool?).ok());
     let id = id.ok_or_else(|| PoolError::NoPool(tenant.to_string()))?;
-    provider.make_account(&id, email).await?;
+    let known = match provider.account(&id, email).await? {
+        Some(found) if !found.is_verified => {
+            let (issuer, pool) = (provider.issuer().to_owned(), id.as_str().to_owned());
+            let identity = Identity { issuer, pool, subject: found.uid.as_str().to_owned() };
+            let is_member = deps.store().read(environment).is_member(tenant, &identity).await;
+            is_member.map_err(PoolError::Store)?.then_some(found.uid)
+        }
+        _ => None,
+    };
+    provider.make_account(&id, email, known.as_ref()).await?;
     Ok(provider.reset_link(&id, email).await?)
 }
 

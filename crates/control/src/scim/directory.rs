@@ -8,14 +8,14 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::id::UserId;
 use tenantry_domain::member::scim::{ScimError, Team};
-use tenantry_domain::member::{RoleName, decide};
+use tenantry_domain::member::{Permission, Role, RoleName, decide};
 use tenantry_domain::page::PageSize;
 use tenantry_store::{DirectoryCounts, DirectoryRow, GroupPut, GroupRow, Page};
 use uuid::Uuid;
 
 use super::absent;
 use super::groups::target;
-use super::standing::{Told, regrade};
+use super::standing::{Told, lookup, regrade};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::members::{Entered, enter, look};
@@ -118,7 +118,8 @@ pub async fn directory(
 /// again; another default role works at once for those who hold the one before.
 ///
 /// # Errors
-/// The role is `owner`, does not exist, or is more than the acting member may give; or another version is current.
+/// The role is `owner`, does not exist, or it, or the one before, is more than the acting member may give; the issuer is
+/// another one and the acting member may not manage admins; or another version is current.
 pub async fn set(
     cx: &Ctx,
     deps: &Deps,
@@ -140,6 +141,17 @@ pub async fn set(
         return Err(Refusal::Request(vec![field]));
     }
     decide::may_touch(scene.acting(), &role)?;
+    if wanted.default_role != before.default_role
+        && let Some(old) = lookup(&mut scene, &before.default_role).await?
+    {
+        decide::may_touch(scene.acting(), &old)?;
+    }
+    // Whoever says who signs in as a user of the directory can sign in as any of them, admins included.
+    if (&wanted.issuer, &wanted.pool) != (&before.issuer, &before.pool)
+        && let Some(acting) = scene.acting()
+    {
+        acting.must(Permission::ADMINS)?;
+    }
     let row = DirectoryRow {
         issuer: wanted.issuer.clone(),
         pool: wanted.pool.clone(),
@@ -202,12 +214,20 @@ pub async fn map(
     };
     let owner = scene.id();
     let row = scene.tx.scim().group(owner, id).await.map_err(refuse_store)?.ok_or_else(|| absent(Kind::Group, id))?;
-    for name in wanted.into_iter().chain(&row.role) {
-        let role = scene.resolve(name).await?;
-        if role.is_owner() {
-            return Err(ScimError::OwnerByGroup.into());
-        }
-        decide::may_touch(scene.acting(), &role)?;
+    let wanted_role = match wanted {
+        Some(name) => Some(scene.resolve(name).await?),
+        None => None,
+    };
+    if wanted_role.as_ref().is_some_and(Role::is_owner) {
+        return Err(ScimError::OwnerByGroup.into());
+    }
+    // A role that is gone gave nothing, so taking it away is nobody's loss.
+    let old_role = match &row.role {
+        Some(name) => lookup(&mut scene, name).await?,
+        None => None,
+    };
+    for role in wanted_role.iter().chain(&old_role) {
+        decide::may_touch(scene.acting(), role)?;
     }
     if row.role.as_ref() == wanted {
         scene.tx.rollback().await;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::member::scim::show::{self, Shell};
 use tenantry_domain::member::scim::{
-    GROUP_SIZE, Kind, MOST_GROUPS, MOST_PER_PAGE, MemberChange, Patch, ScimError, Team, resource,
+    GROUP_SIZE, GROUPS_OF_USER, Kind, MOST_GROUPS, MOST_PER_PAGE, MemberChange, Patch, ScimError, Team, resource,
 };
 use tenantry_store::{Choice, GroupPut, GroupRow};
 use uuid::Uuid;
@@ -264,6 +264,10 @@ async fn put(
     }
     if !joined.is_empty() {
         scene.tx.scim().join_group(tenant, id, &joined);
+        // Every user is shown with all their groups.
+        if scene.tx.scim().is_crowded(tenant, &joined, GROUPS_OF_USER).await.map_err(refuse_store)? {
+            return Err(ScimError::Full { what: "groups of a user", most: GROUPS_OF_USER }.into());
+        }
     }
     if role.is_some() {
         let touched: Vec<Uuid> = joined.iter().chain(&left).copied().collect();

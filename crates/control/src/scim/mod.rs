@@ -59,6 +59,8 @@ pub struct Query {
     pub count: usize,
     /// Whether groups are shown with their members.
     pub with_members: bool,
+    /// Whether users are shown with their groups.
+    pub with_groups: bool,
 }
 
 /// A page of resources.
@@ -80,10 +82,39 @@ pub async fn enter(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<(), Refu
 
 /// Those of some documents that a filter asks for, and of them a page.
 fn page(query: &Query, filter: &Filter, kind: Kind, shown: Vec<Value>) -> Listed {
-    let found: Vec<Value> = shown.into_iter().filter(|one| matching::matches(filter, one, kind)).collect();
-    let total = found.len() as u64;
-    let skip = usize::try_from(query.start.saturating_sub(1)).unwrap_or(usize::MAX);
-    Listed { total, resources: found.into_iter().skip(skip).take(query.count).collect() }
+    let mut sieve = Sieve::new(query, filter, kind);
+    shown.into_iter().for_each(|one| sieve.take(one));
+    sieve.end()
+}
+
+/// Tries documents one by one. Keeps those of the page, and of the others how many the filter asks for.
+struct Sieve<'a> {
+    filter: &'a Filter,
+    kind: Kind,
+    skip: u64,
+    count: usize,
+    found: Listed,
+}
+
+impl<'a> Sieve<'a> {
+    const fn new(query: &Query, filter: &'a Filter, kind: Kind) -> Self {
+        let found = Listed { total: 0, resources: Vec::new() };
+        Self { filter, kind, skip: query.start.saturating_sub(1), count: query.count, found }
+    }
+
+    fn take(&mut self, one: Value) {
+        if !matching::matches(self.filter, &one, self.kind) {
+            return;
+        }
+        self.found.total += 1;
+        if self.found.total > self.skip && self.found.resources.len() < self.count {
+            self.found.resources.push(one);
+        }
+    }
+
+    fn end(self) -> Listed {
+        self.found
+    }
 }
 
 /// Refuses a filter that would take looking at more than is bearable.
@@ -94,4 +125,28 @@ fn must_be_bearable(total: u64) -> Result<(), Refusal> {
 
 fn absent(kind: Kind, id: Uuid) -> Refusal {
     ScimError::Absent { kind: kind.as_str(), id: id.to_string() }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_kept_and_the_rest_counted() {
+        let filter = Filter::parse("userName sw \"a\"", Kind::User).unwrap();
+        for (start, count, kept) in [(1, 2, 0..2), (3, 2, 2..4), (5, 9, 4..5), (6, 9, 5..5), (1, 0, 0..0)] {
+            let query = Query { filter: None, start, count, with_members: false, with_groups: false };
+            let mut sieve = Sieve::new(&query, &filter, Kind::User);
+            for place in 0..5 {
+                sieve.take(json!({ "userName": format!("a{place}") }));
+                sieve.take(json!({ "userName": format!("b{place}") }));
+            }
+            let wanted: Vec<Value> = kept.map(|place| json!({ "userName": format!("a{place}") })).collect();
+            assert_eq!(sieve.end(), Listed { total: 5, resources: wanted }, "{start} {count}");
+        }
+    }
 }

@@ -217,7 +217,7 @@ async fn default_role(scene: &mut Scene) -> Result<Role, Refusal> {
 }
 
 /// A role by its name; nothing when it is gone.
-async fn lookup(scene: &mut Scene, name: &RoleName) -> Result<Option<Role>, Refusal> {
+pub(super) async fn lookup(scene: &mut Scene, name: &RoleName) -> Result<Option<Role>, Refusal> {
     match scene.resolve(name).await {
         Ok(role) => Ok(Some(role)),
         Err(Refusal::Member(Refused::NoRole(_))) => Ok(None),

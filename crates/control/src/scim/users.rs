@@ -7,7 +7,7 @@ use tenantry_store::{Choice, ScimUserPut, ScimUserRow};
 use uuid::Uuid;
 
 use super::standing::{Told, end, settle};
-use super::{Listed, Place, Query, Resource, absent, must_be_bearable, page};
+use super::{Listed, Place, Query, Resource, Sieve, absent, must_be_bearable, page};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::members::{Entered, Scene, enter, look};
@@ -41,32 +41,34 @@ pub async fn list(cx: &Ctx, deps: &Deps, place: Place<'_>, query: &Query) -> Res
     if let Some(filter) = &query.filter
         && let Some(anchor) = filter.anchor(Kind::User)
     {
-        let rows = reader.scim_users(tenant, Choice::Found(&anchor)).await.map_err(refuse_store)?;
+        let rows = reader.scim_users(tenant, Choice::Found(&anchor), true).await.map_err(refuse_store)?;
         return Ok(page(query, filter, Kind::User, show(rows)));
     }
     let total = reader.scim_user_count(tenant).await.map_err(refuse_store)?;
     let Some(filter) = &query.filter else {
         let skip = i64::try_from(query.start.saturating_sub(1)).unwrap_or(i64::MAX);
         let limit = i64::try_from(query.count.min(MOST_PER_PAGE)).unwrap_or(0);
-        let rows = reader.scim_users(tenant, Choice::All { skip, limit }).await.map_err(refuse_store)?;
+        let choice = Choice::All { skip, limit };
+        let rows = reader.scim_users(tenant, choice, query.with_groups).await.map_err(refuse_store)?;
         return Ok(Listed { total, resources: show(rows) });
     };
     must_be_bearable(total)?;
-    let (mut all, mut skip) = (Vec::new(), 0);
+    let with_groups = query.with_groups || filter.names("groups");
+    let (mut sieve, mut last) = (Sieve::new(query, filter, Kind::User), Uuid::nil());
     loop {
-        let rows = reader.scim_users(tenant, Choice::All { skip, limit: BATCH }).await.map_err(refuse_store)?;
+        let choice = Choice::After { id: last, limit: BATCH };
+        let rows = reader.scim_users(tenant, choice, with_groups).await.map_err(refuse_store)?;
         let is_last = rows.len() < usize::try_from(BATCH).unwrap_or(0);
-        let found = page(&Query { start: 1, count: usize::MAX, ..query.clone() }, filter, Kind::User, show(rows));
-        all.extend(found.resources);
+        last = rows.last().map_or(last, |row| row.id);
+        rows.into_iter().for_each(|row| sieve.take(shown(place.base, row).document));
         if is_last {
-            return Ok(page(query, filter, Kind::User, all));
+            return Ok(sieve.end());
         }
-        skip += BATCH;
     }
 }
 
 /// Rows that are looked at together.
-const BATCH: i64 = 1000;
+const BATCH: i64 = 100;
 
 /// Makes a user, and a member of them if it is known who signs in.
 ///

@@ -54,7 +54,7 @@ pub struct OperatorSpec {
     pub groups: String,
     /// What each group gives.
     pub roles: BTreeMap<String, RoleSpec>,
-    /// With which client the command line signs in; absent where it does not.
+    /// With which client the command line signs in; absent where it does not. Tokens of other clients name nobody then.
     #[serde(default)]
     pub client: Option<ClientSpec>,
 }
@@ -234,7 +234,6 @@ impl Operators {
             TokenFault::Tenantless => TokenFault::Nobody,
             fault => fault,
         })?;
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
         // Issuers that do not mark access tokens mark the others: by what only an ID token has (OpenID Connect Core 1.0,
         // sections 2 and 3.1.3.6), or by a claim `typ`.
         let is_other = ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.contains_key(*name))
@@ -245,8 +244,7 @@ impl Operators {
         if subject.len() > LONGEST_SUBJECT || subject.chars().any(char::is_control) {
             return Err(TokenFault::Nobody);
         }
-        // A client that acts for itself is its own subject (RFC 9068, section 2.2), and no person.
-        if text("client_id") == Some(subject) || text("azp") == Some(subject) {
+        if is_machine(claims, subject) || self.is_foreign(claims) {
             return Err(TokenFault::Nobody);
         }
         let display = self
@@ -261,6 +259,13 @@ impl Operators {
         })
     }
 
+    /// Whether a token was given to another client than the one that people sign in with, where there is one. It may be a
+    /// machine's: some issuers keep a user for each, whose subject looks like that of a person.
+    fn is_foreign(&self, claims: &Map<String, Value>) -> bool {
+        let own = self.client.as_ref().map(|client| client.id.as_str());
+        own.is_some() && clients(claims).next().is_some_and(|client| Some(client) != own)
+    }
+
     /// A list of texts, or one text, which is one group whatever stands in it. None where the claim is missing.
     fn groups<'c>(&self, claims: &'c Map<String, Value>) -> Result<Vec<&'c str>, TokenFault> {
         match self.groups.value(claims) {
@@ -270,6 +275,22 @@ impl Operators {
             Some(_) => Err(TokenFault::Nobody),
         }
     }
+}
+
+/// What a token says of the client that it was given to, by the names that issuers have for it.
+fn clients(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    ["client_id", "azp", "cid", "appid"].into_iter().filter_map(|name| claims.get(name).and_then(Value::as_str))
+}
+
+/// Whether a client acts for itself. It is its own subject then (RFC 9068, section 2.2), or the issuer marks it in a way of
+/// its own.
+fn is_machine(claims: &Map<String, Value>, person: &str) -> bool {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let sub = text("sub");
+    clients(claims).any(|client| client == person || Some(client) == sub)
+        || sub.is_some_and(|sub| sub.ends_with("@clients"))
+        || text("gty") == Some("client-credentials")
+        || text("idtyp") == Some("app")
 }
 
 /// A text of some letters, without blanks.

@@ -53,7 +53,7 @@ pub struct IssuerSpec {
     #[serde(default)]
     pub names: Names,
     /// Whether a token opens the tenant for its members alone: for users whom somebody made a member, in this pool of this
-    /// issuer.
+    /// issuer. It has to where the claim holds a pool, because anybody may sign up in one.
     #[serde(default)]
     pub members_only: bool,
     /// The types of tokens; by default `at+jwt` (RFC 9068) alone.
@@ -270,6 +270,9 @@ pub(super) fn check(spec: &IssuerSpec) -> Result<ClaimPath, (&'static str, &'sta
     if !(1..=20).contains(&spec.audiences.len()) || !spec.audiences.iter().all(|audience| is_text(audience, 512)) {
         return Err(("audiences", "must be 1 to 20 texts without blanks, or tokens for anybody would be believed"));
     }
+    if spec.names == Names::Pool && !spec.members_only {
+        return Err(("membersOnly", "must be true where `names` is pool: anybody may sign up in one"));
+    }
     let is_emulator = spec.keys == KeysSpec::Emulator;
     if is_emulator && !spec.algorithms.is_empty() {
         return Err(("algorithms", "must be left out: an emulator does not sign"));
@@ -365,14 +368,21 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_names_no_algorithm_and_nobody_else_may_leave_them_out() {
+    fn an_emulator_names_no_algorithm_and_a_pool_is_for_members_alone() {
         let mut spec = spec();
         spec["names"] = json!("pool");
+        for open in [json!(false), json!(true)] {
+            spec["membersOnly"] = open.clone();
+            assert_eq!(read(&spec).is_ok(), open == json!(true), "anybody may sign up in a pool");
+        }
+        spec.as_object_mut().unwrap().remove("membersOnly");
+        assert!(read(&spec).unwrap_err().contains("`membersOnly` must be true"));
+        spec["membersOnly"] = json!(true);
         spec["algorithms"] = json!([]);
         assert!(read(&spec).unwrap_err().contains("`algorithms`"));
         spec["keys"] = json!("emulator");
         let issuer = read(&spec).unwrap().remove(0);
-        assert!(issuer.is_unsigned() && issuer.names() == Names::Pool && !issuer.is_members_only());
+        assert!(issuer.is_unsigned() && issuer.names() == Names::Pool && issuer.is_members_only());
     }
 
     #[test]

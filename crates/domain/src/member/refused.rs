@@ -97,6 +97,17 @@ pub enum Refused {
         /// Open invitations that name it.
         invitations: i64,
     },
+    /// Groups of the tenant's directory give the role.
+    #[error("role `{role}` is given by {groups} group(s) of the directory")]
+    RoleGiven {
+        /// The role.
+        role: RoleName,
+        /// Groups that give it.
+        groups: i64,
+    },
+    /// The tenant's directory gives the role to whom no group gives one.
+    #[error("role `{0}` is the default role of the directory")]
+    RoleDefault(RoleName),
     /// The tenant has as many roles of its own as one may have.
     #[error("the tenant has {0} roles of its own, which is the most")]
     TooManyRoles(i64),
@@ -120,7 +131,7 @@ impl Refused {
             Self::Sent(_) => Code::TooManyRequests,
             Self::NoRole(_) => Code::ObjectNotFound,
             Self::Fixed(_) => Code::InvalidParameter,
-            Self::RoleInUse { .. } => Code::InUse,
+            Self::RoleInUse { .. } | Self::RoleGiven { .. } | Self::RoleDefault(_) => Code::InUse,
         }
     }
 }

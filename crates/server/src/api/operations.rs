@@ -151,17 +151,20 @@ async fn get(
     shown(&state, &cx, id, wait).await
 }
 
-/// Looks for an operation in the environments that the caller reaches.
+/// Looks for an operation in the environments that the caller reaches. An environment whose operations the caller may not
+/// read ends the search of no other one; if no other one has the operation, the denial is the answer.
 async fn find(state: &State, caller: &Caller, id: OperationId) -> Result<(Ctx, view::Operation)> {
+    let mut absent = Refusal::NoOperation(id.to_string());
     for environment in caller.reached(state).await? {
         let cx = caller.enter(state, environment).await?;
         match operations::get(&cx, state.deps(), id).await {
             Ok(found) => return Ok((cx, found)),
             Err(Refusal::NoOperation(_)) => {}
+            Err(denied @ Refusal::Denied(_)) => absent = denied,
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    Err(Refusal::NoOperation(id.to_string()).into())
+    Err(absent.into())
 }
 
 /// Stop an operation and undo it

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tenantry_domain::access::{Issuer, IssuerFile, Operators};
+use tenantry_domain::name::EnvironmentName;
 
 use crate::world::{Reply, World, manifest};
 
@@ -38,6 +39,7 @@ impl Provider {
                 "admins": { "roles": ["admin"] },
                 "auditors": { "roles": ["auditor"] },
                 "here": { "roles": ["operator"], "environments": [environment] },
+                "books": { "roles": ["finance"], "environments": ["aaa"] },
                 "elsewhere": { "roles": ["admin"], "environments": ["elsewhere", "nowhere"] },
             },
             "client": { "id": "tenantry-cli", "resource": "https://tenantry.example.com" },
@@ -216,6 +218,23 @@ async fn roles_of_one_environment_are_none_of_another() {
     }
     // Rights of single environments are none of the installation.
     assert_eq!(get(&world, "/v1/context-keys", &here).await.status, 403);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_environment_that_one_may_not_look_into_ends_no_search() {
+    let provider = Provider::new();
+    let world = world(&provider).await;
+    world.draft("acme").await;
+    // Looked into first, and by `finance`, which reads no operations.
+    world.deps.store().ensure_environment(&EnvironmentName::parse("aaa").unwrap()).await.unwrap();
+    let operation = world.get("operations").send().await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/operations/{operation}");
+    let (both, books) = (provider.token("b", &["here", "books"]), provider.token("c", &["books"]));
+    let found = get(&world, &path, &both).await;
+    assert_eq!((found.status.as_u16(), &found.json()["id"]), (200, &json!(operation)), "{found:?}");
+    let denied = get(&world, &path, &books).await;
+    assert_eq!(denied.status, 403, "{denied:?}");
     world.end().await;
 }
 

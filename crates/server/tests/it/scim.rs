@@ -275,6 +275,48 @@ async fn groups_give_the_roles_that_an_admin_mapped() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn what_the_directory_gives_is_kept_and_only_changed_by_who_may_give_it() {
+    let world = World::quiet().await;
+    let acme = Directory::connected(&world, "acme").await;
+    let role = |method: &str, version: &str| {
+        world.ask(method, "tenants/acme/roles/support").keyed().header("if-match", version)
+    };
+    let made = role("PUT", "\"v0\"").json(&json!({ "permissions": ["feature:exports"] })).send().await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let set =
+        |body: Value| world.ask("PUT", "tenants/acme/directory").keyed().header("if-match", "*").json(&body).send();
+    let staff = acme.group("Staff", &[]).await;
+    assert_eq!(acme.map(&staff, json!({ "role": "support" })).await.status, 200);
+    role("DELETE", "*").send().await.problem("TEN-0036");
+    assert_eq!(acme.map(&staff, json!({})).await.status, 200);
+    assert_eq!(set(json!({ "issuer": ISSUER, "defaultRole": "support" })).await.status, 200);
+    role("DELETE", "*").send().await.problem("TEN-0036");
+    assert_eq!(set(json!({ "issuer": ISSUER, "defaultRole": "admin" })).await.status, 200);
+    assert_eq!(role("DELETE", "*").send().await.status, 200);
+
+    // On behalf of a member: the default before is as much theirs to take as the one behind is theirs to give.
+    let (arne, olga) = (acme.add("arne", "admin").await, acme.add("olga", "owner").await);
+    let lower = |acting: &str| set(json!({ "issuer": ISSUER, "defaultRole": "member", "actingUser": acting }));
+    assert_eq!(lower(&arne).await.status, 403);
+    assert_eq!(lower(&olga).await.status, 200);
+    let weaker = json!({ "issuer": ISSUER, "defaultRole": "readonly", "actingUser": arne });
+    assert_eq!(set(weaker).await.status, 200);
+    // Whoever names the issuer names who signs in as the tenant's admins.
+    for other in [json!({ "issuer": "https://other.example" }), json!({ "issuer": ISSUER, "pool": "other" })] {
+        let on_behalf = |acting: &str| {
+            let mut body = other.clone();
+            body["defaultRole"] = json!("readonly");
+            body["actingUser"] = json!(acting);
+            set(body)
+        };
+        assert_eq!(on_behalf(&arne).await.status, 403, "{other}");
+        assert_eq!(on_behalf(&olga).await.status, 200, "{other}");
+        assert_eq!(set(json!({ "issuer": ISSUER, "defaultRole": "readonly" })).await.status, 200);
+    }
+    world.end().await;
+}
+
 /// The key of one tenant at the path of another, and a key that may do SCIM and nothing else.
 #[tokio::test]
 async fn a_directory_reaches_its_own_tenant_and_nothing_else_of_it() {

@@ -333,7 +333,7 @@ impl World {
     /// How many rows each of our tables has; apart from the list of running processes, and the audit, which tells of
     /// attempts, too.
     pub async fn rows(&self) -> String {
-        let sql = "SELECT string_agg(relname || '=' || (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM tenantry.%I', relname), false, true, '')))[1]::text, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'tenantry'::regnamespace AND relkind = 'r' AND relname NOT IN ('replica', 'audit')";
+        let sql = "SELECT string_agg(relname || '=' || (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM tenantry.%I', relname), false, true, '')))[1]::text, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'tenantry'::regnamespace AND relkind = 'r' AND relname NOT IN ('replica', 'webhook_pump', 'audit')";
         let conn = self.deps.store().pool().get().await.unwrap();
         let row = conn.query_one(sql, &[]).await.unwrap();
         let text: String = row.get(0);

@@ -66,6 +66,8 @@ const USES: &str = "
     SELECT (SELECT count(*) FROM tenantry.member WHERE env = $1 AND tenant = $2 AND role = $3) AS members,
         (SELECT count(*) FROM tenantry.invitation
             WHERE env = $1 AND tenant = $2 AND role = $3 AND status = 'pending' AND expires_at > $4) AS invitations,
+        (SELECT count(*) FROM tenantry.scim_group WHERE env = $1 AND tenant = $2 AND role = $3) AS groups,
+        EXISTS (SELECT FROM tenantry.directory WHERE env = $1 AND tenant = $2 AND default_role = $3) AS is_default,
         (SELECT count(*) FROM tenantry.member_role WHERE env = $1 AND tenant = $2) AS roles";
 
 fn read(row: &Row) -> Result<RoleRow, StoreError> {
@@ -87,6 +89,10 @@ pub struct Uses {
     pub members: i64,
     /// Open invitations that name it.
     pub invitations: i64,
+    /// Groups of the tenant's directory that give it.
+    pub groups: i64,
+    /// Whether the directory gives it to whom no group gives one.
+    pub is_default: bool,
     /// Roles of the tenant's own.
     pub roles: i64,
 }
@@ -137,7 +143,13 @@ impl Members<'_> {
         let statement = self.named(USES, tenant, name).bind(self.tx.now);
         let rows = self.tx.rows(statement).await?;
         let row = rows.first().ok_or(StoreError::NotFound)?;
-        Ok(Uses { members: get(row, "members")?, invitations: get(row, "invitations")?, roles: get(row, "roles")? })
+        Ok(Uses {
+            members: get(row, "members")?,
+            invitations: get(row, "invitations")?,
+            groups: get(row, "groups")?,
+            is_default: get(row, "is_default")?,
+            roles: get(row, "roles")?,
+        })
     }
 
     fn named(&self, sql: &'static str, tenant: TenantId, name: &RoleName) -> Statement {

@@ -90,6 +90,11 @@ const MEMBER_IDS: &str =
 /// Those of some users that there are.
 const KNOWN: &str = "SELECT count(*) AS found FROM tenantry.scim_user WHERE env = $1 AND tenant = $2 AND id = ANY ($3)";
 
+/// Whether one of some users is in more groups than one may be in.
+const CROWDED: &str = "
+    SELECT user_id FROM tenantry.scim_group_user WHERE env = $1 AND tenant = $2 AND user_id = ANY ($3)
+    GROUP BY user_id HAVING count(*) > $4 LIMIT 1";
+
 const JOIN: &str = "
     INSERT INTO tenantry.scim_group_user (env, tenant, group_id, user_id)
     SELECT $1, $2, $3, wanted.id FROM unnest($4::uuid[]) AS wanted (id) ON CONFLICT DO NOTHING";
@@ -171,6 +176,15 @@ impl Scim<'_> {
         self.tx.rows(statement).await?.first().map_or(Ok(0), |row| count(row, "found"))
     }
 
+    /// Whether one of some users is in more than so many groups. What was queued before counts.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_crowded(&mut self, tenant: TenantId, users: &[Uuid], most: i64) -> Result<bool, StoreError> {
+        let statement = self.of(CROWDED, tenant).bind(users.to_vec()).bind(most);
+        Ok(!self.tx.rows(statement).await?.is_empty())
+    }
+
     /// Puts users into a group.
     pub fn join_group(&mut self, tenant: TenantId, group: Uuid, users: &[Uuid]) {
         let statement = self.of(JOIN, tenant).bind(group).bind(users.to_vec());
@@ -206,6 +220,7 @@ impl Reader {
             Choice::Found(Anchor::ExternalId(id)) => self.store.query(BY_EXTERNAL, &[&env, &tenant, id]).await?,
             Choice::Found(Anchor::Member(id)) => self.store.query(BY_MEMBER, &[&env, &tenant, &uuid(id)]).await?,
             Choice::All { skip, limit } => self.store.query(ALL, &[&env, &tenant, &skip, &limit]).await?,
+            Choice::After { id, limit } => self.store.query(PAGE, &[&env, &tenant, &id, &limit]).await?,
         };
         rows.iter().map(read).collect()
     }

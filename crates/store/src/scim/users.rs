@@ -28,7 +28,7 @@ pub struct ScimUserRow {
     pub user: Option<UserId>,
     /// What they hold; absent for somebody who is no member.
     pub role: Option<RoleName>,
-    /// The groups that they are in: id and name.
+    /// The groups that they are in: id and name. Empty where they were not asked for.
     pub groups: Vec<(Uuid, String)>,
     /// Rises with every change; begins with 1.
     pub version: i64,
@@ -62,14 +62,25 @@ pub struct GradeRow {
     pub given: Vec<RoleName>,
 }
 
+/// Users with their groups; `bare` ones without, which costs less.
 macro_rules! users {
+    (bare $rest:literal) => {
+        users!(@ "'[]'::jsonb", $rest)
+    };
     ($rest:literal) => {
+        users!(@
+            "(SELECT coalesce(jsonb_agg(jsonb_build_array(g.id, g.name) ORDER BY g.id), '[]')
+                FROM tenantry.scim_group_user AS gu
+                JOIN tenantry.scim_group AS g ON g.env = gu.env AND g.tenant = gu.tenant AND g.id = gu.group_id
+                WHERE gu.env = s.env AND gu.tenant = s.tenant AND gu.user_id = s.id)",
+            $rest
+        )
+    };
+    (@ $groups:literal, $rest:literal) => {
         concat!(
-            "SELECT s.id, s.doc, s.active, s.identity, s.user_id, m.role, s.version, s.created_at, s.updated_at,
-                (SELECT coalesce(jsonb_agg(jsonb_build_array(g.id, g.name) ORDER BY g.id), '[]')
-                    FROM tenantry.scim_group_user AS gu
-                    JOIN tenantry.scim_group AS g ON g.env = gu.env AND g.tenant = gu.tenant AND g.id = gu.group_id
-                    WHERE gu.env = s.env AND gu.tenant = s.tenant AND gu.user_id = s.id) AS groups
+            "SELECT s.id, s.doc, s.active, s.identity, s.user_id, m.role, s.version, s.created_at, s.updated_at, ",
+            $groups,
+            " AS groups
             FROM tenantry.scim_user AS s
             LEFT JOIN tenantry.member AS m ON m.env = s.env AND m.tenant = s.tenant AND m.user_id = s.user_id
             WHERE s.env = $1 AND s.tenant = $2 ",
@@ -82,7 +93,17 @@ const BY_ID: &str = users!("AND s.id = $3");
 const BY_NAME: &str = users!("AND s.name_key = $3");
 const BY_EXTERNAL: &str = users!("AND s.external_id = $3");
 const BY_EMAIL: &str = users!("AND s.email = $3 AND s.active AND s.user_id IS NULL ORDER BY s.id LIMIT 2");
-const ALL: &str = users!("ORDER BY s.id OFFSET $3 LIMIT $4");
+const BEHIND: &str = users!("AND s.id > $3 ORDER BY s.id LIMIT $4");
+const BEHIND_BARE: &str = users!(bare "AND s.id > $3 ORDER BY s.id LIMIT $4");
+/// Skips ids alone: what else is looked up of a user is looked up for those of the page.
+const ALL: &str = users!(
+    "AND s.id = ANY (ARRAY(SELECT o.id FROM tenantry.scim_user AS o
+        WHERE o.env = $1 AND o.tenant = $2 ORDER BY o.id OFFSET $3 LIMIT $4)) ORDER BY s.id"
+);
+const ALL_BARE: &str = users!(bare
+    "AND s.id = ANY (ARRAY(SELECT o.id FROM tenantry.scim_user AS o
+        WHERE o.env = $1 AND o.tenant = $2 ORDER BY o.id OFFSET $3 LIMIT $4)) ORDER BY s.id"
+);
 const COUNT: &str = "SELECT count(*) AS found FROM tenantry.scim_user WHERE env = $1 AND tenant = $2";
 
 /// Who has one of two names already: the name, or the external id.
@@ -267,18 +288,30 @@ impl Reader {
         self.store.query_opt(BY_ID, &params).await?.as_ref().map(read).transpose()
     }
 
-    /// Users of a tenant's directory.
+    /// Users of a tenant's directory. Those that no index finds come without their groups unless `with_groups`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn scim_users(&self, tenant: TenantId, choice: Choice<'_>) -> Result<Vec<ScimUserRow>, StoreError> {
+    pub async fn scim_users(
+        &self,
+        tenant: TenantId,
+        choice: Choice<'_>,
+        with_groups: bool,
+    ) -> Result<Vec<ScimUserRow>, StoreError> {
         let (env, tenant) = (self.environment.as_str(), tenant.uuid());
         let rows = match choice {
             Choice::Found(Anchor::Id(id)) => self.store.query(BY_ID, &[&env, &tenant, &uuid(id)]).await?,
             Choice::Found(Anchor::Name(name)) => self.store.query(BY_NAME, &[&env, &tenant, name]).await?,
             Choice::Found(Anchor::ExternalId(id)) => self.store.query(BY_EXTERNAL, &[&env, &tenant, id]).await?,
             Choice::Found(Anchor::Member(_)) => Vec::new(),
-            Choice::All { skip, limit } => self.store.query(ALL, &[&env, &tenant, &skip, &limit]).await?,
+            Choice::All { skip, limit } => {
+                let sql = if with_groups { ALL } else { ALL_BARE };
+                self.store.query(sql, &[&env, &tenant, &skip, &limit]).await?
+            }
+            Choice::After { id, limit } => {
+                let sql = if with_groups { BEHIND } else { BEHIND_BARE };
+                self.store.query(sql, &[&env, &tenant, &id, &limit]).await?
+            }
         };
         rows.iter().map(read).collect()
     }

@@ -85,12 +85,15 @@ const WORK: &str = "
         AND (l.owner IS NULL OR l.owner = $1 OR p.replica IS NULL OR p.seen_at < clock_timestamp() - $2 * interval '1 second')
     LIMIT $3";
 
+// Without a join to the owners: a row that somebody else took between our look and our lock is looked at once more, and a join
+// would be looked at as it was before.
 const CLAIM: &str = "
     WITH free AS (
         SELECT l.env, l.endpoint FROM tenantry.webhook_lane AS l
         JOIN unnest($3::text[], $4::uuid[]) AS w (env, endpoint) ON w.env = l.env AND w.endpoint = l.endpoint
-        LEFT JOIN tenantry.webhook_pump AS p ON p.replica = l.owner
-        WHERE l.owner IS NULL OR p.replica IS NULL OR p.seen_at < clock_timestamp() - $2 * interval '1 second'
+        WHERE l.owner IS NULL OR l.owner <> ALL (
+            SELECT replica FROM tenantry.webhook_pump WHERE seen_at >= clock_timestamp() - $2 * interval '1 second'
+        )
         FOR UPDATE OF l SKIP LOCKED
     )
     UPDATE tenantry.webhook_lane AS l SET owner = $1 FROM free WHERE l.env = free.env AND l.endpoint = free.endpoint

@@ -179,7 +179,8 @@ const FORGET: &str = "
             SELECT env, endpoint, subject, sequence FROM tenantry.webhook_dead WHERE died_at < $2 LIMIT $3
         ) AS chosen WHERE d.env = chosen.env AND d.endpoint = chosen.endpoint AND d.subject = chosen.subject AND d.sequence = chosen.sequence
         RETURNING 1
-    ), done AS (DELETE FROM tenantry.webhook_replay WHERE ended_at < $1)
+    ), done AS (DELETE FROM tenantry.webhook_replay WHERE ended_at < $1),
+    left_behind AS (DELETE FROM tenantry.webhook_pump WHERE seen_at < $1)
     SELECT (SELECT count(*) FROM old) AS attempts, (SELECT count(*) FROM buried) AS dead";
 
 const TRIM: &str = "

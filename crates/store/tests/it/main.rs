@@ -18,6 +18,7 @@ mod names;
 mod operations;
 mod quotas;
 mod schema;
+mod scim;
 mod search;
 mod sequences;
 mod tamper;

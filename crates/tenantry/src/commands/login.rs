@@ -10,6 +10,7 @@ mod issuer;
 pub mod kept;
 mod leave;
 mod loopback;
+pub mod server;
 mod whoami;
 
 pub use leave::{Args as LogoutArgs, run as logout};
@@ -38,6 +39,9 @@ pub struct Args {
     /// Issuer to sign in with, where the server knows several: its address, or a part that only one has
     #[arg(long, value_name = "ISSUER")]
     issuer: Option<String>,
+    /// Sign in for this address, where the server names one that is not its own: exactly as it is named
+    #[arg(long, value_name = "URL")]
+    resource: Option<String>,
     /// Show a code to enter in a browser of another machine
     #[arg(long)]
     device: bool,
@@ -49,11 +53,14 @@ pub struct Args {
 /// Signs in, asks the server who one is, and keeps the tokens for later commands.
 ///
 /// # Errors
-/// The server knows no issuer, the issuer does not answer or refuses, or the server does not believe what it gave.
+/// The server is not asked over https, knows no issuer, or wants tokens for somebody else; the issuer does not answer or
+/// refuses; or the server does not believe what it gave.
 pub async fn run(args: &Args, globals: &Globals) -> Result<()> {
     let (url, output) = (globals.address()?, globals.output());
+    server::check(&url)?;
     let place = Place::of(globals.config().as_deref(), &url)?;
     let chosen = choose(Client::sign_in(&url).await?, args.issuer.as_deref())?;
+    server::check_resource(&url, chosen.resource.as_deref(), args.resource.as_deref())?;
     let issuer = Issuer::discover(&chosen).await?;
     let tokens = match args.device {
         true => device::sign_in(&issuer, &chosen, &output).await?,

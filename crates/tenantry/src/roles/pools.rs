@@ -131,7 +131,7 @@ mod tests {
     fn issuers(name: &str) -> Vec<Issuer> {
         let file = json!({ "issuers": [{
             "issuer": name, "environment": "prod", "audiences": ["demo-tenancy"], "keys": "emulator",
-            "claim": "firebase.tenant", "names": "pool",
+            "claim": "firebase.tenant", "names": "pool", "membersOnly": true,
         }] });
         Issuer::check(serde_json::from_value::<IssuerFile>(file).unwrap()).unwrap()
     }

@@ -62,7 +62,7 @@ async fn a_question_is_explained() {
     let ended = home.run(&["policy", "explain", &bundle, "--question", &question]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     for part in
-        ["refused by desk-needs-a-reason, four-eyes", "remedy: ", "approved by another operator", "baseline", "decided"]
+        ["refused by desk-needs-a-reason, four-eyes", "remedy: ", "approved by another person", "baseline", "decided"]
     {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }

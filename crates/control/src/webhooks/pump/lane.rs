@@ -32,6 +32,8 @@ use crate::webhooks::{endpoint, keys, payload};
 
 /// How long an empty lane is kept for what may come.
 const LINGER: Duration = Duration::from_secs(1);
+/// From which time on an answer is slow.
+const SLOW: Duration = Duration::from_secs(2);
 /// How old what was fetched may become.
 const STALE: Duration = Duration::from_secs(2);
 /// How long outcomes wait for others, and how many wait at most.
@@ -53,7 +55,8 @@ type Key = (Subject, i64);
 struct Flight {
     row: DueRow,
     at: Timestamp,
-    answer: Answer,
+    /// Absent when it was not sent, because it had waited for too long to be sent by what was known then.
+    answer: Option<Answer>,
 }
 
 /// What a lane knows while it runs.
@@ -76,6 +79,10 @@ struct Run<'p> {
     window: Window,
     pace: Pace,
     failures: u32,
+    /// Whether the last answer took long: who answers slowly has no claim to the places of those who do not.
+    is_slow: bool,
+    /// Whether the endpoint has failed for so long that the next failure ends it.
+    is_overdue: bool,
     pause: Option<Duration>,
     has_success: bool,
     /// Attempts that the log grew by since it was cut.
@@ -145,6 +152,8 @@ impl<'p> Run<'p> {
             window: Window::new(1, 0),
             pace: Pace::new(None, now),
             failures: 0,
+            is_slow: false,
+            is_overdue: false,
             pause: None,
             has_success: false,
             untrimmed: 0,
@@ -172,7 +181,10 @@ impl<'p> Run<'p> {
         let (store, replica) = (self.pump.store(), self.pump.deps.replica());
         let Some(lane) = store.webhook_lane(replica, self.id).await? else { return Ok(Next::End) };
         if let Some((_, why)) = lane.endpoint.disabled {
-            while store.webhook_bury(self.id, why, BURIED).await? > 0 {}
+            // A page at a time, as others want to look as well; and not while something of it is in hand.
+            if self.flights.is_empty() && self.outcomes.is_empty() {
+                store.webhook_bury(self.id, why, BURIED).await?;
+            }
             return Ok(Next::End);
         }
         if !lane.is_served || lane.paused.is_some() {
@@ -215,10 +227,9 @@ impl<'p> Run<'p> {
                 }
             }
         }
-        if lane.failing.is_some_and(|failing| failing >= self.pump.options().give_up) && lane.failures >= pace::FAILING
-        {
-            self.gone = Some(Why::Failing);
-        }
+        // Whoever repaired it gets an attempt before it is judged by what was.
+        self.is_overdue = lane.failures >= pace::FAILING
+            && lane.failing.is_some_and(|failing| failing >= self.pump.options().give_up);
         let is_same = self
             .endpoint
             .as_ref()
@@ -247,7 +258,7 @@ impl<'p> Run<'p> {
             if is_fifo {
                 self.busy.insert(row.event.subject);
             }
-            let is_failing = self.failures >= pace::FAILING;
+            let is_failing = self.failures >= pace::FAILING || self.is_slow;
             self.flights.push(Box::pin(fly(Arc::clone(self.pump), endpoint.clone(), signer.clone(), row, is_failing)));
         }
         None
@@ -290,16 +301,31 @@ impl<'p> Run<'p> {
     /// Judges an answer.
     fn land(&mut self, flight: Flight) {
         let Flight { row, at, answer } = flight;
+        let Some(answer) = answer else {
+            // It is still due, and fetched anew.
+            self.known.remove(&(row.event.subject, row.event.sequence));
+            self.busy.remove(&row.event.subject);
+            self.is_drained = false;
+            return;
+        };
+        self.is_slow = answer.took > SLOW;
         let options = self.pump.options();
         let verdict = judge(&answer);
         let attempt = row.attempts + 1;
         let subject = row.event.subject;
         if verdict == Verdict::Delivered {
             self.failures = 0;
+            self.is_overdue = false;
+            if self.gone == Some(Why::Failing) {
+                self.gone = None;
+            }
             self.has_success = true;
             self.window.succeeded();
         } else {
             self.failures = self.failures.saturating_add(1);
+            if self.is_overdue {
+                self.gone = Some(Why::Failing);
+            }
             self.window.failed();
             self.pause = match verdict {
                 Verdict::Throttled(wish) => Some(wish.unwrap_or(options.rest.0).max(options.rest.0)),
@@ -465,7 +491,11 @@ async fn fly(
     is_failing: bool,
 ) -> Flight {
     let places = if is_failing { &pump.failing } else { &pump.working };
+    let asked = Instant::now();
     let _place = places.acquire().await;
+    if asked.elapsed() > STALE || !pump.is_fresh() {
+        return Flight { row, at: pump.deps.now(), answer: None };
+    }
     let stats = pump.deps.outbound().stats();
     stats.hand(1);
     let at = pump.deps.now();
@@ -484,7 +514,7 @@ async fn fly(
         },
     };
     stats.hand(-1);
-    Flight { row, at, answer }
+    Flight { row, at, answer: Some(answer) }
 }
 
 /// Between 0 and 1.

@@ -101,16 +101,20 @@ impl Lanes {
         let mut has_ended = false;
         while let Some(ended) = self.tasks.try_join_next() {
             has_ended = true;
-            match ended {
-                Ok(id) => drop(self.wakes.remove(&id)),
-                // Which one it was cannot be told: those that run are found again by what they do not answer to.
-                Err(error) => {
-                    tracing::error!(%error, "a lane of webhooks ended by a panic");
-                    self.wakes.retain(|_, wake| Arc::strong_count(wake) > 1);
-                }
-            }
+            self.ended(ended);
         }
         has_ended
+    }
+
+    fn ended(&mut self, ended: Result<LaneId, tokio::task::JoinError>) {
+        match ended {
+            Ok(id) => drop(self.wakes.remove(&id)),
+            // Which one it was cannot be told: those that run are found again by what they do not answer to.
+            Err(error) => {
+                tracing::error!(%error, "a lane of webhooks ended by a panic");
+                self.wakes.retain(|_, wake| Arc::strong_count(wake) > 1);
+            }
+        }
     }
 }
 
@@ -147,9 +151,7 @@ pub async fn run(deps: Deps, stop: CancellationToken) {
             () = tokio::time::sleep(pause) => {}
             Ok(()) = nudges.changed() => {}
             Some(ended) = lanes.tasks.join_next() => {
-                if let Ok(id) = ended {
-                    lanes.wakes.remove(&id);
-                }
+                lanes.ended(ended);
             }
         }
     }

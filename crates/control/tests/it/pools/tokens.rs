@@ -10,6 +10,7 @@ use tenantry_control::routes::{resolve, token};
 use tenantry_control::{Options, Refusal, members};
 use tenantry_domain::access::{Claims, Issuer, IssuerFile};
 use tenantry_domain::code::Code;
+use tenantry_domain::id::UserId;
 use tenantry_domain::member::{Email, Identity, RoleName};
 use tenantry_domain::pool::Standing;
 
@@ -66,7 +67,7 @@ fn issuers(world: &World, specs: &[Value]) -> Vec<Issuer> {
     let full = |spec: &Value| {
         let mut full = json!({
             "environment": world.environment, "audiences": ["demo-tenancy"], "claim": "firebase.tenant", "names": "pool",
-            "types": ["JWT"],
+            "membersOnly": true, "types": ["JWT"],
         });
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         full
@@ -80,6 +81,17 @@ async fn opened(bed: &Bed, text: &str) -> Result<String, Refusal> {
     let named = token::claim(&cx, &bed.deps, text).await?;
     let claims = Claims { token: Some(&named), ..Claims::default() };
     Ok(resolve(&cx, &bed.deps, &claims).await?.tenant.slug.to_string())
+}
+
+/// Makes Anna of a pool the owner of its tenant.
+async fn join(bed: &Bed, slug: &str, pool: &str) -> UserId {
+    let add = members::Add {
+        identity: Identity { issuer: OURS.into(), pool: pool.into(), subject: "anna".into() },
+        email: Email::parse("anna@example.com").unwrap(),
+        name: None,
+        role: RoleName::parse("owner").unwrap(),
+    };
+    members::add(&bed.world.cx(), &bed.deps, &name(slug), None, &add).await.unwrap().user
 }
 
 async fn with(issuer: Value, second: Option<Value>) -> (Bed, String, String) {
@@ -101,6 +113,8 @@ async fn a_pool_names_its_tenant_beside_its_issuer_alone() {
     let signed =
         |issuer: &str, keys: &Keys| json!({ "issuer": issuer, "keys": { "file": keys.file }, "algorithms": ["EdDSA"] });
     let (bed, acme, globex) = with(signed(OURS, &ours), Some(signed(OTHER, &other))).await;
+    join(&bed, "acme", &acme).await;
+    join(&bed, "globex", &globex).await;
     let said = |issuer: &str, pool: &str| claims(&bed.world, issuer, pool, "anna");
     assert_eq!(opened(&bed, &ours.token(&said(OURS, &acme))).await.unwrap(), "acme");
     assert_eq!(opened(&bed, &ours.token(&said(OURS, &globex))).await.unwrap(), "globex");
@@ -133,20 +147,12 @@ async fn a_pool_names_its_tenant_beside_its_issuer_alone() {
 async fn a_token_opens_a_tenant_for_its_members() {
     let keys = Keys::new();
     let issuer = json!({
-        "issuer": OURS, "keys": { "file": keys.file }, "algorithms": ["EdDSA"], "membersOnly": true,
+        "issuer": OURS, "keys": { "file": keys.file }, "algorithms": ["EdDSA"],
     });
     let (bed, acme, globex) = with(issuer, None).await;
     let token = |pool: &str, subject: &str| keys.token(&claims(&bed.world, OURS, pool, subject));
-    let anna = |pool: &str| Identity { issuer: OURS.into(), pool: pool.into(), subject: "anna".into() };
     assert_eq!(opened(&bed, &token(&acme, "anna")).await.unwrap_err().code(), Code::TenantNotFound);
-    let cx = bed.world.cx();
-    let add = members::Add {
-        identity: anna(&acme),
-        email: Email::parse("anna@example.com").unwrap(),
-        name: None,
-        role: RoleName::parse("owner").unwrap(),
-    };
-    let user = members::add(&cx, &bed.deps, &name("acme"), None, &add).await.unwrap().user;
+    let user = join(&bed, "acme", &acme).await;
     assert_eq!(opened(&bed, &token(&acme, "anna")).await.unwrap(), "acme");
     // The same person is somebody else in another pool, and so is the same address.
     assert_eq!(opened(&bed, &token(&globex, "anna")).await.unwrap_err().code(), Code::TenantNotFound);
@@ -155,8 +161,7 @@ async fn a_token_opens_a_tenant_for_its_members() {
     nobody.as_object_mut().unwrap().remove("sub");
     assert_eq!(opened(&bed, &keys.token(&nobody)).await.unwrap_err().code(), Code::TenantNotFound);
     // Same address in the other tenant: another user, with a role of their own.
-    let twin = members::Add { identity: anna(&globex), role: RoleName::parse("owner").unwrap(), ..add };
-    let other = members::add(&cx, &bed.deps, &name("globex"), None, &twin).await.unwrap().user;
+    let other = join(&bed, "globex", &globex).await;
     assert_ne!(user, other);
     assert_eq!(opened(&bed, &token(&globex, "anna")).await.unwrap(), "globex");
     bed.stop().await;
@@ -165,6 +170,7 @@ async fn a_token_opens_a_tenant_for_its_members() {
 #[tokio::test]
 async fn what_nobody_signed_is_believed_beside_the_emulator_alone() {
     let (mut bed, acme, _) = with(json!({ "issuer": OURS, "keys": "emulator" }), None).await;
+    join(&bed, "acme", &acme).await;
     let said = claims(&bed.world, OURS, &acme, "anna");
     assert_eq!(opened(&bed, &unsigned(&said)).await.unwrap(), "acme");
     let mut foreign = said.clone();

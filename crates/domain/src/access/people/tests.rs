@@ -134,6 +134,42 @@ fn whoever_is_nobody_is_refused() {
 }
 
 #[test]
+fn machines_are_no_people() {
+    let token = |fields: Value| {
+        let mut claims = with(claims(), "client_id", Value::Null);
+        claims.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        claims
+    };
+    let open = with(spec(), "client", Value::Null);
+    let uuid = "0b8f1c3e-6d7a-4c59-9f2e-5a4b3c2d1e0f";
+    // A user of the issuer's for a machine: nothing but the client tells them apart.
+    let keycloak = token(json!({ "sub": uuid, "azp": "nightly-job" }));
+    assert_eq!(person(&keycloak), Err(TokenFault::Nobody));
+    assert!(judged(&open, "at+jwt", &keycloak).is_ok(), "no client is named that could be another one");
+    for own in [json!({ "azp": "tenantry-cli" }), json!({ "cid": "tenantry-cli" }), json!({ "appid": "tenantry-cli" })]
+    {
+        assert!(person(&token(own.clone())).is_ok(), "{own}");
+    }
+    assert!(person(&token(json!({}))).is_ok(), "a token that names no client");
+    for machine in [
+        json!({ "sub": "AbC9@clients", "azp": "AbC9" }),
+        json!({ "sub": "AbC9@clients" }),
+        json!({ "gty": "client-credentials" }),
+        json!({ "sub": "0oa1", "cid": "0oa1" }),
+        json!({ "sub": uuid, "appid": uuid }),
+        json!({ "sub": uuid, "idtyp": "app" }),
+    ] {
+        assert_eq!(judged(&open, "at+jwt", &token(machine.clone())), Err(TokenFault::Nobody), "{machine}");
+    }
+    assert!(judged(&open, "at+jwt", &token(json!({ "idtyp": "user" }))).is_ok());
+    // Whatever claim tells people apart, `sub` tells of a machine.
+    let by_address = with(open, "person", json!("email"));
+    assert_eq!(judged(&by_address, "at+jwt", &token(json!({}))).unwrap().name, format!("{ISSUER}#olga@example.com"));
+    let machine = token(json!({ "sub": "0oa1", "cid": "0oa1" }));
+    assert_eq!(judged(&by_address, "at+jwt", &machine), Err(TokenFault::Nobody));
+}
+
+#[test]
 fn an_id_token_is_no_access_token() {
     assert_eq!(judged(&spec(), "JWT", &claims()), Err(TokenFault::Untrusted));
     let plain = with(spec(), "types", json!(["JWT"]));

@@ -61,7 +61,7 @@ mod tests {
     fn issuer(signs: bool) -> Issuer {
         let mut one = json!({
             "issuer": "https://login.example.com", "environment": "prod", "audiences": ["api"], "claim": "tid",
-            "names": "pool", "keys": "emulator", "types": ["JWT"],
+            "names": "pool", "membersOnly": true, "keys": "emulator", "types": ["JWT"],
         });
         if signs {
             one["keys"] = json!({ "file": "/keys.json" });

@@ -33,6 +33,8 @@ pub const PER_PAGE: usize = 100;
 pub const MOST_MEMBERS: usize = 2000;
 /// Most members of a group.
 pub const GROUP_SIZE: i64 = 20_000;
+/// Most groups that a user is in.
+pub const GROUPS_OF_USER: i64 = 200;
 /// Most users that a tenant's directory keeps here, the inactive ones counted.
 pub const MOST_USERS: i64 = 100_000;
 /// Most groups that a tenant's directory keeps here.
@@ -90,7 +92,7 @@ pub enum ScimError {
     /// A bound of this installation.
     #[error("the directory has {most} {what}, which is the most")]
     Full {
-        /// Users, groups, members of a group.
+        /// Users, groups, members of a group, groups of a user.
         what: &'static str,
         /// How many there may be.
         most: i64,

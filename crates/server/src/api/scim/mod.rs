@@ -203,8 +203,8 @@ impl Asked {
 
     fn query(&self, kind: Kind) -> Result<scim::Query> {
         let filter = self.filter.as_deref().map(|text| Filter::parse(text, kind)).transpose()?;
-        let with_members = self.projection.shows("members");
-        Ok(scim::Query { filter, start: self.start, count: self.count, with_members })
+        let (with_members, with_groups) = (self.projection.shows("members"), self.projection.shows("groups"));
+        Ok(scim::Query { filter, start: self.start, count: self.count, with_members, with_groups })
     }
 
     /// The version that a change builds on; any, when none is named.
