@@ -107,6 +107,7 @@ impl Bed {
             database: SecretRef::Env(CELL_VARIABLE.to_owned()),
             capacity: Capacity { shared: 1_000_000, schema: 100_000, database: 100_000 },
             draining: false,
+            standbys: Vec::new(),
             encryption: None,
         };
         let mut all = vec![region, app, Manifest::Cell { name: self.cell.name().clone(), spec }];

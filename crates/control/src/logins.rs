@@ -16,7 +16,7 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::gateway::{self, address, login};
-pub use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Standing, Whose};
+pub use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Standing, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_domain::page::PageSize;
@@ -83,6 +83,8 @@ pub struct Wanted {
     pub mode: Mode,
     /// Whether it may write.
     pub access: Access,
+    /// Which server of the tenant's cell it is served by.
+    pub server: Server,
     /// How it proves itself.
     pub proof: Proof,
     /// The most client connections of it on one gateway.
@@ -205,6 +207,7 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
         whose,
         mode: wanted.mode,
         access: wanted.access,
+        server: wanted.server,
         proof: wanted.proof,
         connections: wanted.connections,
         expires: wanted.expires,
@@ -360,7 +363,7 @@ async fn finish(
         Whose::Service { app, tenants: Allowed::These(tenants) } => (Some(app), Some(tenants.len())),
     };
     let data = json!({
-        "login": login.name, "slug": login.slug, "app": app, "tenants": tenants, "mode": terms.mode, "access": terms.access,
+        "login": login.name, "slug": login.slug, "app": app, "tenants": tenants, "mode": terms.mode, "access": terms.access, "server": terms.server,
         "proof": terms.proof, "expiresAt": terms.expires, "oldPasswordUntil": old,
     });
     audit.changes = data.clone();

@@ -214,7 +214,7 @@ impl Cell {
             target = target.with_user(login.as_str(), &self.password(login));
         }
         let seal = self.seal_key(&place.database);
-        Ok(Door { tenant, epoch, isolation, target, seal, connections })
+        Ok(Door { tenant, epoch, isolation, target, seal, connections, is_standby: false })
     }
 
     /// What an application needs to enter the place's login and database. Asks nobody; all of it is secret.

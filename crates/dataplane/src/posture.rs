@@ -232,7 +232,8 @@ pub(crate) async fn seal(session: &Session) -> Result<Vec<Finding>, DataError> {
         UNION ALL
         SELECT 'function ' || needed FROM unnest(ARRAY['tenantry.current_tenant()', 'seal.hello()',
                 'seal.arm(integer,bytea)', 'seal.enter(uuid,bigint,bytea)', 'seal.bind(integer,uuid,bigint,bytea)',
-                'seal.enter()']) AS needed
+                'seal.enter()', 'seal.check_standby(integer,uuid,bigint,bytea)',
+                'seal.enter_standby(integer,uuid,bigint,bytea)']) AS needed
           WHERE to_regprocedure(needed) IS NULL";
     let rows = session.query(sql, &[]).await?;
     let broken = |row: &tenantry_pg::Row| {

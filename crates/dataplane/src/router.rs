@@ -64,6 +64,8 @@ pub struct Door {
     pub seal: SealKey,
     /// How many connections the tenant may have, when its plan says so.
     pub connections: Option<u32>,
+    /// Whether the server is a standby, on which `seal.enter_standby` lets in. The router here opens no such doors.
+    pub is_standby: bool,
 }
 
 /// Bounds of a router.

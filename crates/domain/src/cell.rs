@@ -113,6 +113,9 @@ pub struct CellSpec {
     pub kind: CellKind,
     /// The administrative connection of its PostgreSQL server.
     pub database: SecretRef,
+    /// Streaming replicas of that server, at most [`CellSpec::MOST_STANDBYS`]. They stand in the cell's region.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<SecretRef>,
     /// Places per level.
     pub capacity: Capacity,
     /// A drained cell keeps its tenants and takes no new ones.
@@ -121,6 +124,11 @@ pub struct CellSpec {
     /// How what lies there is encrypted, as far as the operator says; rules look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+}
+
+impl CellSpec {
+    /// The most standbys of one cell.
+    pub const MOST_STANDBYS: usize = 8;
 }
 
 /// A cell with its present load, as placement sees it.

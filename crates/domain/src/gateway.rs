@@ -53,6 +53,7 @@ pub struct UnknownWord(&'static str);
 words!(Mode, "mode of a login", Transaction = "transaction", Session = "session");
 words!(Access, "access of a login", ReadWrite = "read-write", ReadOnly = "read-only");
 words!(Proof, "proof of a login", Password = "password", Token = "token");
+words!(Server, "server of a login", Primary = "primary", PreferStandby = "prefer-standby", Standby = "standby");
 
 /// The name of a gateway login, which clients give as their user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -195,6 +196,27 @@ pub enum Access {
     ReadWrite,
     /// Its transactions are read only.
     ReadOnly,
+}
+
+/// Which server of a cell a login is served by. The words are those of libpq's `target_session_attrs`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Server {
+    /// The one that takes writes.
+    #[default]
+    Primary,
+    /// A standby that is not too far behind, else the primary.
+    PreferStandby,
+    /// A standby that is not too far behind, else none.
+    Standby,
+}
+
+impl Server {
+    /// Whether it may be a standby, which shows what was committed a moment ago.
+    #[must_use]
+    pub const fn may_be_standby(self) -> bool {
+        !matches!(self, Self::Primary)
+    }
 }
 
 /// How a login proves itself.

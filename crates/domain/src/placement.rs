@@ -282,6 +282,7 @@ pub(crate) mod tests {
                 database: SecretRef::Env("URL".into()),
                 capacity: places(capacity),
                 draining,
+                standbys: Vec::new(),
                 encryption: None,
             },
             used: places(used),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tenantry_dataplane::{CellTarget, Dataplane, Door};
 use tenantry_domain::cell::SecretRef;
+use tenantry_pg::Target;
 
 use crate::session::Refused;
 use crate::table::{Route, Table};
@@ -43,5 +44,24 @@ impl Doors {
         let cell = self.dataplane.cell(&target).await.map_err(|_| nowhere("the URL of its cell cannot be read"))?;
         let door = cell.door_to(&route.app, route.tenant, place.isolation, place.epoch, route.connections);
         door.map_err(|_| nowhere("its names cannot be made"))
+    }
+
+    /// The same door on each standby of the tenant's cell. One whose URL cannot be used here is left out.
+    #[must_use]
+    pub fn standbys(&self, table: &Table, route: &Route, primary: &Door) -> Vec<Door> {
+        let place = route.place.as_ref();
+        let Some(cell) = place.and_then(|place| table.cell(&route.environment, &place.cell)) else { return Vec::new() };
+        let door = |place: &SecretRef| {
+            let url = (self.secrets)(place);
+            let target = url.as_ref().and_then(|url| Target::parse(url).ok());
+            if target.is_none() {
+                tracing::error!(cell = %cell.name, "the URL of a standby is not set, or cannot be read");
+            }
+            // Names and passwords are those of the primary: a standby is its copy.
+            let target = target?.with_database(primary.target.database());
+            let target = target.with_user(primary.target.user(), primary.target.password()?);
+            Some(Door { target, is_standby: true, ..primary.clone() })
+        };
+        cell.standbys.iter().filter_map(door).collect()
     }
 }

@@ -61,6 +61,7 @@ pub fn render(facts: &Facts<'_>) -> String {
     let mut text = Text(String::new());
     sessions(&mut text, facts);
     pools(&mut text, facts.view);
+    standbys(&mut text, facts.view);
     tenants(&mut text, facts);
     feed(&mut text, facts);
     text.0
@@ -165,6 +166,26 @@ fn pools(text: &mut Text, view: &View) {
     text.head(name, "gauge", "Logins with sessions on a server.");
     for (server, (_, pools)) in &servers {
         text.line(name, &[("server", server)], pools);
+    }
+}
+
+fn standbys(text: &mut Text, view: &View) {
+    // Workers watch for themselves; the worst of them is told.
+    let mut servers: BTreeMap<&str, f64> = BTreeMap::new();
+    for standby in &view.standbys {
+        let staleness = standby.staleness.map_or(f64::INFINITY, |staleness| staleness.as_secs_f64());
+        let worst = servers.entry(&standby.address).or_default();
+        *worst = worst.max(staleness);
+    }
+    let name = "tenantry_gateway_standby_staleness_seconds";
+    text.head(
+        name,
+        "gauge",
+        "How long ago everything was committed that a standby is known to show; +Inf while nothing is known.",
+    );
+    for (server, staleness) in servers {
+        let value = if staleness.is_finite() { format!("{staleness:.3}") } else { "+Inf".to_owned() };
+        text.line(name, &[("server", server)], value);
     }
 }
 

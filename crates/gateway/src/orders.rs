@@ -54,6 +54,7 @@ impl Workers {
                 all.sessions.extend(view.sessions);
                 all.pools.extend(view.pools);
                 all.held.extend(view.held);
+                all.standbys.extend(view.standbys);
                 all.counted.merge(view.counted);
             }
         }

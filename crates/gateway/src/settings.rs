@@ -23,6 +23,8 @@ pub struct Settings {
     pub idle_in_transaction: Duration,
     /// How long a statement may run.
     pub statement: Duration,
+    /// How far a standby may be behind its primary to be read from.
+    pub staleness: Duration,
     /// Domains under which a TLS server name's first label is a tenant.
     pub domains: Vec<String>,
     /// How many tenants metrics name; the others are counted together.
@@ -42,6 +44,7 @@ impl Default for Settings {
             hold: Duration::from_secs(10),
             idle_in_transaction: Duration::from_secs(60),
             statement: Duration::from_secs(300),
+            staleness: Duration::from_secs(10),
             domains: Vec::new(),
             tenants_counted: 500,
             allow_plain: false,

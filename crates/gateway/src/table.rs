@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
 use tenantry_domain::cell::SecretRef;
-use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
@@ -73,6 +73,8 @@ pub struct Login {
     pub mode: Mode,
     /// Whether it may write.
     pub access: Access,
+    /// Which server of a tenant's cell it is served by.
+    pub server: Server,
     /// How it proves itself.
     pub proof: Proof,
     /// `SCRAM-SHA-256$…`, the newest first; two while a password is being replaced, none for tokens.
@@ -101,6 +103,9 @@ pub struct Cell {
     pub name: CellName,
     /// Where the URL of its server is.
     pub database: SecretRef,
+    /// Where the URLs of its standbys are.
+    #[serde(default)]
+    pub standbys: Vec<SecretRef>,
 }
 
 /// One difference. `None` means that it is gone.

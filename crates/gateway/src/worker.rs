@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
+use tenantry_domain::gateway::Server;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -25,6 +26,7 @@ use crate::rates::Rates;
 use crate::server::{self, Key};
 use crate::session::{AllUnfinished, Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
+use crate::standby::{AGAIN, StandbyView, Standbys};
 use crate::table::{Login, News, Slot, Table};
 
 /// How often a worker looks over its sessions and pools.
@@ -114,6 +116,8 @@ pub struct View {
     pub pools: Vec<PoolView>,
     /// Tenants that are held.
     pub held: Vec<TenantId>,
+    /// Its standbys.
+    pub standbys: Vec<StandbyView>,
     /// What was counted.
     pub counted: Counted,
 }
@@ -127,6 +131,8 @@ pub struct Worker {
     pub pools: Pools,
     /// Tenants that wait.
     pub holds: Holds,
+    /// Standbys that are read from.
+    pub standbys: Standbys,
     /// How often tenants may begin a transaction.
     pub rates: Rates,
     /// Messages of idle clients of which not everything has come.
@@ -165,6 +171,7 @@ impl Worker {
             settings,
             pools: Pools::default(),
             holds: Holds::default(),
+            standbys: Standbys::default(),
             rates: Rates::default(),
             unfinished: AllUnfinished::default(),
             counters,
@@ -195,6 +202,7 @@ impl Worker {
                 for shared in worker.sessions.borrow().values() {
                     shared.kick(Kick::Stopping);
                 }
+                worker.standbys.end();
                 while tasks.join_next().await.is_some() {}
             })
             .await;
@@ -305,7 +313,52 @@ impl Worker {
         }
         let door = Rc::new(self.doors.door(&self.table, &route).await?);
         let pool = self.pools.get(&door, &self.settings.pool);
-        Ok(Way { route, door, pool })
+        Ok(Way { route, door, pool, standby: None, until: None })
+    }
+
+    /// The way to the server that a login wants: to a standby of the tenant's cell if it may be one. Clients begin with different
+    /// ones. Until `avoids` none is looked for.
+    ///
+    /// # Errors
+    /// As [`Self::way`], or there is no standby that is near enough and the login wants nothing else.
+    pub async fn way_for(
+        &self,
+        slot: &Slot,
+        server: Server,
+        client: u64,
+        avoids: Option<Instant>,
+    ) -> Result<Way, Refused> {
+        let way = self.way(slot).await?;
+        if !server.may_be_standby() {
+            return Ok(way);
+        }
+        let is_avoiding = avoids.is_some_and(|until| Instant::now() < until);
+        let mut doors = match is_avoiding && server == Server::PreferStandby {
+            true => Vec::new(),
+            false => self.doors.standbys(&self.table, &way.route, &way.door),
+        };
+        let first = usize::try_from(client).unwrap_or(0) % doors.len().max(1);
+        doors.rotate_left(first);
+        let (limits, bound) = (&self.settings.pool, self.settings.staleness);
+        let had_any = !doors.is_empty();
+        for door in doors {
+            let watch = self.standbys.watch(&way.door, &door, limits.connect);
+            watch.first(limits.connect).await;
+            if watch.is_fit(Instant::now(), bound) {
+                let pool = self.pools.get(&door, limits);
+                return Ok(Way { door: Rc::new(door), pool, standby: Some(watch), ..way });
+            }
+        }
+        match server {
+            Server::Standby if had_any => {
+                Err(Refused::new("57P03", "no standby of the tenant's cell is near enough to its primary").hint(
+                    "Try again in a moment; `SHOW STANDBYS` in the gateway's console says how far each is behind.",
+                ))
+            }
+            Server::Standby => Err(Refused::new("57P03", "the tenant's cell has no standby")
+                .hint("Declare `standbys` in the cell's manifest, or make a login with `--server prefer-standby`.")),
+            Server::PreferStandby | Server::Primary => Ok(Way { until: Some(Instant::now() + AGAIN), ..way }),
+        }
     }
 
     /// Whether a login is still what it was when a client gave it.
@@ -363,6 +416,7 @@ impl Worker {
             if !is_open {
                 shared.kick(Kick::Closed);
                 self.pools.forget(shared.tenant);
+                self.standbys.forget(shared.tenant);
             } else if only.is_none() && self.table.login(shared.login.as_str()).is_none() {
                 shared.kick(Kick::Login);
             }
@@ -425,6 +479,7 @@ impl Worker {
             user: key.user().to_owned(),
             counts,
         });
-        View { sessions, pools: pools.collect(), held: self.holds.held(), counted: self.counters.get() }
+        let standbys = self.standbys.view(self.index, now);
+        View { sessions, pools: pools.collect(), held: self.holds.held(), standbys, counted: self.counters.get() }
     }
 }

@@ -129,6 +129,7 @@ fn door(inner: &Inner, route: &Route, credential: &Credential) -> Door {
         target: target.with_user(&route.role, &credential.password),
         seal: credential.seal.clone(),
         connections: route.connections,
+        is_standby: false,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct GatewayCell {
     pub name: CellName,
     /// Where the address of its server is found.
     pub database: SecretRef,
+    /// Where the addresses of its standbys are found.
+    pub standbys: Vec<SecretRef>,
 }
 
 /// Which logins.
@@ -167,7 +169,7 @@ const ROUTES_OF: &str = "
     FROM tenantry.gateway_route WHERE env = $1 AND id = ANY ($2)";
 
 const LOGINS: &str = "
-    SELECT name, tenant, app, allowed, mode, access, proof, verifier, old_verifier, old_until, clients, version, expires_at
+    SELECT name, tenant, app, allowed, mode, access, server, proof, verifier, old_verifier, old_until, clients, version, expires_at
     FROM tenantry.gateway_login
     WHERE env = $1 AND revoked_at IS NULL AND CASE WHEN $2::uuid[] IS NOT NULL THEN tenant = ANY ($2) ELSE $3 OR tenant IS NULL END";
 
@@ -254,8 +256,12 @@ impl Reader {
     /// # Errors
     /// The database's.
     pub async fn gateway_cells(&self) -> Result<Vec<GatewayCell>, StoreError> {
-        let sql = "SELECT name, place FROM tenantry.gateway_cell WHERE env = $1";
+        let sql = "SELECT name, place, standbys FROM tenantry.gateway_cell WHERE env = $1";
         let rows = self.store.query(sql, &[&self.environment.as_str()]).await?;
-        rows.iter().map(|row| Ok(GatewayCell { name: parse(row, "name")?, database: json(row, "place")? })).collect()
+        let read = |row: &Row| {
+            let (database, standbys) = (json(row, "place")?, json(row, "standbys")?);
+            Ok(GatewayCell { name: parse(row, "name")?, database, standbys })
+        };
+        rows.iter().map(read).collect()
     }
 }

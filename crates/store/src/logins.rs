@@ -115,7 +115,7 @@ pub struct LoginFilter {
 
 macro_rules! login_columns {
     () => {
-        "SELECT l.env, l.name, l.tenant, l.app, l.allowed, l.mode, l.access, l.proof, l.verifier, l.old_verifier, \
+        "SELECT l.env, l.name, l.tenant, l.app, l.allowed, l.mode, l.access, l.server, l.proof, l.verifier, l.old_verifier, \
          l.old_until, l.clients, l.version, l.created_at, l.created_by, l.updated_at, l.rotated_at, l.expires_at, \
          l.revoked_at, t.slug \
          FROM tenantry.gateway_login AS l LEFT JOIN tenantry.tenant AS t ON t.env = l.env AND t.id = l.tenant "
@@ -139,8 +139,8 @@ const FORGET: &str = "
 /// A name that is taken, here or in another environment, is left out, which tells so without a failed statement.
 const CREATE: &str = "
     INSERT INTO tenantry.gateway_login (env, name, tenant, app, allowed, mode, access, proof, verifier, clients, version,
-        created_at, created_by, updated_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $14)
+        created_at, created_by, updated_at, expires_at, server)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $14, $15)
     ON CONFLICT DO NOTHING RETURNING name";
 
 const ROTATE: &str = "
@@ -173,6 +173,7 @@ pub(crate) fn read_login(row: &Row) -> Result<Login, StoreError> {
         whose,
         mode: parse(row, "mode")?,
         access: parse(row, "access")?,
+        server: parse(row, "server")?,
         proof: parse(row, "proof")?,
         connections: clients.map(u32::try_from).transpose().map_err(|_| unreadable)?,
         expires: get(row, "expires_at")?,
@@ -252,7 +253,8 @@ impl Logins<'_> {
             .bind(version)
             .bind(self.tx.now)
             .bind(self.tx.actor.to_string())
-            .bind(new.login.expires);
+            .bind(new.login.expires)
+            .bind(new.login.server.as_str());
         if self.tx.rows(create).await?.is_empty() {
             self.tx.abort();
             return Err(StoreError::LoginTaken { name: new.name.clone() });

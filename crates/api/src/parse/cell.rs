@@ -28,6 +28,9 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<CellSpec> {
     let kinds = [("pooled", CellKind::Pooled), ("dedicated", CellKind::Dedicated)];
     let kind = object.or("kind", CellKind::default(), |node| node.word(report, &kinds));
     let database = object.required("database").and_then(|node| database(&node, report));
+    let standbys = object.or("standbys", Vec::new(), |node| {
+        node.list(report, CellSpec::MOST_STANDBYS, |node| self::database(node, report))
+    });
     let capacity = match kind {
         // It has one place for its one tenant, whatever is declared.
         Some(CellKind::Dedicated) => object.or("capacity", Capacity::default(), |node| capacity(node, report)),
@@ -41,6 +44,7 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<CellSpec> {
         region: region?,
         kind: kind?,
         database: database?,
+        standbys: standbys?,
         capacity: capacity?,
         draining: draining?,
         encryption: encryption?,

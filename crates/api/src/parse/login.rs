@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tenantry_domain::Timestamp;
-use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof};
+use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Server};
 use tenantry_domain::name::AppName;
 
 use super::bounds::{self, parse_duration};
@@ -24,6 +24,8 @@ pub struct LoginBody {
     pub mode: Mode,
     /// Whether it may write.
     pub access: Access,
+    /// Which server of the tenant's cell it is served by.
+    pub server: Server,
     /// How it proves itself.
     pub proof: Proof,
     /// The most client connections of it on one gateway.
@@ -66,6 +68,7 @@ pub fn login(value: &Value) -> Result<LoginBody, Rejection> {
         let whose = whose(&object, report);
         let mode = object.or("mode", Mode::default(), |node| word(node, report, Mode::ALL, Mode::as_str));
         let access = object.or("access", Access::default(), |node| word(node, report, Access::ALL, Access::as_str));
+        let server = object.or("server", Server::default(), |node| word(node, report, Server::ALL, Server::as_str));
         let proof = object.or("proof", Proof::default(), |node| word(node, report, Proof::ALL, Proof::as_str));
         let connections =
             object.optional("connections", |node| node.integer(report, 1, u64::from(Login::MOST_CONNECTIONS)));
@@ -76,6 +79,7 @@ pub fn login(value: &Value) -> Result<LoginBody, Rejection> {
             whose: whose?,
             mode: mode?,
             access: access?,
+            server: server?,
             proof: proof?,
             connections: connections?.and_then(|most| u32::try_from(most).ok()),
             expires: expires?,
@@ -142,12 +146,13 @@ mod tests {
         assert_eq!((acme.mode, acme.access, acme.proof), (Mode::Transaction, Access::ReadWrite, Proof::Password));
         let chat = json!({
             "name": "chat", "app": "chat", "only": ["acme", "globex"], "mode": "session", "access": "read-only",
-            "proof": "token", "connections": 5, "expiresAt": "2027-03-31"
+            "server": "prefer-standby", "proof": "token", "connections": 5, "expiresAt": "2027-03-31"
         });
         let chat = login(&chat).unwrap();
         let only = Some(vec!["acme".to_owned(), "globex".to_owned()]);
         assert_eq!(chat.whose, WhoseBody::Service { app: AppName::parse("chat").unwrap(), only });
         assert_eq!((chat.mode, chat.access, chat.proof), (Mode::Session, Access::ReadOnly, Proof::Token));
+        assert_eq!((acme.server, chat.server), (Server::Primary, Server::PreferStandby));
         assert_eq!(
             (chat.connections, chat.expires.map(|at| at.to_string())),
             (Some(5), Some("2027-03-31T00:00:00Z".into()))
@@ -160,10 +165,11 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told() {
         let wrong = json!({
-            "name": "pg_chat", "app": "Chat", "only": [7], "mode": "statement", "access": "none", "proof": "x",
+            "name": "pg_chat", "app": "Chat", "only": [7], "mode": "statement", "access": "none", "server": "any", "proof": "x",
             "connections": 0, "expiresAt": "soon", "colour": "red"
         });
-        let fields = ["name", "app", "only[0]", "mode", "access", "proof", "connections", "expiresAt", "colour"];
+        let fields =
+            ["name", "app", "only[0]", "mode", "access", "server", "proof", "connections", "expiresAt", "colour"];
         assert_eq!(complaints(&wrong), fields);
         assert_eq!(rotation(&json!({})).unwrap(), RotationBody::default());
         let rotated = rotation(&json!({ "grace": "90m" })).unwrap();

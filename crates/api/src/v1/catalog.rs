@@ -157,6 +157,11 @@ pub struct CellSpec {
     pub kind: String,
     /// The administrative connection of its PostgreSQL server, by reference.
     pub database: Database,
+    /// Streaming replicas of that server, in the same region, by reference: they serve gateway logins that only read and
+    /// ask for a standby.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub standbys: Vec<Database>,
     /// Weighted places per level. May be left out for dedicated cells.
     #[serde(default)]
     pub capacity: Capacity,
@@ -349,14 +354,17 @@ impl From<&cell::RegionSpec> for RegionSpec {
 
 impl From<&cell::CellSpec> for CellSpec {
     fn from(spec: &cell::CellSpec) -> Self {
-        let url_from = match &spec.database {
-            SecretRef::Env(name) => SecretSource { env: Some(name.clone()), file: None },
-            SecretRef::File(path) => SecretSource { env: None, file: Some(path.clone()) },
+        let database = |place: &SecretRef| Database {
+            url_from: match place {
+                SecretRef::Env(name) => SecretSource { env: Some(name.clone()), file: None },
+                SecretRef::File(path) => SecretSource { env: None, file: Some(path.clone()) },
+            },
         };
         Self {
             region: spec.region.to_string(),
             kind: text(&spec.kind),
-            database: Database { url_from },
+            database: database(&spec.database),
+            standbys: spec.standbys.iter().map(database).collect(),
             capacity: Capacity {
                 shared: spec.capacity.shared,
                 schema: spec.capacity.schema,

@@ -38,6 +38,9 @@ pub struct GatewayLogin {
     /// Whether it may write.
     #[schema(schema_with = words::login_access)]
     pub access: String,
+    /// Which server of the tenant's cell it is served by.
+    #[schema(schema_with = words::login_server)]
+    pub server: String,
     /// How it proves itself.
     #[schema(schema_with = words::login_proof)]
     pub proof: String,
@@ -106,6 +109,10 @@ pub struct GatewayLoginRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = words::login_access)]
     pub access: Option<String>,
+    /// `primary` unless given. The others need `access: read-only` and mode `transaction`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::login_server)]
+    pub server: Option<String>,
     /// `password` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = words::login_proof)]

@@ -247,6 +247,13 @@ pub fn login_access() -> Object {
     words("Whether the login may write.", gateway::Access::ALL.iter().map(|word| word.as_str()))
 }
 
+/// Which server serves a login.
+pub fn login_server() -> Object {
+    let text =
+        "The one that takes writes; a standby that is not too far behind, else the primary; or a standby, else none.";
+    words(text, gateway::Server::ALL.iter().map(|word| word.as_str()))
+}
+
 /// How a login proves itself.
 pub fn login_proof() -> Object {
     let text = "By a password, or by an access token of a configured issuer in its place, over TLS only.";

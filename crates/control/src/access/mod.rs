@@ -16,7 +16,7 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::audit::Category;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::event::{self, Type};
-use tenantry_domain::gateway::{self, Access, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{self, Access, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::{GrantId, TenantId};
 use tenantry_domain::policy::grant::{self, GrantError, GrantStanding};
 use tenantry_domain::policy::{Denial, Permit};
@@ -267,6 +267,7 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
                 whose: Whose::Tenant(row.tenant),
                 mode: Mode::Transaction,
                 access: row.access,
+                server: Server::Primary,
                 proof: Proof::Password,
                 connections: Some(CONNECTIONS),
                 expires: Some(until),

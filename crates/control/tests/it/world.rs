@@ -258,6 +258,7 @@ pub fn catalog() -> Vec<Manifest> {
         database: SecretRef::Env("CELL_URL".into()),
         capacity: Capacity { shared: 1000, schema: 100, database: 50 },
         draining: false,
+        standbys: Vec::new(),
         encryption: None,
     };
     let plan_of = |code: &str, level: &str| Manifest::Plan { name: PlanCode::parse(code).unwrap(), spec: plan(level) };

@@ -106,6 +106,52 @@ BEGIN
 END
 $$;
 
+-- The way in on a standby, which keeps nothing in a session, since no sequence can be set there: each transaction brings
+-- the proof, which holds on this backend, for one tenant at one generation. Gives the tenant's search_path once the tenant
+-- may come in. What the primary has committed is seen here when it was replayed; that goes for the gate as well.
+CREATE OR REPLACE FUNCTION seal.check_standby(p_kid integer, p_tenant uuid, p_epoch bigint, p_proof bytea) RETURNS text
+LANGUAGE plpgsql SECURITY INVOKER AS $$
+DECLARE
+    v_key pg_catalog.bytea;
+    v_backend pg_catalog.bytea;
+    v_proof pg_catalog.bytea;
+    v_mark pg_catalog.int8;
+    v_epoch pg_catalog.int8;
+    v_state pg_catalog."char";
+    v_path pg_catalog.text;
+BEGIN
+    SELECT key.k, pg_catalog.int4send(h.pid) OPERATOR(pg_catalog.||) pg_catalog.int8send(h.started)
+      INTO v_key, v_backend FROM seal.key, seal.hello() h WHERE key.kid OPERATOR(pg_catalog.=) p_kid;
+    v_proof := pg_catalog.sha256(v_key OPERATOR(pg_catalog.||) pg_catalog.sha256(v_key OPERATOR(pg_catalog.||)
+        'tenantry seal standby 1'::pg_catalog.bytea OPERATOR(pg_catalog.||) v_backend
+        OPERATOR(pg_catalog.||) pg_catalog.uuid_send(p_tenant) OPERATOR(pg_catalog.||) pg_catalog.int8send(p_epoch)));
+    IF v_proof IS NULL OR p_proof IS NULL OR v_proof OPERATOR(pg_catalog.<>) p_proof THEN
+        RAISE EXCEPTION 'the seal refuses the proof' USING ERRCODE = '28000';
+    END IF;
+    -- A standby that was promoted follows nobody any more: what it has may be anything.
+    IF NOT pg_catalog.pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'the server is no standby' USING ERRCODE = 'TN004';
+    END IF;
+    SELECT t.mark INTO v_mark FROM tenantry.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) p_tenant;
+    IF v_mark IS NULL THEN
+        RAISE EXCEPTION 'no such tenant here' USING ERRCODE = 'TN003';
+    END IF;
+    -- Standbys have advisory locks of their own; this one is for whoever asks there who is inside.
+    IF pg_catalog.pg_advisory_xact_lock_shared(v_mark) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT t.epoch, t.state, t.path INTO v_epoch, v_state, v_path FROM tenantry.tenant t WHERE t.tenant_id OPERATOR(pg_catalog.=) p_tenant;
+    IF v_epoch IS NULL THEN
+        RAISE EXCEPTION 'no such tenant here' USING ERRCODE = 'TN003';
+    ELSIF v_epoch OPERATOR(pg_catalog.<>) p_epoch THEN
+        RAISE EXCEPTION 'the tenant was moved' USING ERRCODE = 'TN001';
+    ELSIF v_state OPERATOR(pg_catalog.<>) 'a'::pg_catalog."char" THEN
+        RAISE EXCEPTION 'the tenant is not open' USING ERRCODE = 'TN002';
+    END IF;
+    RETURN v_path;
+END
+$$;
+
 -- The open transactions of a tenant, as process ids, for whoever must end them.
 CREATE OR REPLACE FUNCTION seal.sessions(p_tenant uuid) RETURNS SETOF integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -116,4 +162,4 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 REVOKE ALL ON FUNCTION seal.hello(), seal.arm(integer, bytea), seal.bind(integer, uuid, bigint, bytea),
-    seal.sessions(uuid) FROM PUBLIC;
+    seal.check_standby(integer, uuid, bigint, bytea), seal.sessions(uuid) FROM PUBLIC;

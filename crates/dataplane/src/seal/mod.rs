@@ -102,7 +102,8 @@ pub async fn install(session: &Session, what: &Install<'_>) -> Result<Installed,
         .ident(what.admit)
         .push(
             "; GRANT EXECUTE ON FUNCTION seal.hello(), seal.bind(integer, uuid, bigint, bytea), seal.enter(), \
-             seal.arm(integer, bytea), seal.enter(uuid, bigint, bytea) TO ",
+             seal.arm(integer, bytea), seal.enter(uuid, bigint, bytea), \
+             seal.enter_standby(integer, uuid, bigint, bytea) TO ",
         )
         .ident(what.admit);
     session.batch(&script).await?;

@@ -78,6 +78,20 @@ END
 $$;
 REVOKE ALL ON FUNCTION seal.enter() FROM PUBLIC;
 
+-- Lets a tenant in on a standby, for this transaction, and says which one that is.
+CREATE OR REPLACE FUNCTION seal.enter_standby(p_kid integer, p_tenant uuid, p_epoch bigint, p_proof bytea) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_path pg_catalog.text := seal.check_standby(p_kid, p_tenant, p_epoch, p_proof);
+    v_done pg_catalog.text;
+BEGIN
+    v_done := pg_catalog.set_config('search_path', v_path, true);
+    v_done := pg_catalog.set_config('backtrace_functions', pg_catalog.encode(pg_catalog.uuid_send(p_tenant), 'hex'), true);
+    RETURN p_tenant;
+END
+$$;
+REVOKE ALL ON FUNCTION seal.enter_standby(integer, uuid, bigint, bytea) FROM PUBLIC;
+
 -- Parsed when it is created, so that no later search_path changes its meaning; the planner inlines it.
 CREATE OR REPLACE FUNCTION tenantry.current_tenant() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER

@@ -83,6 +83,23 @@ END
 $$;
 REVOKE ALL ON FUNCTION seal.enter() FROM PUBLIC;
 
+-- Lets a tenant in on a standby, for this transaction, and says which one that is.
+CREATE OR REPLACE FUNCTION seal.enter_standby(p_kid integer, p_tenant uuid, p_epoch bigint, p_proof bytea) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    v_path pg_catalog.text := seal.check_standby(p_kid, p_tenant, p_epoch, p_proof);
+    v_key pg_catalog.record;
+    v_done pg_catalog.text;
+BEGIN
+    SELECT key.kid, key.k INTO STRICT v_key FROM seal.key ORDER BY key.kid DESC LIMIT 1;
+    v_done := pg_catalog.set_config('search_path', v_path, true);
+    v_done := pg_catalog.set_config('tenantry.context', pg_catalog.concat_ws('.', v_key.kid, p_tenant,
+        pg_catalog.encode(seal.signature(v_key.k, p_tenant), 'hex')), true);
+    RETURN p_tenant;
+END
+$$;
+REVOKE ALL ON FUNCTION seal.enter_standby(integer, uuid, bigint, bytea) FROM PUBLIC;
+
 -- Bound to the process and to the start of the transaction: of no use in another session, nor later in this one.
 CREATE OR REPLACE FUNCTION seal.signature(p_key bytea, p_tenant uuid) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER

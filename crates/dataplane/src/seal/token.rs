@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 const ARM: &[u8] = b"tenantry seal arm 1";
 const BIND: &[u8] = b"tenantry seal bind 1";
+const STANDBY: &[u8] = b"tenantry seal standby 1";
 const CAPABILITY: &[u8] = b"tenantry seal capability 1";
 const ENTER: &[u8] = b"tenantry seal enter 1";
 
@@ -56,6 +57,12 @@ impl SealKey {
     #[must_use]
     pub fn bind(&self, backend: Backend, tenant: Uuid, epoch: i64) -> [u8; 32] {
         self.mac(BIND, backend, &[tenant.as_bytes(), &epoch.to_be_bytes()])
+    }
+
+    /// The proof that `seal.enter_standby` asks for in each transaction on this backend.
+    #[must_use]
+    pub fn standby(&self, backend: Backend, tenant: Uuid, epoch: i64) -> [u8; 32] {
+        self.mac(STANDBY, backend, &[tenant.as_bytes(), &epoch.to_be_bytes()])
     }
 
     /// What this backend knows once it is armed.
@@ -150,8 +157,18 @@ mod tests {
             key(1).bind(HERE, Uuid::from_u128(6), 3),
             key(1).bind(HERE, tenant, 4),
             key(1).arm(HERE),
+            key(1).standby(HERE, tenant, 3),
         ];
         assert!(others.iter().all(|other| *other != bound));
+        let standby = key(1).standby(HERE, tenant, 3);
+        let others = [
+            key(2).standby(HERE, tenant, 3),
+            key(1).standby(Backend { pid: 9, ..HERE }, tenant, 3),
+            key(1).standby(Backend { started: 9, ..HERE }, tenant, 3),
+            key(1).standby(HERE, Uuid::from_u128(6), 3),
+            key(1).standby(HERE, tenant, 4),
+        ];
+        assert!(others.iter().all(|other| *other != standby));
     }
 
     #[test]

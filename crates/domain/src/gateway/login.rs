@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Allowed, Mode, Proof, Whose};
+use super::{Access, Allowed, Mode, Proof, Server, Whose};
 use crate::Timestamp;
 use crate::code::FieldError;
 use crate::isolation::Isolation;
@@ -20,6 +20,9 @@ pub struct Login {
     pub mode: Mode,
     /// Whether it may write.
     pub access: Access,
+    /// Which server of the tenant's cell it is served by.
+    #[serde(default)]
+    pub server: Server,
     /// How it proves itself.
     pub proof: Proof,
     /// The most client connections of it on one gateway, 1 to [`Login::MOST_CONNECTIONS`]; absent for no bound of its own.
@@ -49,6 +52,12 @@ impl Login {
         if self.mode == Mode::Session && isolation.is_some_and(|level| !level.has_own_role()) {
             let message = "`session` needs a tenant with a login of its own on its server; this one shares tables";
             wrong.push(FieldError::new("mode", message));
+        }
+        if self.server.may_be_standby() && self.access != Access::ReadOnly {
+            wrong.push(FieldError::new("server", "a standby takes no writes; make the login `read-only`"));
+        }
+        if self.server.may_be_standby() && self.mode == Mode::Session {
+            wrong.push(FieldError::new("server", "a standby serves logins in mode `transaction` only"));
         }
         if self.connections.is_some_and(|most| !(1..=Self::MOST_CONNECTIONS).contains(&most)) {
             let message = format_args!("must be between 1 and {}", Self::MOST_CONNECTIONS);

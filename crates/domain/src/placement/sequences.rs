@@ -71,6 +71,7 @@ impl World {
                 database: SecretRef::Env("URL".into()),
                 capacity: places(2),
                 draining: false,
+                standbys: Vec::new(),
                 encryption: None,
             },
             used: places(0),

@@ -42,6 +42,7 @@ pub const fn columns(show: Show) -> &'static [&'static str] {
         Show::Sessions => &["id", "tenant", "login", "peer", "tls", "state", "state_ms", "age_s", "transactions"],
         Show::Pools => &["worker", "server", "database", "login", "used", "idle", "waiting"],
         Show::Tenants => &["tenant", "name", "clients", "transactions", "refused", "waits", "waited_ms", "throttled"],
+        Show::Standbys => &["worker", "server", "primary", "state", "staleness_ms", "error"],
         Show::Holds => &["tenant", "name"],
         Show::Stats | Show::Feed | Show::Settings => &["name", "value"],
         Show::Version => &["version"],
@@ -56,6 +57,7 @@ pub fn rows(show: Show, facts: &Facts<'_>) -> Rows {
         Show::Sessions => sessions(facts),
         Show::Pools => pools(facts.view),
         Show::Tenants => tenants(facts),
+        Show::Standbys => standbys(facts),
         Show::Holds => facts.view.held.iter().map(|id| vec![id.to_string(), name(facts.table, *id)]).collect(),
         Show::Stats => pairs(stats(facts.view)),
         Show::Feed => pairs(feed(facts.status)),
@@ -132,6 +134,27 @@ fn pools(view: &View) -> Vec<Vec<String>> {
             ]
         })
         .collect();
+    rows.sort();
+    rows
+}
+
+fn standbys(facts: &Facts<'_>) -> Vec<Vec<String>> {
+    let row = |standby: &crate::standby::StandbyView| {
+        let state = match standby.staleness {
+            Some(staleness) if staleness <= facts.settings.staleness => "read from",
+            Some(_) => "behind",
+            None => "unknown",
+        };
+        vec![
+            standby.worker.to_string(),
+            standby.address.clone(),
+            standby.primary.clone(),
+            state.to_owned(),
+            standby.staleness.map(|staleness| staleness.as_millis().to_string()).unwrap_or_default(),
+            standby.error.clone().unwrap_or_default(),
+        ]
+    };
+    let mut rows: Vec<_> = facts.view.standbys.iter().map(row).collect();
     rows.sort();
     rows
 }
@@ -222,6 +245,7 @@ fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("hold", seconds(settings.hold)),
         ("statement", seconds(settings.statement)),
         ("idle in transaction", seconds(settings.idle_in_transaction)),
+        ("staleness of standbys", seconds(settings.staleness)),
         ("login", seconds(settings.login)),
         ("without TLS", if settings.allow_plain { "yes" } else { "no" }.to_owned()),
         ("domains", settings.domains.join(", ")),

@@ -35,6 +35,8 @@ pub enum Show {
     Tenants,
     /// Tenants that are held.
     Holds,
+    /// Standbys that are read from.
+    Standbys,
     /// Numbers of the whole gateway.
     Stats,
     /// Where the table comes from.
@@ -47,12 +49,13 @@ pub enum Show {
 
 impl Show {
     /// All, with their words and what they are about.
-    pub const ALL: [(Self, &'static str, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str, &'static str); 10] = [
         (Self::Help, "HELP", "these commands"),
         (Self::Sessions, "SESSIONS", "clients, what each does and for how long"),
         (Self::Pools, "POOLS", "server sessions by server, database and login"),
         (Self::Tenants, "TENANTS", "clients, transactions and waits by tenant"),
         (Self::Holds, "HOLDS", "tenants that are held"),
+        (Self::Standbys, "STANDBYS", "standbys that are read from, and how far each is behind"),
         (Self::Stats, "STATS", "numbers of the whole gateway"),
         (Self::Feed, "FEED", "where the table of tenants comes from and how old it is"),
         (Self::Settings, "SETTINGS", "bounds and choices"),

@@ -220,7 +220,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use secrecy::{ExposeSecret as _, SecretString};
     use tenantry_domain::cell::SecretRef;
-    use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Whose};
+    use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Server, Whose};
     use tenantry_domain::id::TenantId;
     use tenantry_domain::name::{AppName, CellName, EnvironmentName};
     use tenantry_domain::tenant::Slug;
@@ -254,6 +254,7 @@ mod tests {
             whose: Whose::Tenant(tenant),
             mode: Mode::Session,
             access: Access::ReadOnly,
+            server: Server::PreferStandby,
             proof: Proof::Password,
             verifiers: vec![verifier("SCRAM-SHA-256$new", None), verifier("SCRAM-SHA-256$old", Some(at(9)))],
             connections: None,
@@ -263,6 +264,7 @@ mod tests {
             environment: prod,
             name: CellName::parse("eu-1").unwrap(),
             database: SecretRef::Env("CELL_URL".into()),
+            standbys: vec![SecretRef::File("/run/standby".into())],
         };
         let full = Full { routes: vec![route], logins: vec![login], cells: vec![cell] };
         Kept { installation: InstallationId::from_uuid(Uuid::from_u128(7)), taken_at: at(0), full }
@@ -289,8 +291,8 @@ mod tests {
         assert_eq!((&found.full.routes, &found.full.cells), (&wanted.full.routes, &wanted.full.cells));
         let (found, wanted) = (&found.full.logins[0], &wanted.full.logins[0]);
         assert_eq!(
-            (&found.name, &found.whose, found.mode, found.access),
-            (&wanted.name, &wanted.whose, wanted.mode, wanted.access)
+            (&found.name, &found.whose, found.mode, found.access, found.server),
+            (&wanted.name, &wanted.whose, wanted.mode, wanted.access, wanted.server)
         );
         assert_eq!((found.proof, found.connections, found.expires), (wanted.proof, wanted.connections, wanted.expires));
         let plain = |login: &Login| -> Vec<_> {

@@ -115,6 +115,7 @@ fn login(environment: &EnvironmentName, row: GatewayLogin) -> Found {
         whose: row.login.whose,
         mode: row.login.mode,
         access: row.login.access,
+        server: row.login.server,
         proof: row.login.proof,
         verifiers: newest.into_iter().chain(old).collect(),
         connections: row.login.connections,
@@ -124,5 +125,5 @@ fn login(environment: &EnvironmentName, row: GatewayLogin) -> Found {
 }
 
 fn cell(environment: &EnvironmentName, row: GatewayCell) -> Cell {
-    Cell { environment: environment.clone(), name: row.name, database: row.database }
+    Cell { environment: environment.clone(), name: row.name, database: row.database, standbys: row.standbys }
 }

@@ -50,6 +50,8 @@ pub struct Lease {
     backend: Option<Box<Backend>>,
     /// Whether a session of the pool is in our hands, or on its way to them.
     is_counted: bool,
+    /// Whether the tenant's place is ours.
+    has_place: bool,
 }
 
 impl Lease {
@@ -105,7 +107,13 @@ impl Lease {
         }
         let backend = inner.idle.remove(place);
         drop(inner);
-        let mut lease = Self { pool: Rc::clone(pool), tenant: door.tenant, backend: Some(backend), is_counted: true };
+        let mut lease = Self {
+            pool: Rc::clone(pool),
+            tenant: door.tenant,
+            backend: Some(backend),
+            is_counted: true,
+            has_place: true,
+        };
         if lease.is_alive() {
             return Some(lease);
         }
@@ -121,7 +129,7 @@ impl Lease {
             let ticket = Ticket::new(waiter, |waiter| pool.borrow_mut().turns.leave(tenant, waiter));
             timeout(limits.wait, ticket.served()).await.map_err(|_| AcquireError::Busy)?;
         }
-        Ok(Self { pool: Rc::clone(pool), tenant, backend: None, is_counted: false })
+        Ok(Self { pool: Rc::clone(pool), tenant, backend: None, is_counted: false, has_place: true })
     }
 
     /// Takes an unused session that is alive.
@@ -189,6 +197,18 @@ impl Lease {
         }
     }
 
+    /// Gives session and place back: for whoever needs another one before this value goes.
+    pub fn leave(&mut self) {
+        self.release();
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
+        if std::mem::take(&mut self.has_place) {
+            self.pool.borrow_mut().turns.give_back(self.tenant);
+        }
+    }
+
     /// Closes the session and keeps the place.
     fn discard(&mut self) {
         self.backend = None;
@@ -201,7 +221,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.discard();
-        self.pool.borrow_mut().turns.give_back(self.tenant);
+        self.give_back();
     }
 }
 

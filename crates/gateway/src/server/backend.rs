@@ -60,6 +60,13 @@ pub enum ReadyError {
     },
 }
 
+/// What lets a tenant in on a standby, which keeps no binding: it is said in each transaction.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// Number of the key, tenant, generation, proof; as text.
+    pub params: [String; 4],
+}
+
 /// A session on a server.
 #[derive(Debug)]
 pub struct Backend {
@@ -77,6 +84,8 @@ pub struct Backend {
     pub params: Vec<(String, String)>,
     /// Whom it lets in.
     pub bound: Option<Bound>,
+    /// By what its tenant is let in, on a standby.
+    pub pass: Option<Pass>,
     /// What is prepared.
     pub statements: Statements,
     /// The settings that it has; absent when they are not known.
@@ -106,6 +115,7 @@ impl Backend {
             key,
             params,
             bound: None,
+            pass: None,
             statements: Statements::new(base, STATEMENTS),
             profile: None,
             is_tainted: false,
@@ -147,11 +157,14 @@ impl Backend {
             client::put_query(&mut out, CLEAN.as_bytes());
             turns += 1;
             self.bound = None;
+            self.pass = None;
             self.profile = None;
             self.statements.clear();
         }
         let needs_binding = self.bound != Some(bound);
-        if needs_binding {
+        if needs_binding && door.is_standby {
+            self.pass = Some(Pass { params: params(door, door.seal.standby(who, door.tenant.uuid(), door.epoch)) });
+        } else if needs_binding {
             put_bind(&mut out, door, who);
             turns += 1;
         }
@@ -162,6 +175,7 @@ impl Backend {
         }
         if turns == 0 {
             self.inbox.put(&unread);
+            self.bound = Some(bound);
             return Ok(());
         }
         self.profile = None;
@@ -186,6 +200,26 @@ impl Backend {
         }
         self.profile = Some(Rc::clone(profile));
         Ok(())
+    }
+
+    /// Asks a question of ours, outside of any transaction: the answer's only row, as text.
+    ///
+    /// # Errors
+    /// The session failed, or the server refuses.
+    pub async fn ask(&mut self, sql: &'static [u8]) -> Result<Vec<Option<String>>, ConnectError> {
+        self.has_enter = false;
+        let mut unread = BytesMut::from(self.inbox.bytes());
+        self.inbox = Pipe::default();
+        let mut talk = Talk { stream: &mut self.stream, unread: &mut unread };
+        let mut out = BytesMut::new();
+        client::put_query(&mut out, sql);
+        talk.say(&out).await?;
+        let (row, status) = answered(&mut talk, &mut self.params).await?;
+        status?;
+        self.inbox.put(&unread);
+        let row = row.ok_or(ConnectError::Protocol("an answer without a row"))?;
+        let fields = server::row(&row).map_err(|_| ConnectError::Protocol("a bad row"))?;
+        Ok(fields.map(|field| field.map(|text| String::from_utf8_lossy(text).into_owned())).collect())
     }
 
     /// Says statements of the client's once more, and where its transaction stands then.
@@ -284,17 +318,18 @@ async fn hello(talk: &mut Talk<'_>) -> Result<seal::Backend, ConnectError> {
 
 /// `seal.bind`, unnamed, with bound values: literals could be seen by other sessions of the login.
 fn put_bind(out: &mut BytesMut, door: &Door, who: seal::Backend) {
-    let kid = door.seal.kid().to_string();
-    let tenant = door.tenant.uuid().to_string();
-    let epoch = door.epoch.to_string();
-    let proof = door.seal.bind(who, door.tenant.uuid(), door.epoch);
-    let proof: String =
-        std::iter::once("\\x".to_owned()).chain(proof.iter().map(|byte| format!("{byte:02x}"))).collect();
+    let params = params(door, door.seal.bind(who, door.tenant.uuid(), door.epoch));
     client::put_parse(out, b"", b"SELECT seal.bind($1::int, $2::uuid, $3::bigint, $4::bytea)", &[]);
-    let params = [&kid, &tenant, &epoch, &proof].map(|text| Some(text.as_bytes()));
+    let params = params.each_ref().map(|text| Some(text.as_bytes()));
     client::put_bind_params(out, b"", b"", &params, &[]);
     client::put_execute(out, b"");
     client::put_sync(out);
+}
+
+/// Number of the key, tenant, generation and a proof, as text.
+fn params(door: &Door, proof: [u8; 32]) -> [String; 4] {
+    let proof = std::iter::once("\\x".to_owned()).chain(proof.iter().map(|byte| format!("{byte:02x}"))).collect();
+    [door.seal.kid().to_string(), door.tenant.uuid().to_string(), door.epoch.to_string(), proof]
 }
 
 /// Bytes that nobody guesses.

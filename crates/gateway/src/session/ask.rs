@@ -55,6 +55,8 @@ pub struct Asking<'a> {
 
 /// Sent in front of a transaction.
 const ENTER: &[u8] = b"SELECT seal.enter()";
+/// The same on a standby, which keeps no binding.
+const ENTER_STANDBY: &[u8] = b"SELECT seal.enter_standby($1::int, $2::uuid, $3::bigint, $4::bytea)";
 /// Sent in front of that, for logins that may not write. Once `enter` has run it cannot be taken back.
 const READ_ONLY: &[u8] = b"SET TRANSACTION READ ONLY";
 /// Said in place of a LISTEN that would be forgotten at the end of its transaction. The server refuses it, in its turn.
@@ -131,11 +133,17 @@ impl Asking<'_> {
         }
         let is_read_only = self.is_read_only;
         let is_parsed = self.turn.unnamed == Unnamed::Enter && !is_read_only;
-        let Some(out) = self.out() else { return };
+        let Some(backend) = self.turn.lease.backend() else { return };
+        let out = backend.outbox.fill();
         if is_read_only {
             put_statement(out, READ_ONLY);
         }
-        if is_parsed {
+        if let Some(pass) = &backend.pass {
+            client::put_parse(out, b"", ENTER_STANDBY, &[]);
+            let params = pass.params.each_ref().map(|text| Some(text.as_bytes()));
+            client::put_bind_params(out, b"", b"", &params, &[]);
+            client::put_execute(out, b"");
+        } else if is_parsed {
             client::put_bind(out, b"", b"");
             client::put_execute(out, b"");
         } else {

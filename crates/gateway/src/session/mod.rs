@@ -32,6 +32,7 @@ use crate::pool::Pool;
 use crate::profile::Profile;
 use crate::seats::Seat;
 use crate::socket::Stream;
+use crate::standby::Watch;
 use crate::table::{Login, Route, Slot};
 use crate::worker::Worker;
 use client::ClientState;
@@ -112,6 +113,22 @@ pub struct Way {
     pub(crate) route: Arc<Route>,
     pub(crate) door: Rc<Door>,
     pub(crate) pool: Rc<RefCell<Pool>>,
+    /// The watch of the standby that it leads to.
+    pub(crate) standby: Option<Rc<Watch>>,
+    /// When a better one is looked for; absent if this one is good for as long as the route is the same.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Way {
+    /// Whether it still leads to where the login wants to be, as far as that can change while the route stays.
+    fn holds(&self, staleness: std::time::Duration) -> bool {
+        if self.until.is_none() && self.standby.is_none() {
+            return true;
+        }
+        let now = Instant::now();
+        self.until.is_none_or(|until| now < until)
+            && self.standby.as_ref().is_none_or(|watch| watch.is_fit(now, staleness))
+    }
 }
 
 /// See the module.
@@ -126,6 +143,8 @@ pub struct Session {
     slot: Arc<Slot>,
     tenant: String,
     way: Option<Way>,
+    /// Until when it goes without standbys, because one did not let it in.
+    avoids: Option<Instant>,
     /// After an error of ours, messages are left out up to a Sync.
     is_skipping: bool,
     /// Bytes of a long message that is left out.
@@ -155,6 +174,7 @@ impl Session {
             slot,
             tenant,
             way: None,
+            avoids: None,
             is_skipping: false,
             skip: 0,
         };

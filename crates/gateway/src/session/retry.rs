@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Gate;
+use tenantry_domain::gateway::Server;
 use tenantry_wire::server::Status;
 
 use super::refuse::Refused;
@@ -15,6 +16,7 @@ use super::shared::Doing;
 use super::turn::{Entry, Refusal, Turn};
 use super::{End, Session, Way};
 use crate::pool::{AcquireError, Lease};
+use crate::standby::AGAIN;
 use crate::table::Slot;
 use crate::worker::Worker;
 
@@ -128,7 +130,8 @@ impl Session {
     fn lease_at_once(&self) -> Option<Lease> {
         let way = self.way.as_ref()?;
         let route = self.slot.route()?;
-        if !Arc::ptr_eq(&route, &way.route) || self.worker.holds.is_held(self.slot.tenant()) {
+        let is_good = Arc::ptr_eq(&route, &way.route) && way.holds(self.worker.settings.staleness);
+        if !is_good || self.worker.holds.is_held(self.slot.tenant()) {
             return None;
         }
         Lease::at_once(&way.pool, &way.door, &self.client.profile, self.shared.id, &self.worker.settings.pool)
@@ -168,19 +171,25 @@ impl Session {
         let (worker, slot) = (Rc::clone(&self.worker), Arc::clone(&self.slot));
         let (profile, client) = (Rc::clone(&self.client.profile), self.shared.id);
         let mut known = self.way.clone();
+        let (server, mut avoids) = (self.login.server, self.avoids);
         async move {
             loop {
                 worker.holds.pass(slot.tenant()).await.map_err(|()| {
                     Refused::new("57P03", "the tenant is held for longer than a client waits")
                         .hint("Try again in a moment.")
                 })?;
-                let way = way(&worker, &slot, known.take()).await?;
+                let way = way(&worker, &slot, known.take(), (server, client, avoids)).await?;
                 let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
                 let mut lease = match lease {
                     Ok(lease) => lease,
+                    Err(AcquireError::Server(error)) if way.standby.is_some() && server == Server::PreferStandby => {
+                        tracing::warn!(%error, "no session of a standby");
+                        avoids = Some(Instant::now() + AGAIN);
+                        continue;
+                    }
                     Err(error @ AcquireError::Server(_)) => {
                         // The cell may have another address by now, of which its tenants' routes say nothing.
-                        let fresh = worker.way(&slot).await?;
+                        let fresh = worker.way_for(&slot, server, client, avoids).await?;
                         if Rc::ptr_eq(&fresh.pool, &way.pool) {
                             return Err(Refused::of_acquire(error));
                         }
@@ -200,7 +209,8 @@ impl Session {
     }
 
     async fn way(&mut self) -> Result<(), Refused> {
-        let way = way(&self.worker, &self.slot, self.way.take()).await?;
+        let wanted = (self.login.server, self.shared.id, self.avoids);
+        let way = way(&self.worker, &self.slot, self.way.take(), wanted).await?;
         self.shared.bound_statement(way.route.statement);
         self.way = Some(way);
         Ok(())
@@ -228,6 +238,9 @@ impl Session {
 
     /// What a refusal means: `Ok` once it makes sense to try again.
     async fn judge(&mut self, turn: &mut Turn, refusal: Refusal) -> Result<(), Refused> {
+        if self.way.as_ref().is_some_and(|way| way.standby.is_some()) {
+            return self.left_behind(&refusal).await;
+        }
         match refusal.code.as_str() {
             // The session lost its binding, which a DISCARD inside of a function does.
             "28000" | "55000" => {
@@ -241,6 +254,26 @@ impl Session {
             "TN001" | "TN002" | "TN003" => self.moved(refusal).await,
             _ => Err(Refused::of_refusal(refusal)),
         }
+    }
+
+    /// A standby does not let the tenant in: it has not replayed that it may, is none any more, or has an older seal. The primary
+    /// knows better; whoever wants standbys only waits for this one.
+    async fn left_behind(&mut self, refusal: &Refusal) -> Result<(), Refused> {
+        tracing::debug!(code = refusal.code, message = refusal.message, "a standby refuses a tenant");
+        let route = self.slot.route().ok_or_else(Refused::gone)?;
+        if route.gate != Gate::Open {
+            return Err(Refused::of_gate(route.gate));
+        }
+        if self.login.server == Server::PreferStandby {
+            self.avoids = Some(Instant::now() + AGAIN);
+            return Ok(());
+        }
+        if !matches!(refusal.code.as_str(), "TN001" | "TN002" | "TN003") {
+            return Err(Refused::of_refusal(refusal.clone()));
+        }
+        self.worker.ask_for_news();
+        tokio::time::sleep(LOOK * 10).await;
+        Ok(())
     }
 
     /// Waits until the tenant's route is another one, or says that it is shut.
@@ -270,6 +303,10 @@ impl Session {
     /// Takes another server session, and says there what the client has said of this transaction.
     async fn elsewhere(&mut self, turn: &mut Turn) -> Result<Result<Turn, Refused>, End> {
         let preamble = std::mem::take(&mut turn.preamble);
+        if turn.status == Status::Idle {
+            // Nothing of the client's is in it, and the tenant may have this one place only.
+            turn.lease.leave();
+        }
         let mut lease = match self.lease(Duration::ZERO).await? {
             Ok(lease) => lease,
             Err(refused) => return Ok(Err(refused)),
@@ -283,7 +320,7 @@ impl Session {
         }
         // The old session is sound. It is left in a transaction that failed before it did anything.
         if let Some(backend) = turn.lease.backend()
-            && (turn.status == Status::Idle || backend.roll_back().await)
+            && backend.roll_back().await
         {
             turn.lease.release();
         }
@@ -325,13 +362,23 @@ impl Session {
 
 /// The way to a tenant as its route is now. The known one's door is good as long as the route is the same, and it takes a dozen
 /// hashes to make another one; its pool may have been forgotten meanwhile.
-async fn way(worker: &Worker, slot: &Slot, known: Option<Way>) -> Result<Way, Refused> {
+async fn way(
+    worker: &Worker,
+    slot: &Slot,
+    known: Option<Way>,
+    (server, client, avoids): (Server, u64, Option<Instant>),
+) -> Result<Way, Refused> {
     let route = slot.route();
-    match known.filter(|known| route.is_some_and(|route| Arc::ptr_eq(&route, &known.route))) {
+    let is_good = |known: &Way| {
+        let leads_there = route.is_some_and(|route| Arc::ptr_eq(&route, &known.route));
+        let is_avoided = known.standby.is_some() && avoids.is_some_and(|until| Instant::now() < until);
+        leads_there && !is_avoided && known.holds(worker.settings.staleness)
+    };
+    match known.filter(is_good) {
         Some(known) => {
             let pool = worker.pools.get(&known.door, &worker.settings.pool);
             Ok(Way { pool, ..known })
         }
-        None => worker.way(slot).await,
+        None => worker.way_for(slot, server, client, avoids).await,
     }
 }

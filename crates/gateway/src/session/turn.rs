@@ -174,6 +174,8 @@ impl Turn {
             && self.sent == 0
             && !self.is_copying
             && self.hidden == 0
+            // What follows a piece that failed is still in the inbox, and must not be taken for another turn's.
+            && self.dropped == 0
     }
 
     /// Notes what is behind a portal.

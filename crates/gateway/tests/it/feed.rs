@@ -9,7 +9,7 @@ use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
 use tenantry_domain::audit::{Category, Draft, Outcome};
 use tenantry_domain::event;
-use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::{InstallationId, TenantId};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode, RegionName};
@@ -159,6 +159,7 @@ impl Control {
             whose: whose.clone(),
             mode: Mode::Transaction,
             access: Access::ReadOnly,
+            server: Server::PreferStandby,
             proof: Proof::Password,
             connections: Some(3),
             expires: None,

@@ -11,6 +11,7 @@ mod psql;
 mod raw;
 mod relay;
 mod slow;
+mod standby;
 mod stays;
 mod unfinished;
 #[path = "../world/mod.rs"]

@@ -107,3 +107,27 @@ async fn a_statement_that_could_not_be_prepared_may_be_prepared_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn nothing_that_follows_a_failed_statement_of_a_query_is_run() {
+    let world = world().await;
+    for tenant in &world.tenants {
+        let client = world.client(tenant).await;
+        let queries = [
+            "SELECT 1/0; BEGIN; INSERT INTO note (body) VALUES ('x'); COMMIT",
+            "INSERT INTO nowhere VALUES (1); BEGIN; INSERT INTO note (body) VALUES ('x'); COMMIT; SELECT 1; BEGIN; COMMIT",
+            "BEGIN ISOLATION LEVEL none; INSERT INTO note (body) VALUES ('x')",
+            "BEGIN; COMMIT; SELECT 1/0; BEGIN; INSERT INTO note (body) VALUES ('x'); COMMIT",
+        ];
+        for query in queries {
+            let error = client.batch_execute(query).await.unwrap_err();
+            let code = error.code().unwrap().code().to_owned();
+            assert!(["22012", "42P01", "42601"].contains(&code.as_str()), "{query}: {error:?}");
+            // The answer to the next statement is its own, and finds nothing.
+            let rows: i64 = client.query_one("SELECT count(*) FROM note", &[]).await.unwrap().get(0);
+            assert_eq!(rows, 0, "{query}");
+        }
+        client.batch_execute("BEGIN; INSERT INTO note (body) VALUES ('kept'); COMMIT").await.unwrap();
+        assert_eq!(client.query("SELECT 1 FROM note", &[]).await.unwrap().len(), 1);
+    }
+}

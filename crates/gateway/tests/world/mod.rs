@@ -10,7 +10,7 @@ use tenantry_dataplane::secret::RootKey;
 use tenantry_dataplane::{AppTarget, Cell, CellTarget, Claim, Dataplane, Gate, Options, Space};
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
 use tenantry_domain::cell::SecretRef;
-use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::{InstallationId, TenantId, WorkflowId};
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
@@ -55,10 +55,21 @@ pub struct World {
 impl World {
     /// Tenants on a server whose superuser has this URL, and a gateway.
     pub async fn new(url: &str, levels: &[(Isolation, usize)], settings: Settings, tls: Option<Tls>) -> Self {
+        Self::with((url, None), levels, Options::default(), settings, tls).await
+    }
+
+    /// The same with a standby of that server.
+    pub async fn with(
+        (url, standby): (&str, Option<&str>),
+        levels: &[(Isolation, usize)],
+        options: Options,
+        settings: Settings,
+        tls: Option<Tls>,
+    ) -> Self {
         let installation = InstallationId::from_uuid(unique());
         let environment = EnvironmentName::parse(&format!("e{:016x}", unique().as_u128() as u64)).unwrap();
         let root = RootKey::from_bytes(*b"0123456789abcdef0123456789abcdef").unwrap();
-        let plane = Dataplane::new(installation, root, Options::default());
+        let plane = Dataplane::new(installation, root, options);
         let name = CellName::parse("one").unwrap();
         let target = CellTarget { environment: environment.clone(), name: name.clone(), url: url.to_owned().into() };
         let cell = plane.cell(&target).await.unwrap();
@@ -79,16 +90,19 @@ impl World {
                 tenants.push(make(&cell, &app, *level, slug).await);
             }
         }
-        let database = SecretRef::Env("CELL".to_owned());
+        let (database, replica) = (SecretRef::Env("CELL".to_owned()), SecretRef::Env("STANDBY".to_owned()));
+        let standbys = standby.map(|_| replica.clone()).into_iter().collect();
         let full = Full {
             routes: tenants.iter().map(|tenant| route(tenant, &environment)).collect(),
             logins: Vec::new(),
-            cells: vec![table::Cell { environment: environment.clone(), name, database }],
+            cells: vec![table::Cell { environment: environment.clone(), name, database, standbys }],
         };
         let table = Table::default();
         table.replace(full);
         let secret: SecretString = url.to_owned().into();
-        let doors = Doors::new(plane, Arc::new(move |_| Some(secret.clone())));
+        let other: SecretString = standby.unwrap_or(url).to_owned().into();
+        let secrets = move |place: &SecretRef| Some(if *place == replica { other.clone() } else { secret.clone() });
+        let doors = Doors::new(plane, Arc::new(secrets));
         let mut world =
             Self { tenants, table, gateway: None, cell, environment, url: url.to_owned(), doors, installation };
         for tenant in world.tenants.clone() {
@@ -122,6 +136,11 @@ impl World {
 
     /// Makes a login with an access.
     pub fn login_with(&self, name: &str, whose: Whose, mode: Mode, access: Access) {
+        self.login_on(name, whose, mode, access, Server::Primary);
+    }
+
+    /// Makes a login for a server.
+    pub fn login_on(&self, name: &str, whose: Whose, mode: Mode, access: Access, server: Server) {
         let name = LoginName::parse(name).unwrap();
         let text = tenantry_pg::scram::verifier(&password(name.as_str()).into()).into();
         let login = Login {
@@ -130,6 +149,7 @@ impl World {
             whose,
             mode,
             access,
+            server,
             proof: Proof::Password,
             verifiers: vec![Verifier { text, until: None }],
             connections: None,

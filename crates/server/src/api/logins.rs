@@ -58,6 +58,7 @@ async fn create(With(state): With<State>, call: Call, _: Params<Nothing>, JsonBo
         whose,
         mode: login.mode,
         access: login.access,
+        server: login.server,
         proof: login.proof,
         connections: login.connections,
         expires: login.expires,

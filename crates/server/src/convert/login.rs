@@ -24,6 +24,7 @@ pub fn login(view: Login) -> GatewayLogin {
         only,
         mode: terms.mode.to_string(),
         access: terms.access.to_string(),
+        server: terms.server.to_string(),
         proof: terms.proof.to_string(),
         connections: terms.connections,
         version: view.version,

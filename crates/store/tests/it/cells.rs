@@ -48,6 +48,7 @@ async fn put_cell(world: &World, name: &str, places: u32) {
         database: SecretRef::Env("EU_URL".into()),
         capacity: Capacity { shared: places, schema: places, database: 0 },
         draining: false,
+        standbys: Vec::new(),
         encryption: None,
     };
     put(world, CatalogKind::Cell, name, 0, serde_json::to_value(spec).unwrap()).await.unwrap();

@@ -5,6 +5,7 @@ use serde_json::json;
 use tenantry_api::client::{Expected, LoginQuery, PageQuery};
 use tenantry_api::parse::{parse_duration, parse_time};
 use tenantry_api::v1::login::{GatewayLogin, GatewayLoginRequest, GatewayLoginRotation, IssuedGatewayLogin};
+use tenantry_domain::gateway::Server;
 
 use super::times::{age, moment};
 use crate::exit::{Failure, Result};
@@ -18,6 +19,7 @@ use crate::output::{Paint, clean};
 
 Examples:
   tenantry logins create acme-reports --tenant acme --read-only --expires 90d
+  tenantry logins create acme-bi --tenant acme --read-only --server prefer-standby
   tenantry logins create chat-api --app chat --only acme,globex
   tenantry logins list --tenant acme
   tenantry logins rotate chat-api --grace 2h
@@ -78,6 +80,10 @@ struct Create {
     /// Let it read and not write
     #[arg(long)]
     read_only: bool,
+    /// Server of the tenant's cell: `prefer-standby` reads from a standby that is not too far behind, else from the primary;
+    /// `standby` from standbys only
+    #[arg(long, value_name = "SERVER", default_value_t, requires_ifs = [("prefer-standby", "read_only"), ("standby", "read_only")])]
+    server: Server,
     /// Let it prove itself by an access token of a configured issuer in place of a password
     #[arg(long)]
     access_token: bool,
@@ -144,6 +150,7 @@ impl Create {
             only: (!self.only.is_empty()).then(|| self.only.clone()),
             mode: given(self.session, "session"),
             access: given(self.read_only, "read-only"),
+            server: given(self.server.may_be_standby(), self.server.as_str()),
             proof: given(self.access_token, "token"),
             connections: self.connections,
             expires_at: self.expires.as_deref().map(end).transpose()?,
@@ -219,6 +226,7 @@ fn whose(login: &GatewayLogin) -> String {
 fn traits(login: &GatewayLogin) -> String {
     let mut words = vec![login.access.as_str()];
     words.extend((login.mode != "transaction").then_some(login.mode.as_str()));
+    words.extend((login.server != "primary").then_some(login.server.as_str()));
     words.extend((login.proof != "password").then_some(login.proof.as_str()));
     words.join(", ")
 }

@@ -73,14 +73,39 @@ impl Cluster {
                     .arg(cluster.data()),
             )
             .unwrap_or_else(|output| panic!("initdb failed: {output}"));
-        let sockets = cluster.folder.display();
-        let own = format!("{SETTINGS}port = {}\nunix_socket_directories = '{sockets}'\n", cluster.port);
+        cluster.configure();
+        cluster
+    }
+
+    /// A copy of a running server that follows it, not started yet.
+    pub(super) fn copy(primary: &Self) -> Self {
+        let folder = std::env::temp_dir().join(format!("tn-pg-{}", random_hex(6)));
+        fs::create_dir(&folder).unwrap();
+        if let Some((uid, gid)) = stand_in() {
+            chown(&folder, Some(uid), Some(gid)).unwrap();
+        }
+        let heartbeat = folder.join("heartbeat");
+        let cluster = Self { port: free_port(), password: primary.password.clone(), heartbeat, folder };
+        cluster.beat();
+        let mut command = Command::new(binaries().join("pg_basebackup"));
+        command
+            .args(["-R", "-X", "stream", "-c", "fast", "-D"])
+            .arg(cluster.data())
+            .arg("-d")
+            .arg(primary.url("postgres"));
+        cluster.run(&mut command).unwrap_or_else(|output| panic!("pg_basebackup failed: {output}"));
+        cluster.configure();
+        cluster
+    }
+
+    fn configure(&self) {
+        let sockets = self.folder.display();
+        let own = format!("{SETTINGS}port = {}\nunix_socket_directories = '{sockets}'\n", self.port);
         fs::OpenOptions::new()
             .append(true)
-            .open(cluster.data().join("postgresql.conf"))
+            .open(self.data().join("postgresql.conf"))
             .and_then(|mut file| file.write_all(own.as_bytes()))
             .unwrap();
-        cluster
     }
 
     /// Starts the server under its watchdog and waits until it answers. After a crash the backends of the server

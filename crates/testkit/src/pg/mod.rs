@@ -127,6 +127,15 @@ impl PrivateServer {
         self.0.cluster.signal_all(Signal::CONT);
     }
 
+    /// A streaming replica of it, with the same passwords. It goes on when this one is gone.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let cluster = Cluster::copy(&self.0.cluster);
+        cluster.start();
+        keep_alive(cluster.clone());
+        Self(Server { cluster })
+    }
+
     /// Starts it again, at the same port and with the same data.
     pub fn start(&self) {
         self.0.cluster.start();

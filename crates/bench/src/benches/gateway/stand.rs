@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tenantry_dataplane::{Dataplane, Options, RootKey};
-use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::{InstallationId, TenantId};
 use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_gateway::table::{Cell, Full, Login, Route, Table, Verifier};
@@ -139,6 +139,7 @@ async fn start(recipe: Recipe) -> Result<Gateway> {
             whose,
             mode: Mode::Transaction,
             access: Access::ReadWrite,
+            server: Server::Primary,
             proof: Proof::Password,
             verifiers: vec![Verifier { text: account.verifier.into(), until: None }],
             connections: None,

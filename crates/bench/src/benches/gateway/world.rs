@@ -96,7 +96,12 @@ impl World {
         });
         let accounts = accounts.collect();
         let database = SecretRef::Env(CELL_VARIABLE.to_owned());
-        let cells = vec![Cell { environment: bed.app.environment.clone(), name: bed.cell.name().clone(), database }];
+        let cells = vec![Cell {
+            environment: bed.app.environment.clone(),
+            name: bed.cell.name().clone(),
+            database,
+            standbys: Vec::new(),
+        }];
         let conn = host.pool("postgres", 1)?.get().await?;
         let sql = "SELECT rolpassword AS verifier FROM pg_authid WHERE rolname = $1";
         let verifier: String = conn.query_one(sql, &[&door.target.user()]).await?.try_get("verifier")?;

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tenantry_domain::Timestamp;
-use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::InstallationId;
 use tenantry_domain::name::EnvironmentName;
 
@@ -40,6 +40,8 @@ struct SavedLogin {
     whose: Whose,
     mode: Mode,
     access: Access,
+    #[serde(default)]
+    server: Server,
     proof: Proof,
     verifiers: Vec<SavedVerifier>,
     connections: Option<u32>,
@@ -78,6 +80,7 @@ impl From<Login> for SavedLogin {
             whose: login.whose,
             mode: login.mode,
             access: login.access,
+            server: login.server,
             proof: login.proof,
             verifiers: login.verifiers.into_iter().map(saved).collect(),
             connections: login.connections,
@@ -95,6 +98,7 @@ impl From<SavedLogin> for Login {
             whose: saved.whose,
             mode: saved.mode,
             access: saved.access,
+            server: saved.server,
             proof: saved.proof,
             verifiers: saved.verifiers.into_iter().map(verifier).collect(),
             connections: saved.connections,

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
-use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
@@ -60,6 +60,7 @@ pub(super) fn login_of(name: &str, whose: Whose) -> Login {
         whose,
         mode: Mode::Transaction,
         access: Access::ReadWrite,
+        server: Server::Primary,
         proof: Proof::Password,
         verifiers: vec![verifier(PASSWORD)],
         connections: None,

@@ -35,6 +35,9 @@ pub struct Bounds {
     /// How long a client waits for a session, and for a tenant that is on its way
     #[arg(long, env = "TENANTRY_GATEWAY_CLIENT_WAIT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     client_wait: Duration,
+    /// How far a standby may be behind its primary to be read from; not knowing how far counts as too far
+    #[arg(long, env = "TENANTRY_GATEWAY_STALENESS", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    staleness: Duration,
     /// How long a login may take
     #[arg(long, env = "TENANTRY_GATEWAY_LOGIN", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     login: Duration,
@@ -54,6 +57,7 @@ impl Bounds {
             hold: self.client_wait,
             statement: self.statement,
             idle_in_transaction: self.idle_in_transaction,
+            staleness: self.staleness,
             tenants_counted: self.tenants_counted,
             domains,
             allow_plain,
