@@ -9,7 +9,7 @@ use tenantry_domain::app::Unfit;
 use tenantry_domain::code::{Code, FieldError};
 use tenantry_domain::flag::{Feature, FlagName};
 use tenantry_domain::id::OperationId;
-use tenantry_domain::name::PlanCode;
+use tenantry_domain::name::{CellName, PlanCode, RegionName};
 use tenantry_domain::placement::{PlacementError, RESIDENCY};
 use tenantry_domain::policy::Denial;
 use tenantry_domain::policy::grant::GrantStanding;
@@ -223,6 +223,20 @@ pub enum Refusal {
         /// What was asked for.
         allowed: String,
     },
+    /// The cell holds tenants' data, which would stand in another region than they allowed.
+    #[error(
+        "rule `{RESIDENCY}`: cell `{cell}` stands in {region} with the data of {tenants} tenant(s), and cannot stand in {wanted}"
+    )]
+    CellStays {
+        /// The cell.
+        cell: CellName,
+        /// Where it stands.
+        region: String,
+        /// What was asked for.
+        wanted: RegionName,
+        /// How many tenants it holds.
+        tenants: i64,
+    },
     /// The tenant does not have the feature.
     #[error("{}", told::off(.feature, .plan, .found.as_ref(), .plans))]
     FeatureOff {
@@ -356,7 +370,7 @@ impl Refusal {
             Self::Placement(_) => Code::NoCapacity,
             Self::Unfit { .. } => Code::AppUnfit,
             Self::Moves { .. } => Code::LevelChange,
-            Self::Residency { .. } => Code::ResidencyRefused,
+            Self::Residency { .. } | Self::CellStays { .. } => Code::ResidencyRefused,
             Self::FeatureOff { .. } => Code::FeatureOff,
             Self::PlanForbids { .. } => Code::PlanForbids,
             Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
@@ -417,6 +431,7 @@ impl Refusal {
             Self::Reference { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Moves { field, .. } => vec![FieldError::new(*field, self)],
             Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],
+            Self::CellStays { .. } => vec![FieldError::new("spec.region", self)],
             Self::PlanForbids { fields, .. } => fields.clone(),
             Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],

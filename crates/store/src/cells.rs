@@ -36,6 +36,10 @@ const CELLS_OF: &str = "
 const LOCK_GROUP: &str = "
     SELECT pg_advisory_xact_lock(hashtextextended(format('apart %s %L %L', $1::text, $2::text, $3::text), 0))";
 
+/// Placements hold it together; whoever changes where a cell stands holds it alone.
+const REGIONS_STAY: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended(format('regions %L', $1::text), 0))";
+const REGIONS_CHANGE: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('regions %L', $1::text), 0))";
+
 fn read(row: &Row) -> Result<CellLoad, StoreError> {
     Ok(CellLoad {
         name: parse(row, "name")?,
@@ -54,6 +58,25 @@ pub struct Cells<'a> {
 }
 
 impl Cells<'_> {
+    /// No cell's region changes until the end of the transaction. Before any other lock of a placement: who changes a region may
+    /// hold tenants.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn regions_stay(&mut self) -> Result<(), StoreError> {
+        let lock = Statement::new(REGIONS_STAY).bind(self.tx.env());
+        self.tx.rows(lock).await.map(drop)
+    }
+
+    /// Nobody is placed until the end of the transaction; those who were, are seen by what follows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn regions_change(&mut self) -> Result<(), StoreError> {
+        let lock = Statement::new(REGIONS_CHANGE).bind(self.tx.env());
+        self.tx.rows(lock).await.map(drop)
+    }
+
     /// All cells with their load, which stays as it is until the end of the transaction.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::event;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::manifest::Manifest;
+use tenantry_domain::name::CellName;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec, change};
@@ -151,10 +152,13 @@ async fn put(
     if entries.is_empty() {
         governance::rule_on(cx, deps, "catalog.write", tx, Thing::Environment, About::default()).await?;
     }
-    if let Manifest::Cell { spec, .. } = manifest {
-        check_cell(tx, spec).await?;
-    }
     let old = row.as_ref().map(|row| row.spec.clone()).unwrap_or_default();
+    if let Manifest::Cell { name, spec } = manifest {
+        check_cell(tx, spec).await?;
+        if row.is_some() {
+            check_region(tx, name, &old, spec).await?;
+        }
+    }
     if let (Manifest::App { spec: app, .. }, Some(_)) = (manifest, &row) {
         rollouts::ran::check(tx, name, app).await?;
         let complaints = rollouts::safety::complaints(&old, &spec).await;
@@ -192,6 +196,20 @@ async fn check_cell(tx: &mut WriteTx, spec: &CellSpec) -> Result<(), Refusal> {
             Err(Refusal::Reference { kind: "region", name: spec.region.to_string(), field: "spec.region".to_owned() })
         }
     }
+}
+
+/// A cell that holds data stays where it is: its tenants allowed the region in which it stood.
+async fn check_region(tx: &mut WriteTx, name: &CellName, old: &Value, spec: &CellSpec) -> Result<(), Refusal> {
+    let stands = old.get("region").and_then(Value::as_str).unwrap_or_default();
+    if stands == spec.region.as_str() {
+        return Ok(());
+    }
+    tx.cells().regions_change().await.map_err(refuse_store)?;
+    let tenants = tx.catalog().users(CatalogKind::Cell, name.as_str()).await.map_err(refuse_store)?;
+    if tenants == 0 {
+        return Ok(());
+    }
+    Err(Refusal::CellStays { cell: name.clone(), region: stands.to_owned(), wanted: spec.region.clone(), tenants })
 }
 
 async fn tenants(

@@ -20,6 +20,7 @@ use crate::workflows::{refused, store_cause};
 
 /// Decides under the lock of the cells' counters, so that parallel placements cannot overfill a cell.
 pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result<Local, Cause> {
+    tx.cells().regions_stay().await.map_err(store_cause)?;
     let row = tx.tenants().lock(call.tenant).await.map_err(store_cause)?;
     let missing =
         |kind: &str, name: &str| refused(Code::InvalidReference, format_args!("{kind} `{name}` does not exist"));

@@ -28,6 +28,7 @@ mod operations;
 mod people;
 mod quotas;
 mod read;
+mod residency;
 mod routes;
 mod scim;
 mod token;
