@@ -65,7 +65,7 @@ impl Watcher {
         let most = state.options().streams_each;
         let own = state.crowd().enter(&self.bearer.actor.to_string(), most).ok_or_else(|| {
             Failure::new(Code::TooManyRequests, format_args!("this caller has {most} streams open already"))
-                .hint("Close a stream, or read several tenants from one place: webhooks, or a stream of NATS.")
+                .hint("Close a stream, or hear of many tenants by one endpoint of webhooks.")
         })?;
         state.metrics().stream(1);
         let now = Instant::now();

@@ -13,6 +13,7 @@ mod bad;
 mod bearer;
 mod bounds;
 mod domains;
+mod feed;
 mod drain;
 mod flags;
 mod flow;

@@ -11,7 +11,7 @@ Facts of the control plane, as CloudEvents 1.0. An event exists if and only if i
 gapless per subject; delivery is at least once, in order per subject, so that a sequence that was seen is a repetition. \
 Readers ignore types and fields that they do not know; within a version of the payloads fields are only added.";
 
-/// The ways on which all messages leave: name, address, what it is.
+/// The ways on which messages leave: name, address, what it is.
 const TENANT: (&str, &str, &str) = (
     "tenantEvents",
     "/v1/environments/{environment}/tenants/{tenant}/events/stream",
@@ -22,10 +22,10 @@ const ENVIRONMENT: (&str, &str, &str) = (
     "/v1/environments/{environment}/events/stream",
     "Server-sent events of the environment itself: catalog, rollouts, findings at cells.",
 );
-const STREAM: (&str, &str, &str) = (
-    "stream",
-    "tenantry.{environment}.{tenant}.{type}",
-    "A NATS JetStream, in structured mode; `Nats-Msg-Id` is the event's id. `tenant` is `_` for events of the environment.",
+const WEBHOOK: (&str, &str, &str) = (
+    "webhook",
+    "{url}",
+    "A signed request to an endpoint of webhooks; its source begins with `/environments/`, and a body of more than 16 KiB has its data left out.",
 );
 
 /// The document.
@@ -71,20 +71,20 @@ pub fn asyncapi() -> Value {
                 "variables": { "host": { "description": "Host and port of the API.", "default": "127.0.0.1:7070" } },
                 "security": [{ "$ref": "#/components/securitySchemes/bearer" }],
             },
-            "nats": {
-                "host": "{host}", "protocol": "nats", "description": "The NATS server of `TENANTRY_NATS_URL`.",
-                "variables": { "host": { "description": "Host and port of the server.", "default": "127.0.0.1:4222" } },
+            "receiver": {
+                "host": "{host}", "protocol": "https", "description": "Whoever has an endpoint of webhooks.",
+                "variables": { "host": { "description": "Host of the endpoint's URL.", "default": "hooks.example.com" } },
             },
         },
         "channels": {
             TENANT.0: channel(TENANT, "api", &["environment", "tenant"], &everything),
             ENVIRONMENT.0: channel(ENVIRONMENT, "api", &["environment"], &everything),
-            STREAM.0: channel(STREAM, "nats", &["environment", "tenant", "type"], &everything),
+            WEBHOOK.0: channel(WEBHOOK, "receiver", &["url"], &everything),
         },
         "operations": {
             "streamTenantEvents": { "action": "send", "channel": { "$ref": "#/channels/tenantEvents" }, "summary": TENANT.2 },
             "streamEvents": { "action": "send", "channel": { "$ref": "#/channels/environmentEvents" }, "summary": ENVIRONMENT.2 },
-            "publishEvents": { "action": "send", "channel": { "$ref": "#/channels/stream" }, "summary": STREAM.2 },
+            "deliverEvents": { "action": "send", "channel": { "$ref": "#/channels/webhook" }, "summary": WEBHOOK.2 },
         },
         "components": {
             "messages": messages, "schemas": schemas,
@@ -109,8 +109,8 @@ fn channel(
         .map(|name| {
             let about = match *name {
                 "environment" => "The partition of the registry.",
-                "tenant" => "The tenant: its name or id on the API, its id on NATS.",
-                _ => "The event's type, with its dots.",
+                "tenant" => "The tenant, by its name or id.",
+                _ => "The endpoint's path.",
             };
             ((*name).to_owned(), json!({ "description": about }))
         })
