@@ -264,14 +264,21 @@ mod tests {
     }
 
     fn first() -> Event {
-        event(1, "tenant.created", &json!({ "slug": "acme", "plan": "p", "app": "a", "externalIds": {}, "wanted": "active" }))
+        event(
+            1,
+            "tenant.created",
+            &json!({ "slug": "acme", "plan": "p", "app": "a", "externalIds": {}, "wanted": "active" }),
+        )
     }
 
     #[test]
     fn what_is_out_of_order_foreign_or_of_another_version_is_refused() {
         let record = Record::fold(None, &first()).unwrap();
         let fold = |event: &Event| Record::fold(Some(record.clone()), event);
-        assert!(matches!(Record::fold(None, &event(2, "tenant.updated", &json!({}))), Err(FoldError::Gap { expected: 1, .. })));
+        assert!(matches!(
+            Record::fold(None, &event(2, "tenant.updated", &json!({}))),
+            Err(FoldError::Gap { expected: 1, .. })
+        ));
         assert!(matches!(fold(&event(3, "x.y", &json!({}))), Err(FoldError::Gap { expected: 2, found: 3 })));
         assert!(matches!(fold(&Event { subject: Some("ten_2".into()), ..first() }), Err(FoldError::Foreign { .. })));
         assert!(matches!(fold(&Event { subject: None, ..first() }), Err(FoldError::Foreign { .. })));

@@ -31,13 +31,7 @@ pub async fn source(cx: &Ctx, deps: &Deps, tenant: Option<&TenantRef>) -> Result
 ///
 /// # Errors
 /// Our database does not answer.
-pub async fn behind(
-    cx: &Ctx,
-    deps: &Deps,
-    source: Source,
-    after: i64,
-    limit: u32,
-) -> Result<Vec<EventRow>, Refusal> {
+pub async fn behind(cx: &Ctx, deps: &Deps, source: Source, after: i64, limit: u32) -> Result<Vec<EventRow>, Refusal> {
     deps.store().read(&cx.environment).events(source.0, after, limit).await.map_err(refuse_store)
 }
 

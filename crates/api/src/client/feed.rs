@@ -44,12 +44,7 @@ impl Client {
     ///
     /// # Errors
     /// The name is none; the first [`EventFeed::next`] tells the rest.
-    pub fn follow_events(
-        &self,
-        tenant: Option<&str>,
-        after: i64,
-        types: &[String],
-    ) -> Result<EventFeed, ClientError> {
+    pub fn follow_events(&self, tenant: Option<&str>, after: i64, types: &[String]) -> Result<EventFeed, ClientError> {
         let path = match tenant {
             Some(tenant) => self.path(["tenants", segment(tenant)?, "events", "stream"]),
             None => self.path(["events", "stream"]),

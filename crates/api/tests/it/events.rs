@@ -78,7 +78,10 @@ fn the_asyncapi_document_is_the_one_that_was_reviewed() {
         std::fs::write(&path, &document).unwrap();
     }
     let reviewed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(reviewed == document, "docs/asyncapi.json is not of this release; if the change is meant, run again with UPDATE=1");
+    assert!(
+        reviewed == document,
+        "docs/asyncapi.json is not of this release; if the change is meant, run again with UPDATE=1"
+    );
     let document: Value = serde_json::from_str(&document).unwrap();
     for rest in reviewed.split("\"$ref\": \"#/").skip(1) {
         let pointer = rest.split('"').next().unwrap();
@@ -135,10 +138,14 @@ fn a_payload_that_breaks_its_promise_is_told() {
     assert!(with("email", json!("a@b.example")).unwrap_err().contains("`email`"), "undeclared");
     assert!(with("externalIds", json!({ "stripe": 1 })).is_err());
     assert!(check(Type::TenantCreated, &json!({ "slug": "acme" })).unwrap_err().explain().contains("missing field"));
-    let drift = json!({ "slug": "acme", "findings": [{ "kind": "k", "object": "o", "repairable": true, "row": "secret" }] });
+    let drift =
+        json!({ "slug": "acme", "findings": [{ "kind": "k", "object": "o", "repairable": true, "row": "secret" }] });
     assert!(check(Type::DriftDetected, &drift).unwrap_err().explain().contains("findings[0].row"));
     // What serde lets pass and the schema does not.
     let flag = json!({ "flag": "f", "version": 1, "off": false, "removed": false, "percent": 101 });
     assert!(check(Type::FlagUpdated, &flag).unwrap_err().explain().contains("maximum"));
-    assert!(admits(&json!({ "pattern": "x" }), &json!("y")).is_err(), "a word that is not understood lets nothing pass");
+    assert!(
+        admits(&json!({ "pattern": "x" }), &json!("y")).is_err(),
+        "a word that is not understood lets nothing pass"
+    );
 }

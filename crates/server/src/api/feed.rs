@@ -174,7 +174,8 @@ impl Feed {
             }
             // What is committed after this look is not missed, for it moves the counter.
             self.changes.mark_unchanged();
-            let found = events::behind(&self.cx, self.watch.state().deps(), self.source, self.after, PAGE).await.ok()?;
+            let found =
+                events::behind(&self.cx, self.watch.state().deps(), self.source, self.after, PAGE).await.ok()?;
             if !found.is_empty() {
                 self.held.extend(found);
                 continue;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde_json::json;
+use tenantry_api::Client;
 use tenantry_api::client::{ClientError, Deleted, Deletion, EventQuery, Expected};
 use tenantry_api::events::{Place, Reader, Record};
 use tenantry_api::v1::event::Event;
-use tenantry_api::Client;
 use tenantry_server::Options;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -166,12 +166,8 @@ async fn a_stream_ends_with_its_token() {
     let mut watch = reader.watch(&waiting).unwrap();
     assert_eq!(feed.next().await.unwrap().unwrap().sequence, 1);
     assert!(!watch.next().await.unwrap().unwrap().has_ended());
-    let revoked = world
-        .ask("DELETE", &format!("tokens/{}", id.as_str().unwrap()))
-        .keyed()
-        .header("if-match", "*")
-        .send()
-        .await;
+    let revoked =
+        world.ask("DELETE", &format!("tokens/{}", id.as_str().unwrap())).keyed().header("if-match", "*").send().await;
     assert_eq!(revoked.status, 200, "{revoked:?}");
     let began = Instant::now();
     let refused = |error: ClientError| matches!(error, ClientError::Problem(problem) if problem.code == "TEN-0021");
@@ -252,7 +248,8 @@ async fn a_stream_of_one_tenant_has_no_event_of_another() {
         let event = feed.next().await.unwrap().unwrap();
         assert_eq!((event.sequence, json!(event.subject)), (number, id.clone()));
     }
-    let denied = |error: ClientError, code: &str| matches!(error, ClientError::Problem(problem) if problem.code == code);
+    let denied =
+        |error: ClientError, code: &str| matches!(error, ClientError::Problem(problem) if problem.code == code);
     let foreign = own.follow_events(Some("globex"), 0, &[]).unwrap().next().await.unwrap_err();
     assert!(denied(foreign, "TEN-0006"), "what is not seen does not exist");
     assert!(denied(own.follow_events(None, 0, &[]).unwrap().next().await.unwrap_err(), "TEN-0022"));

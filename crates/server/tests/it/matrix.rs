@@ -14,7 +14,8 @@ fn documented() -> BTreeSet<(String, String)> {
     let document = tenantry_server::openapi::document();
     let mut found = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let is_open = ["/livez", "/readyz", "/startupz", "/openapi.json", "/v1/asyncapi.json", "/v1/sign-in"].contains(&path.as_str());
+        let is_open = ["/livez", "/readyz", "/startupz", "/openapi.json", "/v1/asyncapi.json", "/v1/sign-in"]
+            .contains(&path.as_str());
         for method in item.as_object().unwrap().keys().filter(|_| !is_open) {
             found.insert((method.to_uppercase(), path.clone()));
         }

@@ -20,8 +20,8 @@ pub use people::{Access, DomainFact, Login, MemberInvited, MemberJoined, MemberR
 pub use schema::{admits, grows};
 pub use tenant::{Created, Lifecycle, Placed, Updated};
 pub use work::{
-    Deviation, Drifted, IsolationFinding, IsolationFindings, OperationEnded, OperationProgressed, OperationStarted, Repaired,
-    Rollout,
+    Deviation, Drifted, IsolationFinding, IsolationFindings, OperationEnded, OperationProgressed, OperationStarted,
+    Repaired, Rollout,
 };
 
 use serde::Serialize;
@@ -181,9 +181,11 @@ fn lost(at: &str, data: &Value, known: &Value) -> Option<String> {
                 None => (!value.is_null()).then_some(at),
             }
         }),
-        (Value::Array(data), Value::Array(known)) => {
-            data.iter().zip(known).enumerate().find_map(|(place, (data, known))| lost(&format!("{at}[{place}]"), data, known))
-        }
+        (Value::Array(data), Value::Array(known)) => data
+            .iter()
+            .zip(known)
+            .enumerate()
+            .find_map(|(place, (data, known))| lost(&format!("{at}[{place}]"), data, known)),
         _ => None,
     }
 }

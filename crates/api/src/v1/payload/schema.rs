@@ -16,10 +16,8 @@ pub(super) fn of<P: ToSchema>() -> Value {
     let mut parts = Vec::new();
     P::schemas(&mut parts);
     let mut schema = plain(serde_json::to_value(P::schema()).unwrap_or_default());
-    let parts: BTreeMap<String, Value> = parts
-        .into_iter()
-        .map(|(name, part)| (name, plain(serde_json::to_value(part).unwrap_or_default())))
-        .collect();
+    let parts: BTreeMap<String, Value> =
+        parts.into_iter().map(|(name, part)| (name, plain(serde_json::to_value(part).unwrap_or_default()))).collect();
     if let Some(members) = schema.as_object_mut() {
         members.insert("title".to_owned(), Value::String(P::name().into_owned()));
         if !parts.is_empty() {
@@ -74,12 +72,13 @@ fn fits(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Str
                 }
                 true
             }
-            ("required", Value::Array(names)) => match names.iter().filter_map(Value::as_str).find(|name| {
-                value.is_object() && value.get(name).is_none()
-            }) {
-                Some(name) => return Err(format!("{at}: `{name}` is missing")),
-                None => true,
-            },
+            ("required", Value::Array(names)) => {
+                match names.iter().filter_map(Value::as_str).find(|name| value.is_object() && value.get(name).is_none())
+                {
+                    Some(name) => return Err(format!("{at}: `{name}` is missing")),
+                    None => true,
+                }
+            }
             ("properties", Value::Object(properties)) => {
                 for (name, part) in properties {
                     if let Some(value) = value.get(name) {

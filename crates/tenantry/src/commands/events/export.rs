@@ -144,8 +144,7 @@ impl Export {
 /// a gap, is begun anew.
 fn resume(path: &Path, first: i64) -> Result<(BufWriter<File>, i64)> {
     let wrong = |error: std::io::Error| unwritable(path, &error);
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(wrong)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(wrong)?;
     let (mut next, mut whole) = (first, 0);
     let mut lines = BufReader::new(&file);
     let mut text = String::new();
