@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use secrecy::SecretString;
+use tenantry_api::v1::payload;
 use tenantry_dataplane::guard::SigningKey;
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::Timestamp;
@@ -204,6 +205,10 @@ impl Deps {
         clock: Arc<dyn Clock>,
         secrets: Arc<dyn Secrets>,
     ) -> Self {
+        // Whatever runs in a test keeps the contract of events, or is refused.
+        if cfg!(debug_assertions) {
+            store.keep_contract(|kind, data| payload::check(kind, data).map_err(|breach| breach.explain()));
+        }
         let replica = ReplicaId::from_uuid(uuid::Uuid::now_v7());
         let (changes, _) = watch::channel(0);
         let (nudge, _) = watch::channel(0);

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal;)*) => {
         /// The type of an event. Its payload's shape is versioned apart.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Type { $($(#[$doc])* #[serde(rename = $text)] $name),* }
+        pub enum Type { $(#[doc = $doc] #[serde(rename = $text)] $name),* }
 
         impl Type {
             /// All types.
@@ -18,6 +18,12 @@ macro_rules! events {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
+            }
+
+            /// What happened, in a sentence for documents.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $doc.trim_ascii()),* }
             }
         }
     };

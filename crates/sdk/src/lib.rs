@@ -101,6 +101,7 @@ pub use tx::TenantTx;
 #[cfg(feature = "axum")]
 pub use web::{CurrentTenant, Identification, TenantLayer, TokenTenant};
 
+pub use tenantry_api::{Client, events};
 pub use tenantry_domain::id::TenantId;
 pub use tenantry_domain::isolation::Isolation;
 pub use tenantry_pg::{CommitError, Ident, PgError, PgKind, Row, Sql, ToSql, TxMode, Type};

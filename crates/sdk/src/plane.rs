@@ -158,6 +158,7 @@ fn judge(error: ClientError) -> Error {
         ClientError::Patience { waited, .. } => {
             Error::ControlPlaneUnavailable(format!("no answer within {} ms", waited.as_millis()))
         }
+        ClientError::Gap { .. } => not_understood("a sequence without gaps"),
         ClientError::Rejected(rejection) => Error::ControlPlaneRefused(rejection.code.to_string()),
         ClientError::Address(_) => Error::ControlPlaneRefused("its address is not one".to_owned()),
     }

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod router;
 pub mod serve;
 pub mod state;
+mod stream;
 
 pub use middleware::authorize::{READS, right};
 pub use middleware::witness::ACTIONS;

@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::rollouts::routes())
         .merge(api::audit::routes())
         .merge(api::events::routes())
+        .merge(api::feed::routes())
         .merge(api::webhooks::routes())
         .merge(api::routes::routes())
         .merge(api::logins::routes())

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tenantry_api::v1::payload;
 use tenantry_control::{Deps, Refusal};
 use tenantry_domain::name::EnvironmentName;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::middleware::shed::Doors;
+use crate::stream::Crowd;
 
 /// Bounds of the door. The defaults suit production.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Options {
     pub queue: Duration,
     /// Streams that are open at a time.
     pub streams: usize,
+    /// Streams that one caller may have open at a time.
+    pub streams_each: usize,
     /// Connections that are open at a time.
     pub connections: usize,
     /// Longest time until a request is answered, waiting for operations apart.
@@ -48,6 +52,7 @@ impl Default for Options {
             in_flight: 256,
             queue: Duration::from_secs(1),
             streams: 512,
+            streams_each: 64,
             connections: 4096,
             request: Duration::from_secs(30),
             body: 4 * 1024 * 1024,
@@ -69,8 +74,10 @@ struct Inner {
     options: Options,
     metrics: Metrics,
     doors: Doors,
+    crowd: Crowd,
     lines: Option<Box<Lines>>,
     openapi: String,
+    asyncapi: String,
     draining: CancellationToken,
     was_ready: AtomicBool,
     environments: RwLock<BTreeSet<EnvironmentName>>,
@@ -101,8 +108,10 @@ impl State {
             deps,
             metrics: Metrics::default(),
             doors,
+            crowd: Crowd::default(),
             lines,
             openapi: crate::openapi::document().to_string(),
+            asyncapi: payload::asyncapi().to_string(),
             draining: CancellationToken::new(),
             was_ready: AtomicBool::new(false),
             environments: RwLock::default(),
@@ -152,12 +161,20 @@ impl State {
         &self.0.doors
     }
 
+    pub(crate) fn crowd(&self) -> &Crowd {
+        &self.0.crowd
+    }
+
     pub(crate) fn more_lines(&self) -> String {
         self.0.lines.as_ref().map(|lines| lines()).unwrap_or_default()
     }
 
     pub(crate) fn openapi(&self) -> &str {
         &self.0.openapi
+    }
+
+    pub(crate) fn asyncapi(&self) -> &str {
+        &self.0.asyncapi
     }
 
     /// From now on this process is not ready; streams end.

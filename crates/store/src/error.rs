@@ -90,6 +90,15 @@ pub enum StoreError {
     /// Nobody asked the operator's rules; a defect of ours.
     #[error("the operator's rules were not asked")]
     Unruled,
+    /// A defect of the caller: an event does not have the shape that its type promises. Looked for only where
+    /// [`crate::Store::keep_contract`] was called.
+    #[error("the event `{kind}` does not keep its contract: {why}")]
+    OffContract {
+        /// The event's type.
+        kind: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A defect of the caller: a row is to be changed that this transaction has not locked.
     #[error("the row is not locked by this transaction")]
     NotLocked,

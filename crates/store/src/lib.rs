@@ -81,7 +81,7 @@ pub use rollouts::{
 pub use scim::{Choice, DirectoryCounts, DirectoryRow, GradeRow, GroupPut, GroupRow, Scim, ScimUserPut, ScimUserRow};
 pub use scope::Subject;
 pub use search::{Label, TenantFilter};
-pub use store::{NUDGE, Nudges, Reader, Store, StoreOptions};
+pub use store::{Contract, NUDGE, Nudges, Reader, Store, StoreOptions};
 pub use tenants::{
     Condition, ConditionStatus, Due, Finding, NewTenant, Rename, StateChange, SweepRow, TenantChange, TenantKey,
     TenantRow,

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tenantry_domain::Timestamp;
+use tenantry_domain::event;
 use tenantry_domain::id::InstallationId;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::policy::Permit;
@@ -79,7 +80,12 @@ pub(crate) struct Inner {
     /// Environments seen to exist; none is ever removed.
     known: RwLock<HashSet<EnvironmentName>>,
     nudge: AtomicU8,
+    /// What an event's payload has to keep; unset where nobody looks.
+    pub(crate) contract: OnceLock<Contract>,
 }
+
+/// Says what is wrong with the payload of an event.
+pub type Contract = fn(event::Type, &serde_json::Value) -> Result<(), String>;
 
 /// Hears that something was committed somewhere, until it is dropped.
 pub struct Nudges(Listener);
@@ -105,9 +111,21 @@ impl Store {
     pub fn new(options: StoreOptions) -> Self {
         let idle_in_tx = options.pool.idle_in_tx.min(IDLE_IN_TX);
         let pool = Pool::new(options.target, PoolOptions { idle_in_tx, ..options.pool });
-        let inner =
-            Inner { pool, cursor_key: options.cursor_key, known: RwLock::default(), nudge: AtomicU8::new(IDLE) };
+        let inner = Inner {
+            pool,
+            cursor_key: options.cursor_key,
+            known: RwLock::default(),
+            nudge: AtomicU8::new(IDLE),
+            contract: OnceLock::new(),
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on refuses commits with events that do not keep the contract, through this handle and all others of it. For
+    /// builds with debug assertions: in production a defect of a payload is no reason to refuse a change.
+    pub fn keep_contract(&self, contract: Contract) {
+        // Whoever was first has the same contract.
+        let _ = self.inner.contract.set(contract);
     }
 
     /// Brings our tables up to date. Any number of processes may do so at once.

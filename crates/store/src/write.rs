@@ -222,6 +222,7 @@ impl WriteTx {
             }
         }
         self.check(&entries)?;
+        self.keep_contract(&entries)?;
         self.lock_subjects(&entries).await?;
         let locked = &self.locked;
         let version_of =
@@ -345,6 +346,16 @@ impl WriteTx {
         let is_told = |id: &TenantId| entries.iter().any(|entry| entry.subject == Subject::Tenant(*id));
         let is_complete = self.locked.iter().all(|(id, locked)| !locked.is_dirty || is_told(id));
         if entries.is_empty() || records != made || !is_complete { Err(StoreError::Unaudited) } else { Ok(()) }
+    }
+
+    /// Events must have the shapes that their types promise, where somebody looks.
+    fn keep_contract(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let Some(contract) = self.store.inner.contract.get() else { return Ok(()) };
+        for event in entries.iter().flat_map(|entry| &entry.events) {
+            contract(event.kind, &event.data)
+                .map_err(|why| StoreError::OffContract { kind: event.kind.as_str(), why })?;
+        }
+        Ok(())
     }
 
     /// Locks the subjects that are not locked yet: tenants by id, the environment last, so that writers do not meet

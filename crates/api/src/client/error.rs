@@ -36,6 +36,14 @@ pub enum ClientError {
         #[source]
         source: Option<serde_json::Error>,
     },
+    /// A stream of events left out a number; nothing behind it is given.
+    #[error("the event {expected} is missing: {found} came instead")]
+    Gap {
+        /// The number that had to come.
+        expected: i64,
+        /// The number that came.
+        found: i64,
+    },
     /// The operation did not end in time. It goes on.
     #[error("the operation {operation} did not end within {} s; it goes on", .waited.as_secs())]
     Patience {
@@ -55,7 +63,7 @@ impl ClientError {
             Self::Rejected(rejection) => rejection.code.kind(),
             Self::Address(_) => Kind::Invalid,
             Self::Transport { .. } | Self::Patience { .. } => Kind::Unavailable,
-            Self::Decode { .. } => Kind::Internal,
+            Self::Decode { .. } | Self::Gap { .. } => Kind::Internal,
         }
     }
 
@@ -74,6 +82,9 @@ impl ClientError {
             Self::Address(_) => "Give the server's address with --url or TENANTRY_URL.".to_owned(),
             Self::Transport { .. } => "Check that the server runs and that the address is right.".to_owned(),
             Self::Decode { .. } => "Check that the address is that of a Tenantry server of this release.".to_owned(),
+            Self::Gap { expected, .. } => {
+                format!("Read again behind {}; if it is missing still, tell whoever runs the server.", expected - 1)
+            }
             Self::Patience { operation, .. } => format!("Follow it with `tenantry operations watch {operation}`."),
         }
     }

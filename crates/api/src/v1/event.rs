@@ -30,9 +30,17 @@ pub struct Event {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub time: Timestamp,
+    /// The form of `data`.
+    #[serde(default = "json_media")]
+    #[schema(example = "application/json")]
+    pub datacontenttype: String,
     /// The environment.
     #[schema(example = "prod")]
     pub tenantryenvironment: String,
+    /// The tenant's id; left out for events of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tenantryid: Option<String>,
     /// Per subject, gapless, from 1.
     #[schema(example = 1)]
     pub sequence: i64,
@@ -44,8 +52,24 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub correlationid: Option<String>,
+    /// The request, run or event that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub causationid: Option<String>,
+    /// Version of the form of `data`; within one, fields are only added.
+    #[serde(default = "first_version")]
+    #[schema(minimum = 1, example = 1)]
+    pub payloadversion: i16,
     /// What happened, in detail.
     pub data: Value,
+}
+
+fn json_media() -> String {
+    "application/json".to_owned()
+}
+
+const fn first_version() -> i16 {
+    1
 }
 
 /// One deviation of the data plane from the registry.

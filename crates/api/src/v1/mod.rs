@@ -18,6 +18,7 @@ pub mod guard;
 pub mod login;
 pub mod member;
 pub mod operation;
+pub mod payload;
 pub mod person;
 pub mod placement;
 pub mod pool;

@@ -12,6 +12,7 @@ mod bad;
 mod bundle;
 mod catalogs;
 mod client;
+mod events;
 mod examples;
 mod fuzz;
 mod round_trip;

@@ -25,7 +25,7 @@ use crate::governance::{self, About, Thing};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
 use crate::rollouts;
-use crate::tenants::create::{born, check_first_state, new_tenant};
+use crate::tenants::create::{born, check_first_state, created, new_tenant};
 use crate::tenants::edit::{self, Opened, created_audit, keep_deletion, refuse_store, settle_record};
 use crate::tenants::judge::judged;
 use crate::tenants::refer;
@@ -260,8 +260,7 @@ async fn tenants(
     }
     for (place, new, _) in fresh {
         let audit = created_audit(cx, permit, &new.slug, &new.spec);
-        let spec = &new.spec;
-        let data = json!({ "slug": new.slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids });
+        let data = created(&new.slug, &new.spec);
         batch.entries.push(Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]));
         batch.targets.push((new.id, 1));
         let (kind, name) = ("Tenant".to_owned(), new.slug.to_string());

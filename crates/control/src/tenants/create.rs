@@ -55,6 +55,13 @@ pub(crate) async fn born(
     }
 }
 
+/// What the event of a new tenant says.
+pub(crate) fn created(slug: &Slug, spec: &Spec) -> serde_json::Value {
+    serde_json::json!({
+        "slug": slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids, "wanted": spec.state,
+    })
+}
+
 /// Creates a tenant.
 ///
 /// # Errors
@@ -69,8 +76,7 @@ pub async fn create(cx: &Ctx, deps: &Deps, slug: Slug, spec: Spec) -> Result<Acc
     crate::domains::check(deps, &[], &spec.domains)?;
     let fit = refer::check(cx, &mut tx, &spec, spec.state == Phase::Active).await?;
     let audit = edit::created_audit(cx, &permit, &slug, &spec);
-    let data =
-        serde_json::json!({ "slug": slug, "plan": spec.plan, "app": spec.app, "externalIds": spec.external_ids });
+    let data = created(&slug, &spec);
     let new = new_tenant(cx, slug, spec);
     let entry = Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]);
     let rows = tx.tenants().create_many(std::slice::from_ref(&new)).await.map_err(refuse_store)?;

@@ -123,7 +123,10 @@ pub(crate) async fn judged(
     let paths: Vec<String> = diff::diff(&old, &new).into_iter().map(|change| change.path).collect();
     let kind =
         if paths.iter().any(|path| path == "plan") { event::Type::PlanChanged } else { event::Type::TenantUpdated };
-    let data = serde_json::json!({ "slug": row.slug, "version": version, "action": action, "changed": paths, "plan": spec.plan });
+    let data = serde_json::json!({
+        "slug": row.slug, "version": version, "action": action, "changed": paths, "plan": spec.plan, "app": spec.app,
+        "externalIds": spec.external_ids, "wanted": spec.state,
+    });
     let entry = Entry::tenant(row.id, audit, vec![event::Draft::new(kind, data)]);
     let change = TenantChange {
         id: row.id,

@@ -56,8 +56,11 @@ pub(super) async fn mark(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result<L
         audit.changes = json!({ "fixed": fixed });
     }
     let completed = json!({ "workflow": call.workflow, "kind": call.kind });
-    let events =
-        vec![event::Draft::new(kind, payload(&row, &state)), event::Draft::new(Type::OperationCompleted, completed)];
+    let mut data = payload(&row, &state);
+    if let (Type::OperationProgressed, Value::Object(data), Value::Object(whose)) = (kind, &mut data, &completed) {
+        data.extend(whose.clone());
+    }
+    let events = vec![event::Draft::new(kind, data), event::Draft::new(Type::OperationCompleted, completed)];
     let entry = Entry::tenant(call.tenant, audit, events);
     Ok(Local { output: Value::Null, entries: vec![entry] })
 }

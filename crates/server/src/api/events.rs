@@ -36,11 +36,14 @@ struct ListParams {
     page_size: Option<String>,
 }
 
+/// A place in a sequence.
+pub(super) fn number(name: &str, text: &str) -> Result<i64> {
+    let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| Failure::field(Code::InvalidParameter, name, "must be a whole number from 0"))
+}
+
 async fn page(state: &State, call: Call, tenant: Option<&TenantRef>, params: ListParams) -> Result<Json<Page<Event>>> {
-    let after = params.after.as_deref().unwrap_or("0");
-    let number = after.parse::<i64>().ok().filter(|number| *number >= 0);
-    let after =
-        number.ok_or_else(|| Failure::field(Code::InvalidParameter, "after", "must be a whole number from 0"))?;
+    let after = number("after", params.after.as_deref().unwrap_or("0"))?;
     let size = page_size(params.page_size.as_deref())?.get();
     let rows = events::list(&call.read(), state.deps(), tenant, after, u32::from(size)).await?;
     let is_full = rows.len() >= usize::from(size);

@@ -29,6 +29,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(startupz))
         .routes(routes!(metrics))
         .routes(routes!(openapi))
+        .routes(routes!(asyncapi))
 }
 
 /// A good sign.
@@ -116,4 +117,10 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
 #[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "openapi", security(()), responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json")))]
 async fn openapi(With(state): With<State>) -> Response {
     ([(CONTENT_TYPE, "application/json")], state.openapi().to_owned()).into_response()
+}
+
+/// The events' document
+#[utoipa::path(get, path = "/v1/asyncapi.json", tag = "health", operation_id = "asyncapi", security(()), responses((status = 200, description = "AsyncAPI 3.0: all events, their payloads, and the ways on which they leave.", body = Object, content_type = "application/json")))]
+async fn asyncapi(With(state): With<State>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], state.asyncapi().to_owned()).into_response()
 }

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod catalog;
 pub mod domains;
 pub mod events;
+pub mod feed;
 pub mod flags;
 pub mod forward;
 pub mod guard;

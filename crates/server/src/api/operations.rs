@@ -8,9 +8,9 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use axum::Json;
 use axum::extract::State as With;
-use axum::http::{HeaderMap, HeaderName};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::stream::{Stream, unfold};
 use serde::Deserialize;
 use tenantry_api::v1::Page;
@@ -19,7 +19,6 @@ use tenantry_control::tenants::read::identify;
 use tenantry_control::{Ctx, Refusal, operations, view};
 use tenantry_domain::code::Code;
 use tenantry_domain::id::OperationId;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,6 +29,7 @@ use crate::State;
 use crate::convert;
 use crate::extract::{Call, Caller, NoBody, OperationPath, PageParams, Params, TenantPath, WaitParams};
 use crate::problem::{Failure, Result};
+use crate::stream::{self, Watch, Watcher};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
@@ -216,48 +216,30 @@ async fn watch(
     With(state): With<State>,
     caller: Caller,
     OperationPath(id): OperationPath,
+    watcher: Watcher,
     headers: HeaderMap,
     _: Params<Nothing>,
 ) -> Result<Response> {
     let (cx, _) = find(&state, &caller, id).await?;
-    let place = state.doors().stream().ok_or_else(|| Failure::new(Code::Overloaded, "too many streams are open"))?;
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let changes = state.deps().changes();
-    let following = Following { state: Counted::new(state), cx, id, seen, changes, has_ended: false, _place: place };
-    let stream = Sse::new(states(following)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
-    // Proxies that gather answers would keep the states to themselves.
-    Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], stream).into_response())
-}
-
-/// Counts a stream as long as it is open.
-struct Counted(State);
-
-impl Counted {
-    fn new(state: State) -> Self {
-        state.metrics().stream(1);
-        Self(state)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.metrics().stream(-1);
-    }
+    let watch = watcher.open(&state)?;
+    Ok(stream::answer(states(Following { watch, cx, id, seen, changes, has_ended: false })))
 }
 
 struct Following {
-    state: Counted,
+    watch: Watch,
     cx: Ctx,
     id: OperationId,
     seen: Option<String>,
     changes: tokio::sync::watch::Receiver<u64>,
     has_ended: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 fn states(following: Following) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
     unfold(following, |mut following| async move {
         let event = following.next().await?;
+        following.watch.told();
         Some((Ok(event), following))
     })
 }
@@ -266,12 +248,16 @@ impl Following {
     /// The next state that differs from the one that was seen last; nothing behind the last one, when the process
     /// ends, or when the database is away: the client comes back.
     async fn next(&mut self) -> Option<Event> {
-        let draining = self.state.0.draining();
+        let draining = self.watch.state().draining();
         loop {
             if self.has_ended || draining.is_cancelled() {
                 return None;
             }
-            let view = operations::get(&self.cx, self.state.0.deps(), self.id).await.ok()?;
+            if !self.watch.holds().await {
+                self.has_ended = true;
+                return Some(stream::ended("token"));
+            }
+            let view = operations::get(&self.cx, self.watch.state().deps(), self.id).await.ok()?;
             self.has_ended = view.status.is_final();
             let data = serde_json::to_string(&convert::operation::operation(&view)).ok()?;
             let name = fingerprint(&data);
@@ -279,6 +265,9 @@ impl Following {
             if self.seen.as_ref() != Some(&name) || self.has_ended {
                 self.seen = Some(name.clone());
                 return Some(Event::default().event("operation").id(name).data(data));
+            }
+            if self.watch.is_silent() {
+                return Some(stream::beat());
             }
             tokio::select! {
                 _ = self.changes.changed() => tokio::time::sleep(Duration::from_millis(10)).await,

@@ -1,6 +1,7 @@
 //! Events in the CloudEvents envelope, and findings.
 
 use tenantry_api::v1::event::{Drift, Event, Finding};
+use tenantry_api::v1::payload;
 use tenantry_control::EventRow;
 
 /// An event.
@@ -13,10 +14,14 @@ pub fn event(row: EventRow) -> Event {
         source: format!("/v1/environments/{}", row.environment),
         subject: row.subject.tenant().map(|id| id.to_string()),
         time: row.at,
+        datacontenttype: "application/json".to_owned(),
         tenantryenvironment: row.environment.to_string(),
+        tenantryid: row.subject.tenant().map(|id| id.to_string()),
         sequence: row.sequence,
         version: row.version,
         correlationid: Some(row.correlation_id).filter(|id| !id.is_empty()),
+        causationid: Some(row.causation_id).filter(|id| !id.is_empty()),
+        payloadversion: payload::version(),
         data: row.data,
     }
 }

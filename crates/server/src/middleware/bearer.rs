@@ -41,6 +41,12 @@ pub async fn check(With(state): With<State>, mut request: Request, next: Next) -
     }
 }
 
+/// Who the same credential names now, with the rights that it has where the path leads; nothing when it is not good any more, or
+/// nobody can say.
+pub(crate) async fn again(state: &State, headers: &HeaderMap, path: &str) -> Option<Bearer> {
+    identify(state, headers, false).await.ok().map(|bearer| narrow(bearer, path))
+}
+
 /// Routes that proxies ask. Some can send a token only as a password.
 const FORWARD: &str = "/forward-auth/";
 

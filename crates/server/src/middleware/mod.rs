@@ -19,5 +19,5 @@ pub(crate) fn is_health(path: &str) -> bool {
 
 /// Routes that need no token.
 pub(crate) fn is_open(path: &str) -> bool {
-    is_health(path) || matches!(path, "/openapi.json" | "/v1/sign-in")
+    is_health(path) || matches!(path, "/openapi.json" | "/v1/asyncapi.json" | "/v1/sign-in")
 }

@@ -104,6 +104,12 @@ async fn a_tenant_is_made_changed_suspended_retired_and_deleted() {
     let entries = client.audit(&Default::default()).await.unwrap();
     assert!(entries.items.iter().any(|entry| entry.action == "tenant.suspend" && entry.reason.is_some()));
     let events = client.tenant_events(id, &Default::default()).await.unwrap();
+    let life = ["created", "activated", "suspended", "resumed", "archived", "deleted"];
+    let is_of_life = |kind: &str| kind.strip_prefix("tenant.").is_some_and(|word| life.contains(&word));
+    let told: Vec<_> = events.items.iter().filter(|event| is_of_life(&event.kind)).collect();
+    let words: Vec<_> = told.iter().map(|event| event.kind.trim_start_matches("tenant.")).collect();
+    assert_eq!(words, ["created", "activated", "suspended", "resumed", "suspended", "archived", "deleted"]);
+    assert!(told.iter().all(|event| event.correlationid.is_some()), "{told:?}");
     let numbers: Vec<_> = events.items.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (1..=i64::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
     world.end().await;

@@ -14,6 +14,7 @@ mod bearer;
 mod bounds;
 mod domains;
 mod drain;
+mod feed;
 mod flags;
 mod flow;
 mod governance;

@@ -14,7 +14,8 @@ fn documented() -> BTreeSet<(String, String)> {
     let document = tenantry_server::openapi::document();
     let mut found = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let is_open = ["/livez", "/readyz", "/startupz", "/openapi.json", "/v1/sign-in"].contains(&path.as_str());
+        let is_open = ["/livez", "/readyz", "/startupz", "/openapi.json", "/v1/asyncapi.json", "/v1/sign-in"]
+            .contains(&path.as_str());
         for method in item.as_object().unwrap().keys().filter(|_| !is_open) {
             found.insert((method.to_uppercase(), path.clone()));
         }
@@ -108,6 +109,8 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
             let place =
                 place.replace("{connection}", "oidc.nothing").replace("{group}", NOBODY).replace("{id}", NOBODY);
             let place = place.split('{').next().unwrap().to_owned();
+            // Whoever may follow would do so without end.
+            let place = if place.ends_with("/stream") { format!("{place}?after=x") } else { place };
             let ask = world.bare(&method, &place).header("authorization", &token);
             let reply = if method == "GET" { ask } else { ask.json(&json!({})) }.send().await;
             let is_refused = reply.status == 403 && reply.text.contains("TEN-0022");

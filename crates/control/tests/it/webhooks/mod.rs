@@ -111,8 +111,16 @@ pub async fn emit(deps: &Deps, world: &World, subject: Subject, kind: Type, coun
         policy: "builtin/v1".into(),
         changes: json!({}),
     };
-    let events =
-        (0..count).map(|place| event::Draft::new(kind, json!({ "place": place, "ü": [1, null, "x"] }))).collect();
+    let data = |place: usize| match kind {
+        Type::TenantUpdated => json!({
+            "slug": "acme", "version": place, "action": "update", "changed": ["ü", "x"], "plan": "standard",
+        }),
+        _ => json!({
+            "slug": "acme", "state": "suspended", "plan": "standard", "app": "chat", "region": null, "cell": null,
+            "isolation": null, "externalIds": { "place": place.to_string(), "ü": "x" },
+        }),
+    };
+    let events = (0..count).map(|place| event::Draft::new(kind, data(place))).collect();
     let entry = match subject {
         Subject::Tenant(tenant) => Entry::tenant(tenant, audit, events),
         Subject::Environment => Entry::environment(audit, events),
