@@ -78,7 +78,7 @@ pub(crate) async fn apply_catalog(
     objects: &mut BTreeMap<usize, AppliedObject>,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Refusal> {
-    for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell] {
+    for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell, CatalogKind::Meter] {
         for (place, manifest) in manifests.iter().enumerate() {
             if let Some((found, name, spec)) = catalog_part(manifest)
                 && found == kind
@@ -153,6 +153,9 @@ async fn put(
     }
     if let Manifest::Cell { spec, .. } = manifest {
         check_cell(tx, spec).await?;
+    }
+    if let Manifest::Meter { name, spec } = manifest {
+        crate::usage::check_meter(tx, name, spec).await?;
     }
     let old = row.as_ref().map(|row| row.spec.clone()).unwrap_or_default();
     if let (Manifest::App { spec: app, .. }, Some(_)) = (manifest, &row) {
