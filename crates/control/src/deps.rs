@@ -30,6 +30,7 @@ use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
 use crate::routes::token::{People, Tokens};
+use crate::usage::Days;
 use crate::webhooks::{Outbound, WebhookOptions};
 
 /// Where the time comes from.
@@ -174,6 +175,7 @@ struct Inner {
     routes: Routes,
     rates: Rates,
     uses: Uses,
+    usage_days: Days,
     tokens: Tokens,
     people: People,
     signer: Option<Signer>,
@@ -225,6 +227,7 @@ impl Deps {
             routes,
             rates,
             uses: Uses::default(),
+            usage_days: Days::default(),
             tokens,
             people,
             signer,
@@ -251,6 +254,11 @@ impl Deps {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.0.routes
+    }
+
+    /// The days for which usage events have a place.
+    pub(crate) fn usage_days(&self) -> &Days {
+        &self.0.usage_days
     }
 
     /// What this process has counted of uses of features.

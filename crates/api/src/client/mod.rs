@@ -24,6 +24,7 @@ mod routes;
 mod send;
 mod tenants;
 mod tokens;
+mod usage;
 mod watch;
 mod webhooks;
 
@@ -47,6 +48,7 @@ pub use routes::SourceQuery;
 pub use send::{Answer, Retry};
 pub use tenants::{Deleted, Deletion, TenantQuery};
 pub use tokens::TokenQuery;
+pub use usage::UsageParams;
 pub use watch::Watch;
 pub use webhooks::{AttemptQuery, DeadQuery, WebhookQuery, WebhookSwitch};
 

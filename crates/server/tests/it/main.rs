@@ -32,6 +32,7 @@ mod routes;
 mod scim;
 mod token;
 mod tokens;
+mod usage;
 mod webhooks;
 mod witness;
 mod world;

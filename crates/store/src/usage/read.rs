@@ -2,12 +2,13 @@
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
+use tenantry_domain::limit::QuotaName;
 use tenantry_domain::name::MeterName;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::usage::{Aggregation, Field, Total, Window};
 use tenantry_pg::{Row, ToSql};
 
-use crate::columns::{get, slug};
+use crate::columns::{count, get, slug};
 use crate::{Reader, StoreError};
 
 /// What is asked of one meter.
@@ -106,6 +107,19 @@ const SHARES: &str = "
     ) AS s JOIN tenantry.tenant AS t ON t.env = $1 AND t.id = s.tenant
     ORDER BY s.value DESC, t.id LIMIT $6";
 
+/// Tenants whose hours are not all told yet, where what a meter counted since the month began is not what the quota's row says.
+const BESIDE: &str = "
+    SELECT s.tenant, s.used FROM (
+        SELECT h.tenant, floor(sum(h.value) / 1000000)::bigint AS used FROM tenantry.usage_hour AS h
+        WHERE h.env = $1 AND h.meter = $2 AND h.hour >= $4 AND h.tenant IN (
+            SELECT u.tenant FROM tenantry.usage_hour AS u WHERE u.env = $1 AND u.meter = $2 AND NOT u.is_told
+        ) GROUP BY h.tenant
+    ) AS s
+    JOIN tenantry.tenant AS t ON t.env = $1 AND t.id = s.tenant AND t.phase <> 'deleted'
+    JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan AND p.spec -> 'quotas' ? $3
+    LEFT JOIN tenantry.quota AS q ON q.env = $1 AND q.tenant = s.tenant AND q.name = $3
+    WHERE s.used <> CASE WHEN q.since >= $4 THEN q.used ELSE 0 END ORDER BY s.tenant LIMIT $5";
+
 /// A value in millionths.
 pub(super) fn total(row: &Row) -> Result<Total, StoreError> {
     let text: &str = get(row, "value")?;
@@ -140,6 +154,23 @@ impl Reader {
             })
         };
         self.store.query(sql, &params).await?.iter().map(read).collect()
+    }
+
+    /// Tenants for whom a quota's use is not what its meter has counted since the month began, with what was counted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn usage_beside_quota(
+        &self,
+        meter: &MeterName,
+        quota: &QuotaName,
+        month: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<(TenantId, u64)>, StoreError> {
+        let params: [&(dyn ToSql + Sync); 5] =
+            [&self.environment.as_str(), &meter.as_str(), &quota.as_str(), &month, &limit];
+        let rows = self.store.query(BESIDE, &params).await?;
+        rows.iter().map(|row| Ok((TenantId::from_uuid(get(row, "tenant")?), count(row, "used")?))).collect()
     }
 
     /// What each tenant had of a meter, those with most first. Window and group of the query are not looked at.
