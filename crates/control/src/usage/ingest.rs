@@ -39,6 +39,11 @@ const BEHIND: i64 = 36;
 const AHEAD: i64 = 2;
 
 impl Days {
+    /// Makes sure again at the next call.
+    fn forget(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
     /// Makes the days of events around a moment, once a day and process.
     async fn keep(&self, deps: &Deps, now: Timestamp) -> Result<(), Refusal> {
         let today = now.as_second().div_euclid(86_400);
@@ -85,7 +90,9 @@ pub async fn ingest(cx: &Ctx, deps: &Deps, events: Vec<Result<UsageEvent, UsageF
         0
     } else {
         deps.usage_days().keep(deps, cx.now).await?;
-        deps.store().count_usage(&cx.environment, &wanted, cx.now).await.map_err(refuse_store)?.len()
+        let counted = deps.store().count_usage(&cx.environment, &wanted, cx.now).await;
+        // A database that was put back from a copy may lack days that this process has made.
+        counted.inspect_err(|_| deps.usage_days().forget()).map_err(refuse_store)?.len()
     };
     Ok(Counted { accepted: fresh, duplicates: wanted.len().saturating_sub(fresh), faults })
 }

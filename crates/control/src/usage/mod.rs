@@ -13,13 +13,16 @@ pub(crate) use quota::settle;
 pub use report::{Asked, Ranking, Report, ranking, report};
 pub(crate) use told::tell;
 
-use tenantry_domain::name::MeterName;
+/// How the doors read events; whoever measures counting does the same.
+pub use tenantry_api::parse::usage::events as read_events;
+use tenantry_domain::name::{EnvironmentName, MeterName};
+use tenantry_domain::policy::{Actor, Rights};
 use tenantry_domain::usage::MeterSpec;
 use tenantry_store::{CatalogKind, WriteTx};
 pub use tenantry_store::{UsageRow, UsageShare};
 
 use crate::ctx::Ctx;
-use crate::deps::Deps;
+use crate::deps::{Deps, mint};
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
 
@@ -27,6 +30,21 @@ use crate::tenants::edit::refuse_store;
 pub(crate) async fn check_meter(tx: &mut WriteTx, name: &MeterName, spec: &MeterSpec) -> Result<(), Refusal> {
     let is_fixed = tx.usage().counts_otherwise(name, spec.aggregation).await.map_err(refuse_store)?;
     if is_fixed { Err(Refusal::MeterFixed(name.to_string())) } else { Ok(()) }
+}
+
+/// The circumstances of what the controller does by itself.
+fn ours(deps: &Deps, environment: &EnvironmentName) -> Ctx {
+    let request_id = mint::request();
+    Ctx {
+        actor: Actor::controller("usage"),
+        person: None,
+        rights: Rights::all(),
+        environment: environment.clone(),
+        request_id,
+        correlation_id: request_id.to_string(),
+        now: deps.now(),
+        idempotency: None,
+    }
 }
 
 /// A meter of the environment.

@@ -5,13 +5,12 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::limit::QuotaName;
 use tenantry_domain::name::{EnvironmentName, MeterName};
-use tenantry_domain::policy::{self, Actor, Rights, Scope};
+use tenantry_domain::policy::{self, Scope};
 use tenantry_domain::quantity::Period;
 use tenantry_domain::usage::{MeterSpec, Window};
 use tenantry_store::{CatalogKind, Entry, StoreError};
 
-use crate::ctx::Ctx;
-use crate::deps::{Deps, mint};
+use crate::deps::Deps;
 
 /// Tenants of one meter that one look puts right.
 const BATCH: i64 = 200;
@@ -45,17 +44,7 @@ async fn of_tenant(
     quota: &QuotaName,
     used: u64,
 ) -> Result<(), StoreError> {
-    let request_id = mint::request();
-    let cx = Ctx {
-        actor: Actor::controller("usage"),
-        person: None,
-        rights: Rights::all(),
-        environment: environment.clone(),
-        request_id,
-        correlation_id: request_id.to_string(),
-        now: deps.now(),
-        idempotency: None,
-    };
+    let cx = super::ours(deps, environment);
     let permit = policy::controller("quota.set", Scope::tenant(environment.clone(), tenant));
     let mut tx = deps.store().write(&permit, cx.now).await?;
     let row = tx.tenants().lock(tenant).await?;

@@ -8,12 +8,11 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::{EnvironmentName, MeterName};
-use tenantry_domain::policy::{self, Actor, Rights, Scope};
+use tenantry_domain::policy::{self, Scope};
 use tenantry_domain::usage::{self, MeterSpec, Window};
 use tenantry_store::{CatalogKind, Entry, StoreError, UsageDue, UsageReport};
 
-use crate::ctx::Ctx;
-use crate::deps::{Deps, mint};
+use crate::deps::Deps;
 
 /// Hours of tenants' meters that one look takes.
 const BATCH: i64 = 500;
@@ -52,17 +51,7 @@ async fn of_tenant(
     tenant: TenantId,
     hours: &[UsageDue],
 ) -> Result<(), StoreError> {
-    let request_id = mint::request();
-    let cx = Ctx {
-        actor: Actor::controller("usage"),
-        person: None,
-        rights: Rights::all(),
-        environment: environment.clone(),
-        request_id,
-        correlation_id: request_id.to_string(),
-        now: deps.now(),
-        idempotency: None,
-    };
+    let cx = super::ours(deps, environment);
     let permit = policy::controller("usage.report", Scope::tenant(environment.clone(), tenant));
     let mut tx = deps.store().write(&permit, cx.now).await?;
     let row = tx.tenants().lock(tenant).await?;

@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::history::Nothing;
 use super::{InEnvironment, OfTenant};
 use crate::State;
 use crate::convert::usage as show;
@@ -48,11 +49,6 @@ impl FromRequest<State> for Events {
         Ok(Self { bytes: bytes(request, MOST_BYTES).await?, is_batch })
     }
 }
-
-/// Parameters of the call that sends events: none.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct Nothing {}
 
 /// Count usage events
 ///
@@ -132,7 +128,7 @@ struct RankingParams {
     #[param(nullable = false, example = "day", pattern = "^(hour|day|month)$")]
     window: Option<String>,
     /// Most tenants.
-    #[param(nullable = false, minimum = 1, maximum = 1000, example = 10)]
+    #[param(nullable = false, value_type = Option<u16>, minimum = 1, maximum = 1000, example = 10)]
     limit: Option<String>,
     /// `csv` for a table; JSON unless given.
     #[param(nullable = false, example = "csv", pattern = "^(json|csv)$")]

@@ -65,7 +65,7 @@ const WINDOWS: &str = "
         SELECT date_trunc($6, h.hour, 'UTC') AS \"from\", h.events, h.value, h.last_at, h.last_key, (
             SELECT coalesce(jsonb_object_agg(k, h.dimensions::jsonb -> k), '{}') FROM unnest($8::text[]) AS k
             WHERE h.dimensions::jsonb ? k
-        )::text AS dims
+        )::text COLLATE \"C\" AS dims
         FROM tenantry.usage_hour AS h
         WHERE h.env = $1 AND h.tenant = $2 AND h.meter = $3 AND h.hour >= $4 AND h.hour < $5
     ) AS part
@@ -77,7 +77,7 @@ const MEMBERS: &str = "
         SELECT date_trunc($6, h.hour, 'UTC') AS \"from\", (
             SELECT coalesce(jsonb_object_agg(k, h.dimensions::jsonb -> k), '{}') FROM unnest($8::text[]) AS k
             WHERE h.dimensions::jsonb ? k
-        )::text AS dims, sum(h.events) AS events
+        )::text COLLATE \"C\" AS dims, sum(h.events) AS events
         FROM tenantry.usage_hour AS h
         WHERE h.env = $1 AND h.tenant = $2 AND h.meter = $3 AND h.hour >= $4 AND h.hour < $5 AND $7 = 'unique'
         GROUP BY 1, 2
@@ -85,7 +85,7 @@ const MEMBERS: &str = "
         SELECT date_trunc($6, m.hour, 'UTC') AS \"from\", (
             SELECT coalesce(jsonb_object_agg(k, m.dimensions::jsonb -> k), '{}') FROM unnest($8::text[]) AS k
             WHERE m.dimensions::jsonb ? k
-        )::text AS dims, count(DISTINCT m.member) AS n
+        )::text COLLATE \"C\" AS dims, count(DISTINCT m.member) AS n
         FROM tenantry.usage_member AS m
         WHERE m.env = $1 AND m.tenant = $2 AND m.meter = $3 AND m.hour >= $4 AND m.hour < $5
         GROUP BY 1, 2

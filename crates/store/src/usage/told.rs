@@ -121,7 +121,8 @@ impl Usage<'_> {
         let of = |sql, env: String| {
             Statement::new(sql).bind(env).bind(tenant.uuid()).bind(meter.as_str().to_owned()).bind(hour)
         };
-        let rows = self.tx.rows(of(LOCK, self.tx.env())).await?;
+        let env = self.tx.env();
+        let rows = self.tx.rows(of(LOCK, env.clone())).await?;
         let mut is_new = false;
         let mut parts = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -131,7 +132,6 @@ impl Usage<'_> {
         let Some(first) = rows.first().filter(|_| is_new) else { return Ok(None) };
         let aggregation = parse(first, "aggregation")?;
         let names: Vec<String> = parts.iter().map(|part| part.dimensions.clone()).collect();
-        let env = self.tx.env();
         let now = self.tx.now;
         let statements = vec![
             of(TELL, env.clone()).bind(names.clone()),
