@@ -1,4 +1,4 @@
-//! Plans, regions, cells and apps: reading them, and taking them out of service.
+//! Plans, regions, cells, apps and meters: reading them, and taking them out of service.
 //!
 //! They are written by applying manifests, see [`crate::manifests`].
 
@@ -23,6 +23,7 @@ pub const fn manifest_word(kind: CatalogKind) -> &'static str {
         CatalogKind::Plan => "Plan",
         CatalogKind::App => "App",
         CatalogKind::Cell => "Cell",
+        CatalogKind::Meter => "Meter",
     }
 }
 

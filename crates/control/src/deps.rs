@@ -31,6 +31,7 @@ use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
 use crate::routes::token::{People, Tokens};
+use crate::usage::Days;
 use crate::webhooks::{Outbound, WebhookOptions};
 
 /// Where the time comes from.
@@ -175,6 +176,7 @@ struct Inner {
     routes: Routes,
     rates: Rates,
     uses: Uses,
+    usage_days: Days,
     tokens: Tokens,
     people: People,
     signer: Option<Signer>,
@@ -230,6 +232,7 @@ impl Deps {
             routes,
             rates,
             uses: Uses::default(),
+            usage_days: Days::default(),
             tokens,
             people,
             signer,
@@ -256,6 +259,11 @@ impl Deps {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.0.routes
+    }
+
+    /// The days for which usage events have a place.
+    pub(crate) fn usage_days(&self) -> &Days {
+        &self.0.usage_days
     }
 
     /// What this process has counted of uses of features.

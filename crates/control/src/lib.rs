@@ -32,6 +32,7 @@ pub mod runtime;
 pub mod scim;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod view;
 pub mod webhooks;
 pub mod workflows;

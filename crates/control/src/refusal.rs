@@ -275,6 +275,12 @@ pub enum Refusal {
         /// The plan.
         plan: String,
     },
+    /// No such meter.
+    #[error("meter `{0}` does not exist in this environment")]
+    NoMeter(String),
+    /// A meter has counted already, in another way.
+    #[error("meter `{0}` has counted already, by another aggregation")]
+    MeterFixed(String),
     /// No such reservation, or not any more.
     #[error("reservation `{0}` does not exist")]
     NoReservation(String),
@@ -375,6 +381,8 @@ impl Refusal {
             Self::PlanForbids { .. } => Code::PlanForbids,
             Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
             Self::NoQuota { .. } => Code::QuotaNotFound,
+            Self::NoMeter(_) => Code::MeterNotFound,
+            Self::MeterFixed(_) => Code::MeterFixed,
             Self::NoReservation(_) => Code::ReservationNotFound,
             Self::KeyReused => Code::KeyReused,
             Self::KeyInFlight => Code::KeyInFlight,
@@ -437,6 +445,8 @@ impl Refusal {
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
             Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Confirmation => vec![FieldError::new("confirm", self)],
+            Self::NoMeter(_) => vec![FieldError::new("meter", self)],
+            Self::MeterFixed(_) => vec![FieldError::new("spec.aggregation", self)],
             Self::NoRemovalReason => vec![FieldError::new("reason", "say who asked for the removal")],
             Self::Grace { .. } => vec![FieldError::new("grace", self)],
             _ => Vec::new(),

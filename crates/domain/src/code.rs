@@ -200,6 +200,8 @@ codes! {
     PolicyBundleNotKept = 79, NotFound, "No such policy bundle is kept", "Roll back to one of the digests that are kept.";
     AccessStanding = 80, Conflict, "The access request's status does not allow this", "Read the request; one that is over is followed by a new one.";
     PersonWithoutRole = 81, Forbidden, "Nobody gave this person a role", "Ask whoever runs this installation to let one of your groups give a role.";
+    UsageEvent = 82, Invalid, "The usage event cannot be counted", "Correct what the detail names and send the event again under the same id.";
+    UsageTime = 83, Invalid, "The usage event's time is not counted any more, or not yet", "Send events within 35 days of their own time, with a clock that is right.";
     DirectoryRequest = 84, Invalid, "The directory's request cannot be done as it is", "Correct what the detail names; `scimType` says of which kind it is.";
     DirectoryTaken = 85, Conflict, "Another resource of the directory has this name", "Look it up by a filter and change it instead of making another one.";
     DirectoryFull = 86, Quota, "The directory has as many resources as it may have", "Remove users and groups that are gone, or provision fewer of them.";
@@ -210,6 +212,8 @@ codes! {
     WebhookDisabled = 91, Conflict, "The webhook endpoint is disabled", "Enable it first: `tenantry webhooks enable`.";
     WebhooksExceeded = 92, Quota, "There are as many webhook endpoints as there may be", "Delete one that is not used any more, or give one a wider filter.";
     WebhookReplays = 93, Conflict, "Replays of the webhook endpoint are under way", "Wait until one of them is through; `tenantry webhooks show` tells how far they are.";
+    MeterNotFound = 94, Invalid, "No such meter", "Apply a manifest of kind Meter whose name is the event's `type`, or correct the type.";
+    MeterFixed = 95, Conflict, "The meter has counted already", "What was counted keeps its meaning: declare a meter of another name.";
 }
 
 impl fmt::Display for Code {

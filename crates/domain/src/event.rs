@@ -110,6 +110,8 @@ events! {
     QuotaWarning = "quota.warning";
     /// A tenant's use of a quota is above the limit, or something was refused at it.
     QuotaExceeded = "quota.exceeded";
+    /// An hour of a meter of a tenant has closed, or what it came to has changed since it was told.
+    UsageReported = "usage.reported";
     /// Somebody was invited to a tenant.
     MemberInvited = "member.invited";
     /// Somebody is a member of a tenant.

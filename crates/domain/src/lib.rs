@@ -30,6 +30,7 @@ pub mod quantity;
 pub mod reconcile;
 pub mod rollout;
 pub mod tenant;
+pub mod usage;
 pub mod webhook;
 pub mod workflow;
 

@@ -6,9 +6,10 @@
 
 use crate::app;
 use crate::cell::{CellSpec, RegionSpec};
-use crate::name::{AppName, CellName, EnvironmentName, PlanCode, RegionName};
+use crate::name::{AppName, CellName, EnvironmentName, MeterName, PlanCode, RegionName};
 use crate::plan::PlanSpec;
 use crate::tenant::{self, Slug};
+use crate::usage::MeterSpec;
 
 /// The only version of the manifests' grammar so far.
 pub const API_VERSION: &str = "tenantry.dev/v1";
@@ -44,6 +45,13 @@ pub enum Manifest {
         /// What is wanted.
         spec: CellSpec,
     },
+    /// What of tenants' usage is counted, and how.
+    Meter {
+        /// Its name.
+        name: MeterName,
+        /// What is wanted.
+        spec: MeterSpec,
+    },
     /// A customer organisation.
     Tenant {
         /// Its name.
@@ -55,7 +63,7 @@ pub enum Manifest {
 
 impl Manifest {
     /// Every kind, in the order in which objects depend on each other: what is named comes before what names it.
-    pub const KINDS: [&'static str; 5] = ["App", "Plan", "Region", "Cell", "Tenant"];
+    pub const KINDS: [&'static str; 6] = ["App", "Plan", "Region", "Cell", "Meter", "Tenant"];
 
     /// The kind's word in manifests.
     #[must_use]
@@ -65,6 +73,7 @@ impl Manifest {
             Self::Plan { .. } => "Plan",
             Self::Region { .. } => "Region",
             Self::Cell { .. } => "Cell",
+            Self::Meter { .. } => "Meter",
             Self::Tenant { .. } => "Tenant",
         }
     }
@@ -77,6 +86,7 @@ impl Manifest {
             Self::Plan { name, .. } => name.as_str(),
             Self::Region { name, .. } => name.as_str(),
             Self::Cell { name, .. } => name.as_str(),
+            Self::Meter { name, .. } => name.as_str(),
             Self::Tenant { slug, .. } => slug.as_str(),
         }
     }

@@ -143,6 +143,8 @@ names! {
     CellName, max 50;
     /// An app's name. Part of database names, therefore short.
     AppName, max 32;
+    /// A meter's name, which is the type of the events that it measures.
+    MeterName, max 50;
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ and the fields at fault.";
         (name = "scim", description = "SCIM 2.0 for a customer's directory, and how a tenant's admins set it up."),
         (name = "tokens", description = "Who may do what with this API."),
         (name = "quotas", description = "What tenants use of their quotas and rates."),
+        (name = "usage", description = "What tenants use: events of the product counted by meters, and reports of them."),
         (name = "rollouts", description = "Versions of apps on their way to all tenants, in waves."),
         (name = "operations", description = "Long work as its callers follow and steer it."),
         (name = "audit", description = "Who did what, as evidence."),

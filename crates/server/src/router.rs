@@ -41,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::pools::routes())
         .merge(api::quotas::routes())
         .merge(api::flags::routes())
+        .merge(api::usage::routes())
         .merge(api::scim::routes())
         .merge(api::people::routes())
 }

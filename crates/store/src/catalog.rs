@@ -1,4 +1,4 @@
-//! Plans, regions, cells and apps: versioned documents by kind and name.
+//! Plans, regions, cells, apps and meters: versioned documents by kind and name.
 
 use std::str::FromStr;
 
@@ -23,11 +23,13 @@ pub enum CatalogKind {
     Cell,
     /// An app.
     App,
+    /// A meter of usage.
+    Meter,
 }
 
 impl CatalogKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Region, Self::Cell, Self::App];
+    pub const ALL: [Self; 5] = [Self::Plan, Self::Region, Self::Cell, Self::App, Self::Meter];
 
     /// The word in columns and audit targets.
     #[must_use]
@@ -37,6 +39,7 @@ impl CatalogKind {
             Self::Region => "region",
             Self::Cell => "cell",
             Self::App => "app",
+            Self::Meter => "meter",
         }
     }
 }
@@ -264,6 +267,11 @@ impl Catalog<'_> {
             CatalogKind::Region => {
                 "SELECT count(*) AS n FROM tenantry.tenant WHERE env = $1 AND phase <> 'deleted'
                  AND (region = $2 OR spec->'residency'->'allowedRegions' ? $2)"
+            }
+            // What is not told yet needs the meter's word for it.
+            CatalogKind::Meter => {
+                "SELECT count(DISTINCT tenant) AS n FROM tenantry.usage_hour
+                 WHERE env = $1 AND meter = $2 AND NOT is_told"
             }
         };
         let rows = self.tx.rows(Statement::new(sql).bind(self.tx.env()).bind(name.to_owned())).await?;

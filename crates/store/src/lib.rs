@@ -44,6 +44,7 @@ mod settle;
 mod store;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod verify;
 pub mod versions;
 pub mod webhooks;
@@ -87,6 +88,7 @@ pub use tenants::{
     TenantRow,
 };
 pub use tokens::{NewToken, TokenFilter, TokenRow};
+pub use usage::{NewUsage, UsageDue, UsageHour, UsageKey, UsageQuery, UsageReport, UsageRow, UsageShare};
 pub use verify::{Finding as AuditFinding, Verification};
 pub use versions::VersionRow;
 pub use webhooks::{

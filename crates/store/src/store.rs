@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 17, name: "webhooks", sql: include_str!("../migrations/0017_webhooks.sql") },
     Migration { version: 18, name: "approvals", sql: include_str!("../migrations/0018_approvals.sql") },
     Migration { version: 19, name: "people", sql: include_str!("../migrations/0019_people.sql") },
+    Migration { version: 20, name: "usage", sql: include_str!("../migrations/0020_usage.sql") },
     Migration { version: 23, name: "standbys", sql: include_str!("../migrations/0023_standbys.sql") },
 ];
 

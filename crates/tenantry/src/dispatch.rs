@@ -49,6 +49,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Route(args) => commands::route::run(&args, &session()?).await,
         Command::Logins(args) => commands::logins::run(&args, &session()?).await,
         Command::Quotas(args) => commands::quotas::run(&args, &session()?).await,
+        Command::Usage(args) => commands::usage::run(&args, &session()?).await,
         Command::Members(args) => commands::members::run(&args, &session()?).await,
         Command::Roles(args) => commands::members::roles::run(&args, &session()?).await,
         Command::Invitations(args) => commands::members::invitations::run(&args, &session()?).await,

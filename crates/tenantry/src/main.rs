@@ -55,6 +55,7 @@ enum Command {
     Route(commands::route::Args),
     Logins(commands::logins::Args),
     Quotas(commands::quotas::Args),
+    Usage(commands::usage::Args),
     #[command(alias = "member")]
     Members(Box<commands::members::Args>),
     #[command(alias = "role")]

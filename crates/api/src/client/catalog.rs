@@ -1,4 +1,4 @@
-//! Calls about apps, plans, regions and cells.
+//! Calls about apps, plans, regions, cells and meters.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -20,11 +20,13 @@ pub enum Kind {
     Region,
     /// A unit of capacity.
     Cell,
+    /// What of usage is counted.
+    Meter,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::App, Self::Plan, Self::Region, Self::Cell];
+    pub const ALL: [Self; 5] = [Self::App, Self::Plan, Self::Region, Self::Cell, Self::Meter];
 
     /// The word in routes.
     #[must_use]
@@ -34,6 +36,7 @@ impl Kind {
             Self::Plan => "plans",
             Self::Region => "regions",
             Self::Cell => "cells",
+            Self::Meter => "meters",
         }
     }
 
@@ -45,6 +48,7 @@ impl Kind {
             Self::Plan => "Plan",
             Self::Region => "Region",
             Self::Cell => "Cell",
+            Self::Meter => "Meter",
         }
     }
 }

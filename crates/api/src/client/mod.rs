@@ -26,6 +26,7 @@ mod send;
 mod sse;
 mod tenants;
 mod tokens;
+mod usage;
 mod watch;
 mod webhooks;
 
@@ -50,6 +51,7 @@ pub use routes::SourceQuery;
 pub use send::{Answer, Retry};
 pub use tenants::{Deleted, Deletion, TenantQuery};
 pub use tokens::TokenQuery;
+pub use usage::UsageParams;
 pub use watch::Watch;
 pub use webhooks::{AttemptQuery, DeadQuery, WebhookQuery, WebhookSwitch};
 

@@ -11,7 +11,7 @@ use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::tenant::{Slug, Spec};
 
 use super::read::{Node, Object, Report, shorten};
-use super::{app, cell, plan, tenant as tenants};
+use super::{app, cell, plan, tenant as tenants, usage};
 use crate::problem::Rejection;
 
 /// What is wrong with one document.
@@ -75,6 +75,7 @@ fn any_kind(value: &Value, frame: Frame<'_>) -> Result<Option<Document>, Code> {
         "App" => declared(&object, frame, |name, spec| Manifest::App { name, spec }, app::spec),
         "Plan" => declared(&object, frame, |name, spec| Manifest::Plan { name, spec }, plan::spec),
         "Cell" => declared(&object, frame, |name, spec| Manifest::Cell { name, spec }, cell::spec),
+        "Meter" => declared(&object, frame, |name, spec| Manifest::Meter { name, spec }, usage::meter),
         "Region" => region(&object, frame),
         _ => tenant_of(&object, frame).and_then(|(environment, body)| {
             Some(Document { environment, manifest: Manifest::Tenant { slug: body.name?, spec: body.spec } })

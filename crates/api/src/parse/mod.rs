@@ -23,6 +23,7 @@ pub mod strict;
 mod tenant;
 mod terms;
 mod token;
+pub mod usage;
 mod webhook;
 
 pub use access::{AccessBody, access, review};

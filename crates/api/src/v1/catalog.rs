@@ -1,4 +1,4 @@
-//! What an environment is made of besides tenants: apps, plans, regions and cells, in the shape of their manifests.
+//! What an environment is made of besides tenants: apps, plans, regions, cells and meters, in the shape of their manifests.
 //!
 //! Long because every kind of object has its whole shape here.
 
@@ -23,7 +23,7 @@ pub struct Object<T> {
     /// `tenantry.dev/v1`.
     #[schema(example = "tenantry.dev/v1")]
     pub api_version: String,
-    /// `App`, `Plan`, `Region` or `Cell`.
+    /// `App`, `Plan`, `Region`, `Cell` or `Meter`.
     pub kind: String,
     /// Name and environment.
     pub metadata: Metadata,

@@ -28,6 +28,7 @@ pub mod route;
 pub mod tenant;
 pub mod terms;
 pub mod token;
+pub mod usage;
 pub mod version;
 pub mod webhook;
 pub mod words;

@@ -11,3 +11,4 @@ pub mod guard;
 pub mod pools;
 pub mod rollout;
 pub mod stock;
+pub mod usage;

@@ -79,7 +79,7 @@ pub(crate) async fn apply_catalog(
     objects: &mut BTreeMap<usize, AppliedObject>,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Refusal> {
-    for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell] {
+    for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell, CatalogKind::Meter] {
         for (place, manifest) in manifests.iter().enumerate() {
             if let Some((found, name, spec)) = catalog_part(manifest)
                 && found == kind
@@ -158,6 +158,9 @@ async fn put(
         if row.is_some() {
             check_region(tx, name, &old, spec).await?;
         }
+    }
+    if let Manifest::Meter { name, spec } = manifest {
+        crate::usage::check_meter(tx, name, spec).await?;
     }
     if let (Manifest::App { spec: app, .. }, Some(_)) = (manifest, &row) {
         rollouts::ran::check(tx, name, app).await?;

@@ -19,6 +19,9 @@ pub(crate) fn catalog_part(manifest: &Manifest) -> Option<(CatalogKind, String, 
             Some((CatalogKind::Region, name.to_string(), value(serde_json::to_value(spec))))
         }
         Manifest::Cell { name, spec } => Some((CatalogKind::Cell, name.to_string(), value(serde_json::to_value(spec)))),
+        Manifest::Meter { name, spec } => {
+            Some((CatalogKind::Meter, name.to_string(), value(serde_json::to_value(spec))))
+        }
         Manifest::Tenant { .. } => None,
     }
 }

@@ -154,6 +154,8 @@ actions! {
     "token.read" Read Tenant;
     "token.revoke" Destructive Tenant;
     "token.rotate" Write Tenant;
+    "usage.read" Read Tenant;
+    "usage.write" Write Tenant;
     "webhook.create" Write Tenant;
     "webhook.delete" Destructive Tenant;
     "webhook.disable" Write Tenant;

@@ -104,7 +104,7 @@ impl Role {
             }
             Self::Auditor => is_read,
             Self::Finance => {
-                matches!(action.name, "catalog.read" | "event.read" | "flag.read" | "quota.read" | "tenant.read")
+                matches!(action.name, "catalog.read" | "event.read" | "flag.read" | "quota.read" | "tenant.read" | "usage.read")
             }
             Self::Deployer => {
                 matches!(action.noun(), "manifests" | "rollout")
@@ -123,6 +123,7 @@ impl Role {
                         | "role"
                         | "flag"
                         | "placement"
+                        | "usage"
                         | "webhook"
                 ) && !matches!(action.name, "flag.set" | "flag.delete" | "quota.set")
                     || matches!(action.name, "credential.issue" | "tenant.create")
@@ -134,7 +135,7 @@ impl Role {
             Self::Tenant => {
                 matches!(action.noun(), "directory" | "member" | "invitation" | "role" | "scim" | "webhook")
                     && action.name != "member.act"
-                    || matches!(action.name, "flag.evaluate" | "gateway.login.rotate" | "quota.read")
+                    || matches!(action.name, "flag.evaluate" | "gateway.login.rotate" | "quota.read" | "usage.read")
                     || is_read && matches!(action.noun(), "domain" | "event" | "identity" | "tenant" | "access")
                     || action.name == "audit.read"
             }

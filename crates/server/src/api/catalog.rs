@@ -1,4 +1,4 @@
-//! Plans, regions, cells and apps. They are written by applying manifests; here they are read and taken away.
+//! Plans, regions, cells, apps and meters. They are written by applying manifests; here they are read and taken away.
 
 use axum::Json;
 use axum::extract::State as With;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use tenantry_api::v1::Page;
 // `Object` means "anything" to the documentation's macros, hence the other name here.
 use tenantry_api::v1::catalog::{AppSpec, CellSpec, Object as Declared, PlanSpec, RegionSpec};
+use tenantry_api::v1::usage::MeterSpec;
 use tenantry_api::v1::version::Version;
 use tenantry_control::catalog::{self, CatalogKind, manifest_word};
 use tenantry_domain::code::Code;
@@ -22,7 +23,12 @@ use crate::problem::{Failure, Result};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().merge(plans::routes()).merge(regions::routes()).merge(cells::routes()).merge(apps::routes())
+    OpenApiRouter::new()
+        .merge(plans::routes())
+        .merge(regions::routes())
+        .merge(cells::routes())
+        .merge(apps::routes())
+        .merge(meters::routes())
 }
 
 /// Catalogs are small and come as a whole; pages are cut here. A token is the last name that was shown.
@@ -168,4 +174,5 @@ kinds! {
     regions, Region, RegionSpec, "regions", "region", ["listRegions", "getRegion", "deleteRegion", "listRegionVersions", "getRegionVersion"];
     cells, Cell, CellSpec, "cells", "cell", ["listCells", "getCell", "deleteCell", "listCellVersions", "getCellVersion"];
     apps, App, AppSpec, "apps", "app", ["listApps", "getApp", "deleteApp", "listAppVersions", "getAppVersion"];
+    meters, Meter, MeterSpec, "meters", "meter", ["listMeters", "getMeter", "deleteMeter", "listMeterVersions", "getMeterVersion"];
 }

@@ -26,6 +26,7 @@ pub mod routes;
 pub mod scim;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod webhooks;
 
 mod answer;

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tenantry_api::v1::catalog::{AppSpec, CellSpec, Object, ObjectStatus, PlanSpec, RegionSpec};
+use tenantry_api::v1::usage::MeterSpec;
 use tenantry_api::v1::{API_VERSION, Metadata};
 use tenantry_control::view;
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::{app, cell, plan};
+use tenantry_domain::{app, cell, plan, usage};
 
 /// An object.
 #[must_use]
@@ -36,6 +37,7 @@ pub fn spec(kind: &str, stored: Value) -> Value {
         "Plan" => reshape::<plan::PlanSpec, PlanSpec>(stored),
         "Region" => reshape::<cell::RegionSpec, RegionSpec>(stored),
         "Cell" => reshape::<cell::CellSpec, CellSpec>(stored),
+        "Meter" => reshape::<usage::MeterSpec, MeterSpec>(stored),
         _ => stored,
     }
 }

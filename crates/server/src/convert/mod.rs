@@ -20,6 +20,7 @@ pub mod rollout;
 pub mod route;
 pub mod tenant;
 pub mod token;
+pub mod usage;
 pub mod version;
 pub mod webhook;
 

@@ -43,6 +43,7 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}:undelete", "tenant.undelete"),
     (Method::DELETE, "/v1/environments/{environment}/apps/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/cells/{name}", "catalog.delete"),
+    (Method::DELETE, "/v1/environments/{environment}/meters/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/plans/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
     (Method::POST, "/v1/environments/{environment}/cells/{name}/isolation:run", "isolation.run"),

@@ -34,6 +34,7 @@ mod routes;
 mod scim;
 mod token;
 mod tokens;
+mod usage;
 mod webhooks;
 mod witness;
 mod world;

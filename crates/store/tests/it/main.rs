@@ -23,4 +23,5 @@ mod search;
 mod sequences;
 mod tamper;
 mod tokens;
+mod usage;
 mod workflows;

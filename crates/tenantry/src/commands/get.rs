@@ -299,6 +299,9 @@ fn objects(session: &Session, kind: Catalog, objects: &[Object<Value>]) -> Resul
         Catalog::Cell => {
             &[("REGION", "/region"), ("KIND", "/kind"), ("CAPACITY", "/capacity"), ("DRAINING", "/draining")]
         }
+        Catalog::Meter => {
+            &[("UNIT", "/unit"), ("AGGREGATION", "/aggregation"), ("VALUE", "/value"), ("DIMENSIONS", "/dimensions")]
+        }
         Catalog::App => {
             &[("TENANT KEY", "/tenantKey"), ("MIGRATIONS", "/migrations"), ("REFERENCE TABLES", "/referenceTables")]
         }

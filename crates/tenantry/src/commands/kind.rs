@@ -20,6 +20,9 @@ pub enum Kind {
     /// Apps
     #[value(alias = "apps")]
     App,
+    /// Meters of usage
+    #[value(alias = "meters")]
+    Meter,
     /// Long work
     #[value(alias = "operations", alias = "op")]
     Operation,
@@ -43,6 +46,9 @@ pub enum Declared {
     /// An app
     #[value(alias = "apps")]
     App,
+    /// A meter of usage
+    #[value(alias = "meters")]
+    Meter,
 }
 
 impl Declared {
@@ -54,6 +60,7 @@ impl Declared {
             Self::Region => Some(Catalog::Region),
             Self::Cell => Some(Catalog::Cell),
             Self::App => Some(Catalog::App),
+            Self::Meter => Some(Catalog::Meter),
         }
     }
 }
@@ -67,6 +74,7 @@ impl Kind {
             Self::Region => Some(Declared::Region),
             Self::Cell => Some(Declared::Cell),
             Self::App => Some(Declared::App),
+            Self::Meter => Some(Declared::Meter),
             Self::Operation => None,
         }
     }

@@ -37,5 +37,6 @@ pub mod route;
 mod settle;
 mod times;
 pub mod tokens;
+pub mod usage;
 pub mod version;
 pub mod webhooks;
