@@ -141,7 +141,7 @@ async fn a_stream_says_what_was_asked_for_and_refuses_nonsense() {
         let problem: serde_json::Value = refused.json().await.unwrap();
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
     }
-    world.get("tenants/globex/events/stream").send().await.problem("TEN-0006");
+    world.get("tenants/globex/events/stream").send().await.problem("TEN-0005");
     let document = world.bare("GET", "/v1/asyncapi.json").send().await.json();
     assert_eq!(document, tenantry_api::v1::payload::asyncapi(), "without a token, as it was reviewed");
     world.end().await;
@@ -251,7 +251,7 @@ async fn a_stream_of_one_tenant_has_no_event_of_another() {
     let denied =
         |error: ClientError, code: &str| matches!(error, ClientError::Problem(problem) if problem.code == code);
     let foreign = own.follow_events(Some("globex"), 0, &[]).unwrap().next().await.unwrap_err();
-    assert!(denied(foreign, "TEN-0006"), "what is not seen does not exist");
+    assert!(denied(foreign, "TEN-0005"), "what is not seen does not exist");
     assert!(denied(own.follow_events(None, 0, &[]).unwrap().next().await.unwrap_err(), "TEN-0022"));
     world.end().await;
 }
