@@ -16,6 +16,7 @@ mod resolve;
 mod search;
 mod sweep;
 mod tenant_tx;
+mod webhooks;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -61,6 +62,8 @@ pub enum Name {
     Policy,
     /// Authorising and listing people, with a million memberships.
     Members,
+    /// From the commit of an event to its receiver.
+    Webhooks,
 }
 
 impl Name {
@@ -84,6 +87,7 @@ impl Name {
             Self::Limits => "limits",
             Self::Policy => "policy",
             Self::Members => "members",
+            Self::Webhooks => "webhooks",
         }
     }
 
@@ -106,6 +110,7 @@ impl Name {
             Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
             Some(Self::Gateway) => "beside PgBouncer and no pooler; µs are processor time of one transaction",
             Some(Self::Members) => "people of ten thousand organisations, milliseconds",
+            Some(Self::Webhooks) => "events of twenty tenants, each with an endpoint; receivers on this machine",
             Some(Self::Limits) => "one decision, milliseconds; and what three replicas let through beyond the limit",
             Some(Self::Policy) => "one decision in the process, milliseconds",
             None => "",
@@ -132,6 +137,7 @@ impl Name {
             Self::Limits => limits::run(bench).await,
             Self::Policy => policy::run(bench).await,
             Self::Members => members::run(bench).await,
+            Self::Webhooks => webhooks::run(bench).await,
         }
     }
 }

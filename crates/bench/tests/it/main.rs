@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "onboarding",
     "apply",
     "sweep",
@@ -16,6 +16,7 @@ const NAMES: [&str; 12] = [
     "resolve",
     "forward-auth",
     "noisy",
+    "webhooks",
 ];
 
 #[test]

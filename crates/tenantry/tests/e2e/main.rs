@@ -26,3 +26,4 @@ mod program;
 mod quotas;
 mod rules;
 mod serve;
+mod webhooks;
