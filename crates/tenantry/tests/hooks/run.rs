@@ -86,13 +86,13 @@ async fn what_was_committed_arrives_whatever_dies() {
     let rate = if events > SHORT { 2000.0 } else { 1300.0 };
     let writer = tokio::spawn(flood(store(&world.pg.url(CONTROL)), turns, events, rate, Arc::clone(&done)));
     let mut progress = Progress { farm: &farm, done, began, last: (began, 0) };
-    while !writer.is_finished() || began.elapsed() < TROUBLE {
+    while !writer.is_finished() || began.elapsed() < TROUBLE || pair.restarts == 0 {
         let until = Instant::now() + Duration::from_millis(2500 + dice.below(2500));
         while Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(100)).await;
             progress.tell(&pair, "trouble");
         }
-        if pair.kills % 4 == 2 && pair.restarts < pair.kills.div_ceil(2) {
+        if pair.kills % 3 == 1 {
             pair.restart_database(&mut world).await;
         }
         pair.kill(&world, &mut dice).await;
