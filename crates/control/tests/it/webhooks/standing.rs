@@ -15,8 +15,9 @@ use tenantry_testkit::receivers::{Mood, Receiver};
 use super::{Process, draft, emit, endpoint, lab, number, taken, terms, until, verify, wanted};
 use crate::world::{World, name};
 
-fn only_updates() -> Terms {
-    Terms { types: vec![Pattern::parse("tenant.updated").unwrap()], ..terms() }
+/// Of a type that nothing but these tests makes here: to suspend a tenant is to update it.
+fn only_plans() -> Terms {
+    Terms { types: vec![Pattern::parse("plan.changed").unwrap()], ..terms() }
 }
 
 /// Looks for a while that nothing arrives: several times as long as the pump rests between two looks.
@@ -34,12 +35,12 @@ async fn a_tenant_that_is_away_gets_nothing_until_it_is_back_and_one_that_is_gon
     world.runtime = Some(Runtime::start(&world.deps));
     let tenant = world.active("acme", "starter").await.id;
     let (own, all) = (Receiver::start(Mood::Ok).await, Receiver::start(Mood::Ok).await);
-    let of_tenant = Wanted { tenant: Some(name("acme")), terms: only_updates(), ..wanted(&own.url()) };
+    let of_tenant = Wanted { tenant: Some(name("acme")), terms: only_plans(), ..wanted(&own.url()) };
     let (made, verifier) = endpoint(&world, of_tenant).await;
-    endpoint(&world, Wanted { terms: only_updates(), ..wanted(&all.url()) }).await;
+    endpoint(&world, Wanted { terms: only_plans(), ..wanted(&all.url()) }).await;
     let (acme, any) = (name("acme"), Expected::Any);
     let suspension = || Suspension { reason: SuspensionReason::Compliance, note: None };
-    let update = async |count| emit(&world.deps, &world, Subject::Tenant(tenant), Type::TenantUpdated, count).await;
+    let update = async |count| emit(&world.deps, &world, Subject::Tenant(tenant), Type::PlanChanged, count).await;
     update(1).await;
     let heard = |receiver: &Receiver| taken(&receiver.got(), tenant).len();
     until("both hear of it", 20, || heard(&own) == 1 && heard(&all) == 1).await;
@@ -101,13 +102,13 @@ async fn one_that_does_nothing_but_fail_is_disabled_and_told_of() {
     let tenant = draft(&world, "acme").await;
     let (sick, moody, notices) =
         (Receiver::start(Mood::Status(500)).await, Receiver::start(Mood::Flap).await, Receiver::start(Mood::Ok).await);
-    let of = |receiver: &Receiver| Wanted { terms: only_updates(), ..wanted(&receiver.url()) };
+    let of = |receiver: &Receiver| Wanted { terms: only_plans(), ..wanted(&receiver.url()) };
     let (failing, _) = endpoint(&world, Wanted { tenant: Some(name("acme")), ..of(&sick) }).await;
     let (flapping, _) = endpoint(&world, of(&moody)).await;
     let wants = Terms { types: vec![Pattern::parse("webhook.endpoint.disabled").unwrap()], ..terms() };
     endpoint(&world, Wanted { terms: wants, ..wanted(&notices.url()) }).await;
     let process = Process::start(&world.deps);
-    emit(&world.deps, &world, Subject::Tenant(tenant), Type::TenantUpdated, 30).await;
+    emit(&world.deps, &world, Subject::Tenant(tenant), Type::PlanChanged, 30).await;
     until("the environment is told", 40, || notices.count() == 1).await;
     let body: serde_json::Value = serde_json::from_slice(&notices.got()[0].body).unwrap();
     assert_eq!(body["type"], "webhook.endpoint.disabled");
