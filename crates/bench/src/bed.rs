@@ -60,7 +60,12 @@ pub struct Bed {
 impl Bed {
     /// Installs one. `name` tells several on one host apart: it names the control database and the app.
     pub async fn install(host: &Host, name: &str, connections: usize) -> Result<Self> {
-        let bed = Self::empty(host, name, connections).await?;
+        Self::install_with(host, name, connections, Options::default()).await
+    }
+
+    /// Installs one whose brain is set otherwise.
+    pub async fn install_with(host: &Host, name: &str, connections: usize, options: Options) -> Result<Self> {
+        let bed = Self::bare(host, name, connections, options).await?;
         bed.apply(&bed.catalog()).await?;
         bed.cell.prepare(&bed.app).await?;
         Ok(bed)
@@ -68,6 +73,10 @@ impl Bed {
 
     /// An installation in which nothing was declared yet.
     pub async fn empty(host: &Host, name: &str, connections: usize) -> Result<Self> {
+        Self::bare(host, name, connections, Options::default()).await
+    }
+
+    async fn bare(host: &Host, name: &str, connections: usize, options: Options) -> Result<Self> {
         let control = format!("control_{name}").replace('-', "_");
         host.database(&control).await?;
         let mut secret = [0; 32];
@@ -80,7 +89,7 @@ impl Bed {
         let installation = store.installation().await?;
         let dataplane = Dataplane::new(installation, root.clone(), tenantry_dataplane::Options::default());
         let url = host.url("postgres");
-        let options = Options { pool: PoolWants { schema: 0, database: 0 }, ..Options::default() };
+        let options = Options { pool: PoolWants { schema: 0, database: 0 }, ..options };
         let (clock, secrets) = (Arc::new(SystemClock), Arc::new(Fixed(url.clone())));
         let deps = Deps::with_ports(store, dataplane.clone(), &root, options, clock, secrets);
         let environment = EnvironmentName::parse("prod")?;

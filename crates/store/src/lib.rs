@@ -93,7 +93,7 @@ pub use verify::{Finding as AuditFinding, Verification};
 pub use versions::VersionRow;
 pub use webhooks::{
     AttemptFilter, AttemptRow, DeadFilter, DeadRow, DueRow, EndpointFilter, EndpointRow, Fate, Forgotten, Lane,
-    LaneChange, LaneId, LaneWork, NewEndpoint, NewReplay, Outcome, ReplayRow, WebhookKeys, Webhooks,
+    LaneChange, LaneId, LaneWork, NewEndpoint, NewReplay, Order, Outcome, ReplayRow, TURNS, WebhookKeys, Webhooks,
 };
 pub use workflows::{Claim, Claimed, NewWorkflow, WorkflowRow, WorkflowStatus};
 pub use write::WriteTx;

@@ -110,7 +110,8 @@ settings! {
     "TENANTRY_WEBHOOKS_PORTS", "--webhooks-port", "", "`443,8443`", "Ports that webhooks may be sent to, separated by commas.";
     "TENANTRY_WEBHOOKS_OWN_HOSTS", "--webhooks-own-host", "", "", "Hosts of the installation, and all below them, that no webhook is sent to, separated by commas.";
     "TENANTRY_WEBHOOKS_CA_FILE", "--webhooks-ca-file", "", "", "File with certificate authorities that receivers may have besides the system's, as PEM.";
-    "TENANTRY_WEBHOOKS_LAB", "--webhooks-lab", "", "", "Lets webhooks go to this machine, and there without TLS: for tests and development only.";
+    "TENANTRY_WEBHOOKS_LAB", "--webhooks-lab", "", "", "Lets webhooks go to this machine, and there without TLS: for tests and development only; `serve` refuses it without the next one.";
+    "TENANTRY_LABORATORY", "--laboratory", "", "", "Says that the installation serves nobody, so that `serve` takes settings which suit tests alone.";
     "TENANTRY_GUARD_URL", "--database-url", "", "", "Database that `guard` looks at.";
     "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";
     "TENANTRY_PG_PORT", "--pg-port", "pg_port", "a free one", "Port of the private server on 127.0.0.1.";

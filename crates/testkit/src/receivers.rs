@@ -61,9 +61,13 @@ pub struct Got {
     pub is_taken: bool,
 }
 
+/// What is done with what arrives, in the place of keeping it: a long run would fill the memory.
+pub type Sink = Box<dyn Fn(Got) + Send + Sync>;
+
 struct Shared {
     mood: Mutex<Mood>,
     got: Mutex<Vec<Got>>,
+    sink: Option<Sink>,
     connections: AtomicUsize,
     requests: AtomicUsize,
 }
@@ -87,11 +91,24 @@ impl Receiver {
     /// # Panics
     /// When there is no free port.
     pub async fn start(mood: Mood) -> Self {
+        Self::open(mood, None).await
+    }
+
+    /// Starts one that hands on what arrives, before it answers, and keeps nothing.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start_with(mood: Mood, sink: Sink) -> Self {
+        Self::open(mood, Some(sink)).await
+    }
+
+    async fn open(mood: Mood, sink: Option<Sink>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             mood: Mutex::new(mood),
             got: Mutex::default(),
+            sink,
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         });
@@ -180,7 +197,10 @@ async fn serve(mut tcp: TcpStream, shared: &Shared) -> std::io::Result<()> {
             body,
             is_taken,
         };
-        shared.got.lock().unwrap_or_else(PoisonError::into_inner).push(got);
+        match &shared.sink {
+            Some(sink) => sink(got),
+            None => shared.got.lock().unwrap_or_else(PoisonError::into_inner).push(got),
+        }
         if !answer(&mut tcp, mood).await? {
             return Ok(());
         }

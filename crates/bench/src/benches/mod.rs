@@ -17,6 +17,7 @@ mod search;
 mod sweep;
 mod tenant_tx;
 mod usage;
+mod webhooks;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -64,6 +65,8 @@ pub enum Name {
     Members,
     /// Counting usage events.
     Usage,
+    /// From the commit of an event to its receiver.
+    Webhooks,
 }
 
 impl Name {
@@ -88,6 +91,7 @@ impl Name {
             Self::Policy => "policy",
             Self::Members => "members",
             Self::Usage => "usage",
+            Self::Webhooks => "webhooks",
         }
     }
 
@@ -111,6 +115,7 @@ impl Name {
             Some(Self::Gateway) => "beside PgBouncer and no pooler; µs are processor time of one transaction",
             Some(Self::Members) => "people of ten thousand organisations, milliseconds",
             Some(Self::Usage) => "on one PostgreSQL with the control database's settings; milliseconds",
+            Some(Self::Webhooks) => "events of twenty tenants, each with an endpoint; receivers on this machine",
             Some(Self::Limits) => "one decision, milliseconds; and what three replicas let through beyond the limit",
             Some(Self::Policy) => "one decision in the process, milliseconds",
             None => "",
@@ -138,6 +143,7 @@ impl Name {
             Self::Policy => policy::run(bench).await,
             Self::Members => members::run(bench).await,
             Self::Usage => usage::run(bench).await,
+            Self::Webhooks => webhooks::run(bench).await,
         }
     }
 }

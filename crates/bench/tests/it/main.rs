@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "onboarding",
     "apply",
     "sweep",
@@ -17,6 +17,7 @@ const NAMES: [&str; 13] = [
     "forward-auth",
     "noisy",
     "usage",
+    "webhooks",
 ];
 
 #[test]

@@ -176,8 +176,8 @@ pub async fn dead_letters(
     reader.webhook_dead(id, filter, &request(cx, &principal, size, token)).await.map_err(refuse_store)
 }
 
-/// How much waits, about, and since how many seconds the oldest event waits that no attempt was made for; nothing while the database is
-/// away.
+/// How much waits (exact up to 100,000), and for how many seconds the oldest event does that no attempt was made for; nothing while
+/// the database is away.
 pub async fn backlog(deps: &Deps) -> Option<(i64, f64)> {
     deps.store().webhook_backlog().await.ok()
 }

@@ -143,6 +143,7 @@ mod tests {
             whose: Whose::Tenant(TenantId::from_uuid(Uuid::from_u128(1))),
             mode: Mode::Transaction,
             access: Access::ReadWrite,
+            server: Server::Primary,
             proof: Proof::Password,
             connections: None,
             expires: None,
@@ -161,6 +162,16 @@ mod tests {
             assert!(fields(&session, level).is_empty(), "{level:?}");
         }
         assert!(fields(&login(), Some(Isolation::Shared)).is_empty());
+    }
+
+    #[test]
+    fn a_standby_is_for_those_who_only_read_and_keep_no_session() {
+        for server in [Server::PreferStandby, Server::Standby] {
+            assert_eq!(fields(&Login { server, ..login() }, None), ["server"]);
+            let reader = Login { server, access: Access::ReadOnly, ..login() };
+            assert!(fields(&reader, None).is_empty());
+            assert_eq!(fields(&Login { mode: Mode::Session, ..reader }, None), ["server"]);
+        }
     }
 
     #[test]

@@ -142,9 +142,19 @@ pub fn lines(counted: &Counted, backlog: Option<(i64, f64)>) -> String {
         let _ = writeln!(out, "{name} {value}");
     }
     if let Some((waiting, oldest)) = backlog {
-        head(&mut out, "tenantry_webhook_waiting", "gauge", "Deliveries that wait, by the planner's statistics.");
+        head(
+            &mut out,
+            "tenantry_webhook_waiting",
+            "gauge",
+            "Deliveries that wait; exact up to 100,000, beyond that as of the last autovacuum of the queue.",
+        );
         let _ = writeln!(out, "tenantry_webhook_waiting {waiting}");
-        head(&mut out, "tenantry_webhook_oldest_seconds", "gauge", "Age of an event that no attempt was made for yet.");
+        head(
+            &mut out,
+            "tenantry_webhook_oldest_seconds",
+            "gauge",
+            "Age of the oldest event that no attempt was made for yet, exact; 0 for none. Replays do not count.",
+        );
         let _ = writeln!(out, "tenantry_webhook_oldest_seconds {oldest:.3}");
     }
     let name = "tenantry_webhook_delay_seconds";

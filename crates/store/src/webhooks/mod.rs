@@ -15,9 +15,10 @@ mod queue;
 mod replays;
 
 pub use endpoints::{EndpointFilter, EndpointRow, NewEndpoint, WebhookKeys, Webhooks};
+pub use fifo::TURNS;
 pub use lanes::{Lane, LaneId, LaneWork};
 pub use log::{AttemptFilter, AttemptRow, DeadFilter, DeadRow, Forgotten};
-pub use queue::{DueRow, Fate, LaneChange, Outcome};
+pub use queue::{DueRow, Fate, LaneChange, Order, Outcome};
 pub use replays::{NewReplay, ReplayRow};
 
 /// The part of a commit's statement that puts new events into the queues of those who want them. It stands behind a common

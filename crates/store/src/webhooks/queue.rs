@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenantry_domain::id::EventId;
+use tenantry_domain::id::{EventId, ReplicaId};
 use tenantry_domain::webhook::{Cause, Why};
 use tenantry_domain::{Timestamp, event};
 use tenantry_pg::{Row, ToSql};
 use uuid::Uuid;
 
-use super::fifo::DUE_IN_ORDER;
+use super::fifo::{DUE_IN_ORDER, TURNS};
 use super::lanes::LaneId;
 use crate::columns::get;
 use crate::outbox::{self, EventRow};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Subject};
 
 /// An event that is to be delivered now.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,15 @@ pub struct DueRow {
     pub attempts: u32,
     /// Whether it is sent again on demand.
     pub is_replay: bool,
+}
+
+/// Which of what is due is fetched first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The longest due, whoever's it is.
+    Longest,
+    /// The events of each subject in their order, of all subjects in turns. Begins behind this subject; with the first when absent.
+    Turns(Option<Subject>),
 }
 
 /// What becomes of a delivery.
@@ -47,7 +56,7 @@ pub struct Outcome {
     /// Its type.
     pub kind: event::Type,
     /// Whose.
-    pub subject: crate::Subject,
+    pub subject: Subject,
     /// Its number.
     pub sequence: i64,
     /// Which attempt this was, from 1.
@@ -98,21 +107,24 @@ const DUE: &str = concat!(
     ORDER BY q.due_at, q.subject, q.sequence"
 );
 
-/// A row whose count of attempts is another one by now was recorded by somebody else.
+/// Nothing but the log changes unless the writer holds the lane: its row is locked first, so that a claim comes before all of this or
+/// behind it. A row whose count of attempts is another one by now was recorded already.
 const RECORD: &str = "
     WITH r AS (
         SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::smallint[], $9::timestamptz[],
             $10::integer[], $11::text[], $12::smallint[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::float8[])
         AS r (id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay, cause, pause)
+    ), mine AS MATERIALIZED (
+        SELECT FROM tenantry.webhook_lane WHERE env = $1 AND endpoint = $2 AND owner = $22 FOR NO KEY UPDATE
     ), gone AS (
         DELETE FROM tenantry.webhook_queue AS q USING r
         WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
-            AND q.attempts = r.attempt - 1 AND r.pause IS NULL
+            AND q.attempts = r.attempt - 1 AND r.pause IS NULL AND EXISTS (SELECT FROM mine)
         RETURNING q.subject, q.sequence, q.queued_at
     ), again AS (
         UPDATE tenantry.webhook_queue AS q SET attempts = r.attempt, due_at = clock_timestamp() + r.pause * interval '1 second'
         FROM r WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
-            AND q.attempts = r.attempt - 1 AND r.pause IS NOT NULL
+            AND q.attempts = r.attempt - 1 AND r.pause IS NOT NULL AND EXISTS (SELECT FROM mine)
     ), dead AS (
         INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, status, fault, answer, queued_at, died_at)
         SELECT $1, $2, r.subject, r.sequence, r.attempt, r.cause, r.status, r.fault, r.answer, gone.queued_at, clock_timestamp()
@@ -129,12 +141,40 @@ const RECORD: &str = "
                 WHEN $19 THEN clock_timestamp() ELSE COALESCE(failing_since, clock_timestamp()) END,
             delivered_at = CASE WHEN $19 THEN clock_timestamp() ELSE delivered_at END,
             paused_until = CASE WHEN $20::float8 IS NULL THEN NULL ELSE clock_timestamp() + $20 * interval '1 second' END
-        WHERE env = $1 AND endpoint = $2 AND $21
+        WHERE env = $1 AND endpoint = $2 AND $21 AND EXISTS (SELECT FROM mine)
+    ), logged AS (
+        INSERT INTO tenantry.webhook_attempt (env, endpoint, id, event, type, subject, sequence, attempt, at, took_ms, outcome,
+            status, fault, answer, is_replay)
+        SELECT $1, $2, id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay FROM r
+        ON CONFLICT DO NOTHING
     )
-    INSERT INTO tenantry.webhook_attempt (env, endpoint, id, event, type, subject, sequence, attempt, at, took_ms, outcome, status,
-        fault, answer, is_replay)
-    SELECT $1, $2, id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay FROM r
-    ON CONFLICT DO NOTHING";
+    SELECT EXISTS (SELECT FROM mine) AS is_mine";
+
+/// Exact up to this many rows; beyond it what the planner knows since the table was looked through last.
+const COUNTED: i64 = 100_000;
+
+/// The oldest is exact: each endpoint's first row without an attempt, found through the index. Such a row is due since it was put
+/// there.
+const BACKLOG: &str = "
+    WITH RECURSIVE lane AS (
+        (SELECT env, endpoint FROM tenantry.webhook_queue ORDER BY env, endpoint LIMIT 1)
+        UNION ALL
+        SELECT n.env, n.endpoint FROM lane, LATERAL (
+            SELECT q.env, q.endpoint FROM tenantry.webhook_queue AS q WHERE (q.env, q.endpoint) > (lane.env, lane.endpoint)
+            ORDER BY q.env, q.endpoint LIMIT 1
+        ) AS n
+    ), oldest AS (
+        SELECT min(n.due_at) AS at FROM lane, LATERAL (
+            SELECT q.due_at FROM tenantry.webhook_queue AS q
+            WHERE q.env = lane.env AND q.endpoint = lane.endpoint AND q.attempts = 0 AND NOT q.is_replay
+            ORDER BY q.due_at LIMIT 1
+        ) AS n
+    ), counted AS (SELECT count(*) AS count FROM (SELECT FROM tenantry.webhook_queue LIMIT $1) AS first)
+    SELECT CASE WHEN counted.count < $1 THEN counted.count ELSE greatest(counted.count, (
+            SELECT reltuples::bigint FROM pg_class WHERE oid = 'tenantry.webhook_queue'::regclass
+        )) END AS waiting,
+        greatest(COALESCE(extract(epoch FROM clock_timestamp() - oldest.at), 0), 0)::float8 AS oldest
+    FROM counted, oldest";
 
 const BURY: &str = "
     WITH gone AS (
@@ -163,19 +203,28 @@ fn read(row: &Row) -> Result<DueRow, StoreError> {
 }
 
 impl Store {
-    /// What is due in a lane, the longest due first; in `order`, the first ones of each subject whose first one is due.
+    /// What is due in a lane; in turns, the first ones of each subject whose first one is due.
     ///
     /// # Errors
     /// The database's.
-    pub async fn webhook_due(&self, lane: &LaneId, order: bool, limit: u32) -> Result<Vec<DueRow>, StoreError> {
-        let sql = if order { DUE_IN_ORDER } else { DUE };
-        let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(limit)];
+    pub async fn webhook_due(&self, lane: &LaneId, order: Order, limit: u32) -> Result<Vec<DueRow>, StoreError> {
+        let limit = i64::from(limit);
+        let (env, endpoint) = (lane.environment.as_str(), lane.endpoint.uuid());
+        let is_ordered = matches!(order, Order::Turns(_));
+        let rows = match order {
+            Order::Longest => self.query(DUE, &[&env, &endpoint, &limit]).await?,
+            Order::Turns(behind) => {
+                let behind = behind.map_or(Uuid::max(), Subject::uuid);
+                let turns = i64::try_from(TURNS).unwrap_or(i64::MAX);
+                self.query(DUE_IN_ORDER, &[&env, &endpoint, &limit, &behind, &turns]).await?
+            }
+        };
         let mut stalled: BTreeSet<Uuid> = BTreeSet::new();
         let mut due = Vec::new();
-        for row in &self.query(sql, &params).await? {
+        for row in &rows {
             let subject: Uuid = get(row, "subject")?;
             match read(row) {
-                Ok(_) if order && stalled.contains(&subject) => {}
+                Ok(_) if is_ordered && stalled.contains(&subject) => {}
                 Ok(one) => due.push(one),
                 // A type of a later release: a process that knows it sends it. Nothing overtakes it in the order.
                 Err(StoreError::Unreadable { what: "type" }) => drop(stalled.insert(subject)),
@@ -186,16 +235,18 @@ impl Store {
     }
 
     /// Writes down what came of attempts: rows leave the queue or wait, the dead are kept, the log grows, and the lane knows how its
-    /// endpoint behaves. All or nothing; doing it twice does no harm.
+    /// endpoint behaves. All or nothing; doing it twice does no harm. Of one who does not hold the lane any more only the log is
+    /// written, which `false` says: what the next holder records stands.
     ///
     /// # Errors
     /// The database's.
     pub async fn webhook_record(
         &self,
+        replica: ReplicaId,
         lane: &LaneId,
         outcomes: &[Outcome],
         change: Option<LaneChange>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let small = |number: u32| i16::try_from(number).unwrap_or(i16::MAX);
         let ids: Vec<Uuid> = outcomes.iter().map(|one| one.id).collect();
         let events: Vec<Uuid> = outcomes.iter().map(|one| one.event.uuid()).collect();
@@ -223,7 +274,8 @@ impl Store {
         let (is_changed, change) = (change.is_some(), change.unwrap_or_default());
         let failures = i32::try_from(change.failures).unwrap_or(i32::MAX);
         let pause = change.pause.map(|pause| pause.as_secs_f64());
-        let params: [&(dyn ToSql + Sync); 21] = [
+        let replica = replica.uuid();
+        let params: [&(dyn ToSql + Sync); 22] = [
             &lane.environment.as_str(),
             &lane.endpoint.uuid(),
             &ids,
@@ -245,8 +297,10 @@ impl Store {
             &change.has_success,
             &pause,
             &is_changed,
+            &replica,
         ];
-        self.query(RECORD, &params).await.map(|_| ())
+        let row = self.query_opt(RECORD, &params).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "is_mine")
     }
 
     /// Gives up what waits in a lane, at most `limit` rows; says how many.
@@ -264,19 +318,13 @@ impl Store {
         get(&row, "count")
     }
 
-    /// How much waits in all lanes, and since when the longest due is due, in seconds. An estimate by the planner's statistics
-    /// for the former.
+    /// How much waits in all lanes, and for how many seconds the oldest event does that no attempt was made for. The latter is
+    /// exact, the former up to 100,000; beyond that it is what the planner knows, off by what changed since autovacuum came by.
     ///
     /// # Errors
     /// The database's.
     pub async fn webhook_backlog(&self) -> Result<(i64, f64), StoreError> {
-        let sql = "
-            SELECT greatest(reltuples, 0)::bigint AS waiting,
-                COALESCE((SELECT extract(epoch FROM clock_timestamp() - min(queued_at)) FROM (
-                    SELECT queued_at FROM tenantry.webhook_queue WHERE attempts = 0 AND due_at <= clock_timestamp() LIMIT 1000
-                ) AS chosen), 0)::float8 AS oldest
-            FROM pg_class WHERE oid = 'tenantry.webhook_queue'::regclass";
-        let row = self.query_opt(sql, &[]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.query_opt(BACKLOG, &[&COUNTED]).await?.ok_or(StoreError::NotFound)?;
         Ok((get(&row, "waiting")?, get(&row, "oldest")?))
     }
 }

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_domain::audit::Category;
-use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Whose};
+use tenantry_domain::gateway::{Access, Allowed, Login, LoginName, Mode, Proof, Server, Whose};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_domain::tenant::lifecycle::State;
@@ -21,6 +21,7 @@ pub fn login(whose: Whose) -> Login {
         whose,
         mode: Mode::Transaction,
         access: Access::ReadWrite,
+        server: Server::Primary,
         proof: Proof::Password,
         connections: None,
         expires: None,

@@ -9,7 +9,7 @@ use tenantry_control::{Options, PoolWants};
 use tenantry_domain::access::BaseDomain;
 use tenantry_domain::gateway::Address;
 
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 use crate::roles::governance::{Policy, Refresher};
 use crate::roles::issuers::{self, Issuers};
 use crate::roles::mail::Mail;
@@ -60,6 +60,9 @@ pub struct Tuning {
     mail: Mail,
     #[command(flatten)]
     webhooks: Webhooks,
+    /// Says that this installation serves nobody: settings that suit tests alone, such as --webhooks-lab, are refused without it
+    #[arg(long, env = "TENANTRY_LABORATORY")]
+    laboratory: bool,
     #[command(flatten)]
     identity: Identity,
     #[command(flatten)]
@@ -93,8 +96,14 @@ impl Tuning {
     /// The settings as the brain takes them, and what keeps the rules fresh.
     ///
     /// # Errors
-    /// A setting of policy or of the identity provider cannot be used.
+    /// A setting of policy, of webhooks or of the identity provider cannot be used.
     pub fn options(&self) -> Result<(Options, Option<Refresher>)> {
+        if self.webhooks.is_lab() && !self.laboratory {
+            return Err(Failure::usage("`--webhooks-lab` lets whoever can make an endpoint reach what listens on this machine").hint(
+                "Leave TENANTRY_WEBHOOKS_LAB out. In a laboratory that serves nobody say so by TENANTRY_LABORATORY=true; on a \
+                 developer's machine use `tenantry dev --webhooks-lab`.",
+            ));
+        }
         let (governance, refresher) = self.policy.set_up()?;
         let options = Options {
             governance,

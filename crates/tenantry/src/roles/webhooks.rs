@@ -32,6 +32,11 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
+    /// Whether deliveries may go to this machine.
+    pub const fn is_lab(&self) -> bool {
+        self.webhooks_lab
+    }
+
     /// The settings as the brain takes them. An unreadable file of authorities is left out with a warning: deliveries to receivers that
     /// need it fail and are tried again, which is better than no control plane.
     pub fn options(&self) -> WebhookOptions {

@@ -27,3 +27,4 @@ mod quotas;
 mod rules;
 mod serve;
 mod usage;
+mod webhooks;

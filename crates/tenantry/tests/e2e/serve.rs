@@ -43,6 +43,12 @@ async fn a_server_of_ones_own() {
     let again = finish(migrate()).await;
     assert!(again.out.contains("\"applied\": []"), "{again:?}");
 
+    let mut lab = serve();
+    lab.arg("--webhooks-lab");
+    let ended = finish(lab).await;
+    assert_eq!(ended.code, 2, "webhooks to this machine are for laboratories: {ended:?}");
+    assert!(ended.err.contains("TENANTRY_LABORATORY"), "{ended:?}");
+
     let mut server = serve().spawn().unwrap();
     eventually("it listens", || listens(port)).await;
     let mut command = home.command(&["get", "tenants", "-o", "json"]);

@@ -1,5 +1,7 @@
 //! What events about the catalog, flags, quotas and endpoints of webhooks carry.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,6 +21,57 @@ pub struct CatalogUpdated {
     pub version: Option<i64>,
     /// Whether it was removed.
     pub deleted: Option<bool>,
+}
+
+/// What a tenant used in one window, as it is known now. Of several for one window the one with the highest revision holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageReported {
+    /// The meter.
+    #[schema(example = "egress")]
+    pub meter: String,
+    /// Its unit; nothing when the meter is not declared any more.
+    #[schema(example = "byte")]
+    pub unit: Option<String>,
+    /// How its values come to one.
+    #[schema(example = "sum")]
+    pub aggregation: String,
+    /// How long the window is.
+    #[schema(example = "hour")]
+    pub window: String,
+    /// Its beginning.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Its end, which is not part of it.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: Timestamp,
+    /// What it came to, as a decimal number.
+    #[schema(example = "1048576")]
+    pub value: String,
+    /// How many events that was.
+    #[schema(example = 12)]
+    pub events: i64,
+    /// Rises with every correction of the window, from 1.
+    #[schema(example = 1)]
+    pub revision: i64,
+    /// The same by dimensions; empty for a meter without any.
+    pub parts: Vec<UsagePart>,
+    /// Whether there were more parts than are told.
+    pub parts_cut: bool,
+}
+
+/// What came to one combination of dimensions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsagePart {
+    /// Their values.
+    pub dimensions: BTreeMap<String, String>,
+    /// What it came to, as a decimal number.
+    #[schema(example = "1048576")]
+    pub value: String,
+    /// How many events that was.
+    #[schema(example = 12)]
+    pub events: i64,
 }
 
 /// A feature flag has another value for somebody, was removed, or was switched.

@@ -15,7 +15,7 @@ mod tenant;
 mod work;
 
 pub use asyncapi::asyncapi;
-pub use catalog::{CatalogUpdated, Endpoint, Flag, Quota};
+pub use catalog::{CatalogUpdated, Endpoint, Flag, Quota, UsagePart, UsageReported};
 pub use people::{Access, DomainFact, Login, MemberInvited, MemberJoined, MemberRemoved, MemberRoleChanged, PoolFact};
 pub use schema::{admits, grows};
 pub use tenant::{Created, Lifecycle, Placed, Updated};
@@ -91,6 +91,7 @@ pub const fn shape(kind: Type) -> Shape {
         | Type::AccessOpened
         | Type::AccessEnded
         | Type::AccessReviewed => Shape::of::<Access>(),
+        Type::UsageReported => Shape::of::<UsageReported>(),
         Type::FlagUpdated | Type::FlagSwitched => Shape::of::<Flag>(),
         Type::QuotaWarning | Type::QuotaExceeded => Shape::of::<Quota>(),
         Type::MemberInvited => Shape::of::<MemberInvited>(),

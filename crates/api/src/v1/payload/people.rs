@@ -25,6 +25,9 @@ pub struct Login {
     /// Whether it may write.
     #[schema(example = "read")]
     pub access: Option<String>,
+    /// Which server of the tenant's cell it is served by.
+    #[schema(example = "primary")]
+    pub server: Option<String>,
     /// How it proves itself.
     #[schema(example = "password")]
     pub proof: Option<String>,

@@ -2,11 +2,12 @@
 //!
 //! INVARIANT: an attempt is written down after its answer, never before, so that a process that dies sends again and loses
 //! nothing; what was fetched more than two seconds ago is fetched anew, so that an endpoint that was disabled, or whose tenant
-//! was suspended, gets nothing later than that. In a lane that keeps the order, an event is sent once the one before is through.
+//! was suspended, gets nothing later than that. In a lane that keeps the order, an event is sent once the one before is through,
+//! and subjects take turns. Whoever learns that the lane has another holder stops: only the log keeps what it had in hand.
 //!
 //! Long because fetching, sending and writing down share one state that nobody else may see.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,25 +18,28 @@ use futures_util::stream::FuturesUnordered;
 use tenantry_domain::Timestamp;
 use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::webhook::{Cause, Why};
-use tenantry_store::{DueRow, EndpointRow, Fate, LaneChange, LaneId, Outcome, StoreError, Subject};
-use tenantry_webhooks::{Answer, Message, Signer, Verdict, judge};
+use tenantry_store::{DueRow, EndpointRow, Fate, LaneChange, LaneId, Order, Outcome, StoreError, Subject, TURNS};
+use tenantry_webhooks::{Signer, Verdict, judge};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::flight::{self, Flight};
 use super::pace::{self, Pace, Window};
 use super::{NEWEST, Pump, TRIMMED};
 use crate::ctx::Ctx;
 use crate::deps::mint;
 use crate::webhooks::again::word;
-use crate::webhooks::{endpoint, keys, payload};
+use crate::webhooks::{endpoint, keys};
 
 /// How long an empty lane is kept for what may come.
 const LINGER: Duration = Duration::from_secs(1);
 /// From which time on an answer is slow.
 const SLOW: Duration = Duration::from_secs(2);
 /// How old what was fetched may become.
-const STALE: Duration = Duration::from_secs(2);
+pub(super) const STALE: Duration = Duration::from_secs(2);
+/// How often a lane that keeps the order looks for subjects whose turn it could be, while those that it knows are in hand.
+const TURN: Duration = Duration::from_millis(50);
 /// How long outcomes wait for others, and how many wait at most.
 const GATHER: Duration = Duration::from_millis(10);
 const GATHERED: usize = 128;
@@ -51,13 +55,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// An event of an endpoint's queue.
 type Key = (Subject, i64);
-
-struct Flight {
-    row: DueRow,
-    at: Timestamp,
-    /// Absent when it was not sent, because it had waited for too long to be sent by what was known then.
-    answer: Option<Answer>,
-}
 
 /// What a lane knows while it runs.
 struct Run<'p> {
@@ -89,6 +86,12 @@ struct Run<'p> {
     untrimmed: usize,
     gone: Option<Why>,
     is_drained: bool,
+    /// The subject that had the last turn of the last fetch; for lanes in order.
+    turn: Option<Subject>,
+    /// Whether more was due than a fetch may have; for lanes in order.
+    is_cut: bool,
+    /// Whether another process holds the lane.
+    is_lost: bool,
 }
 
 /// What follows a look at the lane.
@@ -106,7 +109,7 @@ pub(super) async fn run(pump: &Arc<Pump>, id: &LaneId, wake: &Notify, stop: &Can
     let mut run = Run::new(pump, id);
     let mut is_ending = false;
     loop {
-        is_ending |= stop.is_cancelled();
+        is_ending |= stop.is_cancelled() || run.is_lost;
         if !is_ending && run.wants_more() {
             match run.fill().await {
                 Ok(Next::Go) => {}
@@ -159,7 +162,14 @@ impl<'p> Run<'p> {
             untrimmed: 0,
             gone: None,
             is_drained: false,
+            turn: None,
+            is_cut: false,
+            is_lost: false,
         }
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|(endpoint, _)| endpoint.terms.fifo)
     }
 
     fn wants_more(&mut self) -> bool {
@@ -169,7 +179,16 @@ impl<'p> Run<'p> {
             }
             self.is_drained = false;
         }
-        !self.is_drained && self.buffer.len() < self.window.size() && self.pause.is_none() && self.gone.is_none()
+        if self.is_drained || self.pause.is_some() || self.gone.is_some() {
+            return false;
+        }
+        if !self.is_fifo() {
+            return self.buffer.len() < self.window.size();
+        }
+        let is_free = |row: &DueRow| !self.busy.contains(&row.event.subject);
+        self.flights.len() < self.window.size()
+            && !self.buffer.iter().any(is_free)
+            && (self.buffer.is_empty() || self.filled.elapsed() > TURN)
     }
 
     /// Looks at the lane and fetches what is due.
@@ -193,22 +212,29 @@ impl<'p> Run<'p> {
         self.adopt(&lane)?;
         let wanted = (self.window.size() * 4).clamp(FEWEST, MOST);
         let limit = u32::try_from(wanted + self.known.len()).unwrap_or(u32::MAX);
-        let mut found = store.webhook_due(self.id, lane.endpoint.terms.fifo, limit).await?;
+        let order = if lane.endpoint.terms.fifo { Order::Turns(self.turn) } else { Order::Longest };
+        let mut found = store.webhook_due(self.id, order, limit).await?;
         let mut is_short = found.len() < limit as usize;
-        if found.len() < wanted && lane.has_replay {
+        self.is_cut = lane.endpoint.terms.fifo && (!is_short || has_cut(&found));
+        if found.len() < wanted && !self.is_cut && lane.has_replay {
             let count = store.webhook_refill(self.id, PAGE).await?;
-            found = store.webhook_due(self.id, lane.endpoint.terms.fifo, limit).await?;
+            found = store.webhook_due(self.id, order, limit).await?;
             // A page without a match is followed by the next one at once; one whose events have to wait, for the one before them,
             // is not.
             is_short = count.is_some_and(|count| count > 0) && found.is_empty();
+            self.is_cut = lane.endpoint.terms.fifo && has_cut(&found);
         }
         self.filled = Instant::now();
+        self.turn = last_of_the_first_turn(&found);
+        let before = self.buffer.len();
         for row in found {
             if self.known.insert((row.event.subject, row.event.sequence)) {
                 self.buffer.push_back(row);
             }
         }
-        Ok(if is_short { Next::Rest } else { Next::Go })
+        // What was cut off is looked at when something of what is known already is through.
+        let is_known = self.is_cut && self.buffer.len() == before;
+        Ok(if is_known || is_short && !self.is_cut { Next::Rest } else { Next::Go })
     }
 
     /// Takes the endpoint as it is now.
@@ -259,7 +285,8 @@ impl<'p> Run<'p> {
                 self.busy.insert(row.event.subject);
             }
             let is_failing = self.failures >= pace::FAILING || self.is_slow;
-            self.flights.push(Box::pin(fly(Arc::clone(self.pump), endpoint.clone(), signer.clone(), row, is_failing)));
+            let pump = Arc::clone(self.pump);
+            self.flights.push(Box::pin(flight::start(pump, endpoint.clone(), signer.clone(), row, is_failing)));
         }
         None
     }
@@ -272,10 +299,10 @@ impl<'p> Run<'p> {
             self.write().await;
             return;
         }
-        let nap = match (self.outcomes.is_empty(), wait) {
-            (false, wait) => Some(wait.map_or(gather, |wait| wait.min(gather))),
-            (true, wait) => wait,
-        };
+        // Somebody else's turn may have come while those that are known are in hand.
+        let is_open = self.is_fifo() && !self.is_drained && self.flights.len() < self.window.size();
+        let pauses = [wait, (!self.outcomes.is_empty()).then_some(gather), is_open.then_some(TURN)];
+        let nap = pauses.into_iter().flatten().min();
         if self.flights.is_empty() && nap.is_none() {
             return;
         }
@@ -302,8 +329,9 @@ impl<'p> Run<'p> {
     fn land(&mut self, flight: Flight) {
         let Flight { row, at, answer } = flight;
         let Some(answer) = answer else {
-            // It is still due, and fetched anew.
+            // It is still due, and fetched anew, and so is what follows it in the order.
             self.known.remove(&(row.event.subject, row.event.sequence));
+            self.put_back(&HashSet::from([row.event.subject]));
             self.busy.remove(&row.event.subject);
             self.is_drained = false;
             return;
@@ -388,11 +416,17 @@ impl<'p> Run<'p> {
 
     /// Writes down what came of attempts; tries again as long as the database is away.
     async fn write(&mut self) {
+        let replica = self.pump.deps.replica();
         let change = LaneChange { failures: self.failures, has_success: self.has_success, pause: self.pause };
         let _turn = self.pump.statements.acquire().await;
         loop {
-            match self.pump.store().webhook_record(self.id, &self.outcomes, Some(change)).await {
-                Ok(()) => break,
+            match self.pump.store().webhook_record(replica, self.id, &self.outcomes, Some(change)).await {
+                Ok(true) => break,
+                Ok(false) => {
+                    tracing::warn!(endpoint = %self.id.endpoint, "webhooks: another process sends to the endpoint by now");
+                    self.is_lost = true;
+                    break;
+                }
                 Err(error) if self.pump.is_fresh() || error.is_unavailable() => {
                     tracing::debug!(%error, "webhooks: what was sent cannot be written down yet");
                     tokio::time::sleep(PATIENCE).await;
@@ -411,21 +445,28 @@ impl<'p> Run<'p> {
         for outcome in self.outcomes.drain(..) {
             self.known.remove(&(outcome.subject, outcome.sequence));
         }
-        if self.endpoint.as_ref().is_some_and(|(endpoint, _)| endpoint.terms.fifo) && !self.held.is_empty() {
-            // What follows in the order waits in the queue until the one in front of it is through.
-            let (held, known) = (&self.held, &mut self.known);
-            self.buffer.retain(|later| {
-                let is_free = !held.contains(&later.event.subject);
-                if !is_free {
-                    known.remove(&(later.event.subject, later.event.sequence));
-                }
-                is_free
-            });
-        }
-        for subject in self.held.drain() {
+        self.is_drained &= !self.is_cut;
+        let held = std::mem::take(&mut self.held);
+        self.put_back(&held);
+        for subject in held {
             self.busy.remove(&subject);
         }
         self.has_success = false;
+    }
+
+    /// What follows in the order waits in the queue until the one in front of it is through.
+    fn put_back(&mut self, held: &HashSet<Subject>) {
+        if !self.is_fifo() || held.is_empty() {
+            return;
+        }
+        let known = &mut self.known;
+        self.buffer.retain(|later| {
+            let is_free = !held.contains(&later.event.subject);
+            if !is_free {
+                known.remove(&(later.event.subject, later.event.sequence));
+            }
+            is_free
+        });
     }
 
     /// Forgets all but the newest attempts.
@@ -438,7 +479,7 @@ impl<'p> Run<'p> {
 
     /// Gives the lane back; ends the endpoint if that is what came out.
     async fn end(mut self) {
-        if let (Some(why), Some((endpoint, _))) = (self.gone, &self.endpoint) {
+        if let (Some(why), Some((endpoint, _)), false) = (self.gone, &self.endpoint, self.is_lost) {
             give_up(self.pump, endpoint, why).await;
         }
         let _turn = self.pump.statements.acquire().await;
@@ -452,6 +493,22 @@ impl<'p> Run<'p> {
             tracing::debug!(%error, "webhooks: a lane could not be given back");
         }
     }
+}
+
+/// Whether a fetch in turns left something out because a subject had its share.
+fn has_cut(found: &[DueRow]) -> bool {
+    let mut counts: HashMap<Subject, usize> = HashMap::new();
+    found.iter().any(|row| {
+        let count = counts.entry(row.event.subject).or_default();
+        *count += 1;
+        *count >= TURNS
+    })
+}
+
+/// Behind whom the next fetch in turns begins: rows come turn by turn, so the first turn ends where a subject comes again.
+fn last_of_the_first_turn(found: &[DueRow]) -> Option<Subject> {
+    let mut seen = HashSet::new();
+    found.iter().map(|row| row.event.subject).take_while(|subject| seen.insert(*subject)).last()
 }
 
 /// Disables an endpoint.
@@ -480,41 +537,6 @@ async fn give_up(pump: &Pump, row: &EndpointRow, why: Why) {
         }
         Err(refusal) => tracing::warn!(endpoint = %row.id, %refusal, "a webhook endpoint could not be disabled"),
     }
-}
-
-/// Sends one event. Endpoints that fail share a few places, so that those that work always have theirs.
-async fn fly(
-    pump: Arc<Pump>,
-    endpoint: Arc<EndpointRow>,
-    signer: Arc<Signer>,
-    row: DueRow,
-    is_failing: bool,
-) -> Flight {
-    let places = if is_failing { &pump.failing } else { &pump.working };
-    let asked = Instant::now();
-    let _place = places.acquire().await;
-    if asked.elapsed() > STALE || !pump.is_fresh() {
-        return Flight { row, at: pump.deps.now(), answer: None };
-    }
-    let stats = pump.deps.outbound().stats();
-    stats.hand(1);
-    let at = pump.deps.now();
-    let body = payload::body(&row.event, endpoint.payload);
-    let id = row.event.id.to_string();
-    let answer = match (pump.deps.outbound().sender(pump.deps.options()), signer.sign(&id, at.as_second(), &body)) {
-        (Some(sender), Ok(signature)) => {
-            let message = Message { id, timestamp: at.as_second(), signature, body: body.into() };
-            sender.send(&endpoint.target, &message).await
-        }
-        _ => Answer {
-            status: Err(tenantry_webhooks::Fault::Message),
-            retry_after: None,
-            excerpt: String::new(),
-            took: Duration::ZERO,
-        },
-    };
-    stats.hand(-1);
-    Flight { row, at, answer: Some(answer) }
 }
 
 /// Between 0 and 1.

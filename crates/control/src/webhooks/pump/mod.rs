@@ -7,6 +7,7 @@
 //! INVARIANT: nothing is sent by a process that could not report itself for more than half of the patience: by the time that
 //! another one takes its lanes it has stopped.
 
+mod flight;
 mod lane;
 mod pace;
 pub mod stats;

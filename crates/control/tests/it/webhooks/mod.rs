@@ -1,10 +1,12 @@
 //! Webhooks from the commit to the receiver, with real HTTP on loopback.
 
 mod again;
+mod claims;
 mod endpoints;
 mod farm;
 mod order;
 mod rotation;
+mod standing;
 
 use std::time::{Duration, Instant};
 
