@@ -206,7 +206,7 @@ async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
     let senders: Vec<_> = senders.collect();
     let mut kills = 0;
     while !senders.iter().all(tokio::task::JoinHandle::is_finished) {
-        tokio::time::sleep(Duration::from_millis(250 + 37 * (kills % 5))).await;
+        tokio::time::sleep(Duration::from_millis(1_200 + 137 * (kills % 5))).await;
         if senders.iter().all(tokio::task::JoinHandle::is_finished) {
             break;
         }
