@@ -127,7 +127,9 @@ async fn world_with(count: usize) -> (World, Vec<TenantId>) {
 async fn any_order_repetition_and_parts_by_two_writers_come_to_the_same() {
     let (world, tenants) = world_with(3).await;
     for seed in 0..8 {
-        world.sql("DELETE FROM tenantry.usage_hour; DELETE FROM tenantry.usage_member; DELETE FROM tenantry.usage_event");
+        world.sql(
+            "DELETE FROM tenantry.usage_hour; DELETE FROM tenantry.usage_member; DELETE FROM tenantry.usage_event",
+        );
         let mut dice = Dice(seed);
         let events: Vec<NewUsage> = (0..400).map(|number| event(number, tenants[number % 3], &mut dice)).collect();
         let writers = (0..2).map(|_| {
@@ -208,7 +210,9 @@ async fn tell(store: &Store, tenant: TenantId, meter: &MeterName, of: Timestamp)
         return None;
     };
     let told = Draft::new(Type::UsageReported, json!({ "revision": report.revision }));
-    tx.commit(vec![Entry::tenant(tenant, draft("usage.report", Category::Transition, None), vec![told])]).await.unwrap();
+    tx.commit(vec![Entry::tenant(tenant, draft("usage.report", Category::Transition, None), vec![told])])
+        .await
+        .unwrap();
     Some(report)
 }
 
@@ -237,8 +241,7 @@ async fn each_state_of_an_hour_is_told_once_and_late_events_make_a_revision() {
     // However many look at once, one tells.
     let again = world.again(4);
     let of = due[0].hour;
-    let (one, two) =
-        tokio::join!(tell(&world.store, tenants[0], &meter, of), tell(&again, tenants[0], &meter, of));
+    let (one, two) = tokio::join!(tell(&world.store, tenants[0], &meter, of), tell(&again, tenants[0], &meter, of));
     let told: Vec<_> = [one, two].into_iter().flatten().collect();
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].revision, told[0].events, told[0].value.to_string()), (1, 2, "3.5".into()));
