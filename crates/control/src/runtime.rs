@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controllers::{
     activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness,
-    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock,
-    usage::Usage,
+    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock, usage::Usage,
 };
 use crate::deps::Deps;
 use crate::engine::executor;

@@ -7,7 +7,7 @@ mod amount;
 mod meter;
 
 pub use amount::{Amount, AmountError, Total};
-pub use meter::{Aggregation, Field, FieldError, Measured, MeasureError, MeterSpec};
+pub use meter::{Aggregation, Field, FieldError, MeasureError, Measured, MeterSpec};
 
 use jiff::tz::TimeZone;
 use jiff::{RoundMode, SignedDuration, TimestampRound, ToSpan as _, Unit};

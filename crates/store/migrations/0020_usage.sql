@@ -1,5 +1,10 @@
 -- Usage of tenants: which events were counted, and what each hour came to.
 
+-- Meters are documents of the catalog. Which kinds there are is the code's to say; a list here would be changed with each.
+SET LOCAL lock_timeout = '5s';
+ALTER TABLE tenantry.catalog DROP CONSTRAINT IF EXISTS catalog_kind_check;
+ALTER TABLE tenantry.catalog ADD CONSTRAINT catalog_kind CHECK (kind ~ '^[a-z]{1,30}$') NOT VALID;
+
 -- One row for each event that was counted, so that a repetition is known. By the UTC day of the event's own time, which a
 -- repetition repeats; a day is dropped as a whole. `key` is a digest of source and id.
 CREATE TABLE tenantry.usage_event (

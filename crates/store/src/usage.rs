@@ -137,7 +137,8 @@ impl Store {
             &now,
         ];
         let rows = self.query(COUNT, &params).await?;
-        let read = |row| <UsageKey>::try_from(get::<&[u8]>(row, "key")?).map_err(|_| StoreError::Unreadable { what: "key" });
+        let read =
+            |row| <UsageKey>::try_from(get::<&[u8]>(row, "key")?).map_err(|_| StoreError::Unreadable { what: "key" });
         rows.iter().map(read).collect()
     }
 

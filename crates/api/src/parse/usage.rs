@@ -204,7 +204,10 @@ mod tests {
             (json!({ "unit": "u", "aggregation": "max" }), &["value"]),
             (json!({ "unit": "u", "aggregation": "max", "value": "v", "quota": "q" }), &["quota"]),
             (json!({ "unit": "u", "aggregation": "sum", "quota": "users" }), &["quota"]),
-            (json!({ "unit": "u", "aggregation": "sum", "dimensions": ["a", "b", "c", "d", "e", "f"] }), &["dimensions"]),
+            (
+                json!({ "unit": "u", "aggregation": "sum", "dimensions": ["a", "b", "c", "d", "e", "f"] }),
+                &["dimensions"],
+            ),
             (json!({ "unit": "u", "aggregation": "sum", "dimensions": ["a", "a"], "x": 1 }), &["dimensions", "x"]),
         ];
         for (spec, fields) in wrong {

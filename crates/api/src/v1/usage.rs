@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 fn aggregation() -> Object {
-    let description = "`sum` of all amounts, `max` of them, `last` by the events' own time, `unique` values counted once.";
+    let description =
+        "`sum` of all amounts, `max` of them, `last` by the events' own time, `unique` values counted once.";
     let words = Aggregation::ALL.map(Aggregation::as_str);
     ObjectBuilder::new().schema_type(Type::String).description(Some(description)).enum_values(Some(words)).build()
 }

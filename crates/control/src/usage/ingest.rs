@@ -157,9 +157,9 @@ fn judge(
         let message = "names no tenant of this environment".to_owned();
         fault(Code::TenantNotFound, "subject".to_owned(), message)
     })?;
-    let Measured { amount, member, dimensions } = meter.measure(&event.data).map_err(|error| {
-        fault(Code::UsageEvent, format!("data.{}", error.field()), error.to_string())
-    })?;
+    let Measured { amount, member, dimensions } = meter
+        .measure(&event.data)
+        .map_err(|error| fault(Code::UsageEvent, format!("data.{}", error.field()), error.to_string()))?;
     Ok(NewUsage {
         key: key(&[&event.source, &event.id]),
         at: event.at,

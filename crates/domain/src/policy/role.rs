@@ -104,7 +104,10 @@ impl Role {
             }
             Self::Auditor => is_read,
             Self::Finance => {
-                matches!(action.name, "catalog.read" | "event.read" | "flag.read" | "quota.read" | "tenant.read" | "usage.read")
+                matches!(
+                    action.name,
+                    "catalog.read" | "event.read" | "flag.read" | "quota.read" | "tenant.read" | "usage.read"
+                )
             }
             Self::Deployer => {
                 matches!(action.noun(), "manifests" | "rollout")

@@ -250,7 +250,8 @@ mod tests {
     }
 
     fn measure(meter: &MeterSpec, data: Value) -> Result<(i64, Option<String>, String), String> {
-        let measured = meter.measure(data.as_object().unwrap()).map_err(|error| format!("{}: {error}", error.field()))?;
+        let measured =
+            meter.measure(data.as_object().unwrap()).map_err(|error| format!("{}: {error}", error.field()))?;
         Ok((measured.amount.millionths(), measured.member, measured.dimensions))
     }
 

@@ -143,9 +143,7 @@ fn asked(
     group: Option<&str>,
 ) -> Result<Asked> {
     let wrong = |field: &str, message: &dyn std::fmt::Display| Failure::field(Code::InvalidParameter, field, message);
-    let time = |field: &str, text: Option<&str>| {
-        text.map(parse_time).transpose().map_err(|error| wrong(field, &error))
-    };
+    let time = |field: &str, text: Option<&str>| text.map(parse_time).transpose().map_err(|error| wrong(field, &error));
     let window = window.map(str::parse::<Window>).transpose().map_err(|error| wrong("window", &error))?;
     let fields = group.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
     let group = fields.map(str::parse::<Field>).collect::<std::result::Result<Vec<_>, _>>();

@@ -81,8 +81,7 @@ pub fn report_csv(report: &UsageReport, group: &[String]) -> String {
     let none: BTreeMap<String, String> = BTreeMap::new();
     for item in &report.items {
         let (from, to, events) = (item.from.to_string(), item.to.to_string(), item.events.to_string());
-        let mut fields: Vec<&str> =
-            vec![&report.tenant, &report.meter, &report.unit, &from, &to, &item.value, &events];
+        let mut fields: Vec<&str> = vec![&report.tenant, &report.meter, &report.unit, &from, &to, &item.value, &events];
         let dimensions = if item.dimensions.is_empty() { &none } else { &item.dimensions };
         fields.extend(group.iter().map(|name| dimensions.get(name).map_or("", String::as_str)));
         text.push_str(&line(fields));

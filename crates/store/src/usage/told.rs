@@ -127,7 +127,11 @@ impl Usage<'_> {
         let mut parts = Vec::with_capacity(rows.len());
         for row in &rows {
             is_new |= !get::<bool>(row, "is_told")?;
-            parts.push(UsageHour { dimensions: get(row, "dimensions")?, events: get(row, "events")?, value: total(row)? });
+            parts.push(UsageHour {
+                dimensions: get(row, "dimensions")?,
+                events: get(row, "events")?,
+                value: total(row)?,
+            });
         }
         let Some(first) = rows.first().filter(|_| is_new) else { return Ok(None) };
         let aggregation = parse(first, "aggregation")?;

@@ -32,7 +32,7 @@ impl Dice {
 
 fn key(number: usize) -> UsageKey {
     // Not rising with the number, as digests are not.
-    (u128::try_from(number).unwrap() * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    u128::try_from(number).unwrap().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
 }
 
 const METERS: [(&str, Aggregation); 4] = [
@@ -118,7 +118,7 @@ async fn world_with(count: usize) -> (World, Vec<TenantId>) {
     world.store.usage_days("2026-09-01", "2026-10-05").await.unwrap();
     let mut tenants = Vec::new();
     for number in 0..count {
-        tenants.push(world.create(&format!("t{number}")).await.id);
+        tenants.push(world.create(&format!("acme{number}")).await.id);
     }
     (world, tenants)
 }
@@ -127,7 +127,9 @@ async fn world_with(count: usize) -> (World, Vec<TenantId>) {
 async fn any_order_repetition_and_parts_by_two_writers_come_to_the_same() {
     let (world, tenants) = world_with(3).await;
     for seed in 0..8 {
-        world.sql("DELETE FROM tenantry.usage_hour; DELETE FROM tenantry.usage_member; DELETE FROM tenantry.usage_event");
+        world.sql(
+            "DELETE FROM tenantry.usage_hour; DELETE FROM tenantry.usage_member; DELETE FROM tenantry.usage_event",
+        );
         let mut dice = Dice(seed);
         let events: Vec<NewUsage> = (0..400).map(|number| event(number, tenants[number % 3], &mut dice)).collect();
         let writers = (0..2).map(|_| {
@@ -196,7 +198,7 @@ async fn a_day_and_an_environment_count_members_once() {
     assert_eq!(parts, [(r#"{"region": "eu"}"#, "2".into()), ("{}", "1".to_string())]);
     let shares = reader.usage_shares(&whole).await.unwrap();
     let shares: Vec<_> = shares.iter().map(|share| (share.slug.to_string(), share.value.to_string())).collect();
-    assert_eq!(shares, [("t0".into(), "2".to_string()), ("t1".into(), "1".into())]);
+    assert_eq!(shares, [("acme0".into(), "2".to_string()), ("acme1".into(), "1".into())]);
 }
 
 async fn tell(store: &Store, tenant: TenantId, meter: &MeterName, of: Timestamp) -> Option<UsageReport> {
@@ -208,7 +210,9 @@ async fn tell(store: &Store, tenant: TenantId, meter: &MeterName, of: Timestamp)
         return None;
     };
     let told = Draft::new(Type::UsageReported, json!({ "revision": report.revision }));
-    tx.commit(vec![Entry::tenant(tenant, draft("usage.report", Category::Transition, None), vec![told])]).await.unwrap();
+    tx.commit(vec![Entry::tenant(tenant, draft("usage.report", Category::Transition, None), vec![told])])
+        .await
+        .unwrap();
     Some(report)
 }
 
@@ -237,8 +241,7 @@ async fn each_state_of_an_hour_is_told_once_and_late_events_make_a_revision() {
     // However many look at once, one tells.
     let again = world.again(4);
     let of = due[0].hour;
-    let (one, two) =
-        tokio::join!(tell(&world.store, tenants[0], &meter, of), tell(&again, tenants[0], &meter, of));
+    let (one, two) = tokio::join!(tell(&world.store, tenants[0], &meter, of), tell(&again, tenants[0], &meter, of));
     let told: Vec<_> = [one, two].into_iter().flatten().collect();
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].revision, told[0].events, told[0].value.to_string()), (1, 2, "3.5".into()));

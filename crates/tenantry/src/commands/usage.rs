@@ -168,7 +168,10 @@ async fn ingest(session: &Session, file: &std::path::Path) -> Result<()> {
     }
     for error in &total.errors {
         let id = error.id.as_deref().unwrap_or("-");
-        session.output.note(&clean(&format!("event {} ({id}): {}: {} ({})", error.index, error.field, error.message, error.code)));
+        session.output.note(&clean(&format!(
+            "event {} ({id}): {}: {} ({})",
+            error.index, error.field, error.message, error.code
+        )));
     }
     let text = format!("{} counted, {} counted before, {} refused", total.accepted, total.duplicates, total.refused);
     session.output.line(&text)

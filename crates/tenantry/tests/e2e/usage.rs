@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::program::{Ended, Home, PATIENCE, eventually, finish, listens};
+use crate::program::{Ended, Home, PATIENCE, eventually, finish};
 
 const OBJECTS: &str = "apiVersion: tenantry.dev/v1
 kind: App
@@ -53,7 +53,6 @@ struct Place {
     home: Home,
     database: tenantry_testkit::pg::TestDatabase,
     address: String,
-    port: u16,
     token: String,
 }
 
@@ -66,7 +65,7 @@ impl Place {
         let token = std::fs::read_to_string(home.path("admin.token")).unwrap().trim().to_owned();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let database = tenantry_testkit::pg::server().database();
-        Self { home, database, address: format!("127.0.0.1:{port}"), port, token }
+        Self { home, database, address: format!("127.0.0.1:{port}"), token }
     }
 
     async fn serve(&self) -> Child {
@@ -76,7 +75,10 @@ impl Place {
             .env("TENANTRY_ROOT_KEY_FILE", self.home.path("root.key"))
             .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", self.home.path("admin.token"));
         let server = serve.spawn().unwrap();
-        eventually("it listens", || listens(self.port)).await;
+        // It listens before it can serve.
+        let url = format!("http://{}/readyz", self.address);
+        eventually("it is ready", || async { reqwest::get(&url).await.is_ok_and(|answer| answer.status() == 200) })
+            .await;
         server
     }
 
@@ -161,12 +163,19 @@ async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
         for batch in 0..BATCHES {
             // Neighbours overlap: a tenth of each batch was in the batch of the sender before as well.
             let first = (sender * BATCHES + batch) * EVENTS;
-            let numbers = (first..first + EVENTS).chain(first.saturating_sub(EVENTS)..first.saturating_sub(EVENTS * 9 / 10));
+            let numbers =
+                (first..first + EVENTS).chain(first.saturating_sub(EVENTS)..first.saturating_sub(EVENTS * 9 / 10));
             let events = numbers.map(|number| {
                 let subject = if number % 3 == 0 { "acme" } else { "globex" };
                 match number % 4 {
                     0 => event(time, number, "people", subject, &json!({ "person": number % 40 })),
-                    _ => event(time, number, "egress", subject, &json!({ "bytes": 1, "region": (number % 2).to_string() })),
+                    _ => event(
+                        time,
+                        number,
+                        "egress",
+                        subject,
+                        &json!({ "bytes": 1, "region": (number % 2).to_string() }),
+                    ),
                 }
             });
             batches.push(Value::Array(events.collect()).to_string());
@@ -206,7 +215,7 @@ async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
     let senders: Vec<_> = senders.collect();
     let mut kills = 0;
     while !senders.iter().all(tokio::task::JoinHandle::is_finished) {
-        tokio::time::sleep(Duration::from_millis(250 + 37 * (kills % 5))).await;
+        tokio::time::sleep(Duration::from_millis(500 + 137 * (kills % 5))).await;
         if senders.iter().all(tokio::task::JoinHandle::is_finished) {
             break;
         }
@@ -218,7 +227,10 @@ async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
     for sender in senders {
         unanswered += sender.await.unwrap();
     }
-    assert!(kills >= 3 && unanswered > 0, "{kills} kills, {unanswered} calls without an answer: the test has to disturb");
+    assert!(
+        kills >= 3 && unanswered > 0,
+        "{kills} kills, {unanswered} calls without an answer: the test has to disturb"
+    );
     for tenant in ["acme", "globex"] {
         for meter in ["egress", "people"] {
             let report = place.json(&["usage", "report", tenant, "--meter", meter, "--window", "month"]).await;
