@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tenantry_api::manifest::{Format, parse, parse_text};
 use tenantry_api::v1::catalog::{AppSpec, CellSpec, PlanSpec, RegionSpec};
 use tenantry_api::v1::tenant::TenantSpec;
+use tenantry_api::v1::usage::MeterSpec;
 use tenantry_domain::manifest::Manifest;
 
 const ALL: &str = r#"
@@ -43,8 +44,14 @@ spec:
   region: eu-west
   kind: dedicated
   database: { urlFrom: { file: /run/secrets/url } }
+  standbys: [{ urlFrom: { env: STANDBY_URL } }]
   draining: true
   encryption: atRest
+---
+apiVersion: tenantry.dev/v1
+kind: Meter
+metadata: { name: egress }
+spec: { description: Bytes that left, unit: byte, aggregation: sum, value: bytes, dimensions: [region], quota: egress }
 ---
 apiVersion: tenantry.dev/v1
 kind: Tenant
@@ -79,6 +86,7 @@ fn shown(manifest: &Manifest) -> Value {
         Manifest::Plan { spec, .. } => (json!(PlanSpec::from(spec)), None),
         Manifest::Region { spec, .. } => (json!(RegionSpec::from(spec)), None),
         Manifest::Cell { spec, .. } => (json!(CellSpec::from(spec)), None),
+        Manifest::Meter { spec, .. } => (json!(MeterSpec::from(spec)), None),
         Manifest::Tenant { spec, .. } => (json!(TenantSpec::from(spec)), Some(&spec.labels)),
     };
     let mut metadata = json!({ "name": manifest.name() });
@@ -109,6 +117,9 @@ fn what_is_shown_can_be_applied_again() {
             Manifest::Cell { spec: it, .. } => {
                 assert_eq!(serde_json::from_value::<CellSpec>(spec).unwrap(), CellSpec::from(it))
             }
+            Manifest::Meter { spec: it, .. } => {
+                assert_eq!(serde_json::from_value::<MeterSpec>(spec).unwrap(), MeterSpec::from(it))
+            }
             Manifest::Tenant { spec: it, .. } => {
                 assert_eq!(serde_json::from_value::<TenantSpec>(spec).unwrap(), TenantSpec::from(it))
             }
@@ -126,6 +137,7 @@ fn schema_and_parser_know_the_same_fields() {
         ("Region", RegionSpec::schema()),
         ("Cell", CellSpec::schema()),
         ("App", AppSpec::schema()),
+        ("Meter", MeterSpec::schema()),
     ];
     for (kind, schema) in kinds {
         let schema = serde_json::to_value(schema).unwrap();
