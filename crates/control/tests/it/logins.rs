@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_control::logins::{
-    self, Access, Allowed, Issued, Mode, Proof, Query, Server, RotateRequest, Standing, Wanted, WantedWhose, Whose,
+    self, Access, Allowed, Issued, Mode, Proof, Query, RotateRequest, Server, Standing, Wanted, WantedWhose, Whose,
 };
 use tenantry_control::tenants::{DeleteOutcome, DeleteRequest, Expected, update};
 use tenantry_control::{Ctx, IdempotencyKey, Options, Refusal, events, tenants};

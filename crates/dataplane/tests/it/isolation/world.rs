@@ -250,7 +250,15 @@ fn admin(database: &str) -> Pool {
 fn door(database: &str, login: &str, key: &SealKey, setting: Setting) -> Door {
     let target = Target::parse(&server().url(database).into()).unwrap().with_user(login, &"pw".into());
     let tenant = TenantId::from_uuid(Uuid::nil());
-    Door { tenant, epoch: 3, isolation: setting.isolation, target, seal: key.clone(), connections: None }
+    Door {
+        tenant,
+        epoch: 3,
+        isolation: setting.isolation,
+        target,
+        seal: key.clone(),
+        connections: None,
+        is_standby: false,
+    }
 }
 
 /// Roles, seal, tables, policies and rights, as the drivers make them.
