@@ -27,6 +27,8 @@ pub struct Standing {
     pub version: i64,
     /// Whether it is as it was left then, by the fingerprint of its catalog.
     pub is_intact: bool,
+    /// Whether its tenant added something before files ran there, see [`Cell::overlay`].
+    pub has_overlay: bool,
 }
 
 /// The places of an app on a cell.
@@ -70,11 +72,13 @@ impl Cell {
         let pool = self.home_pool(&names);
         let tx = pool.begin().await?;
         let recorded = ledger::fingerprints(&tx).await?;
+        let overlaid = ledger::all_overlaid(&tx).await?;
         tx.rollback().await?;
         let present = fingerprints(&pool, &places).await?;
         let standing = |name: &str| {
             let (version, fingerprint) = recorded.get(name)?;
-            Some(Standing { version: *version, is_intact: present.get(name) == Some(fingerprint) })
+            let is_intact = present.get(name) == Some(fingerprint);
+            Some(Standing { version: *version, is_intact, has_overlay: overlaid.contains(name) })
         };
         let schemas = owners.iter().filter_map(|(name, tenant)| Some((*tenant, standing(name)?))).collect();
         Ok(Some(Fleet { home: standing(names.shared().schema.as_str()), schemas }))
