@@ -19,6 +19,9 @@ pub struct Args {
     /// Smaller sizes: a look of two minutes, not a verdict.
     #[arg(long)]
     quick: bool,
+    /// Without other products that take long to measure beside ours.
+    #[arg(long)]
+    alone: bool,
 }
 
 /// Builds and runs.
@@ -38,6 +41,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     bench.args(&args.names);
     if args.quick {
         bench.arg("--quick");
+    }
+    if args.alone {
+        bench.arg("--alone");
     }
     if let Some(json) = &args.json {
         bench.arg("--json").arg(json);

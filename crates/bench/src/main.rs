@@ -42,6 +42,9 @@ struct Cli {
     /// The smallest sizes there are; shows only that everything runs.
     #[arg(long, requires = "quick")]
     tiny: bool,
+    /// Without other products that take long to measure beside ours.
+    #[arg(long)]
+    alone: bool,
 }
 
 impl Cli {
@@ -82,6 +85,7 @@ async fn run(cli: &Cli) -> Result<Report> {
         eprintln!("{} …", name.word());
         let began = std::time::Instant::now();
         let mut bench = Bench::new(*name, size, &host);
+        bench.alone = cli.alone;
         // One benchmark that cannot run must not hide the figures of the others.
         let outcome = name.run(&mut bench).await;
         report.add(bench, outcome.err());

@@ -146,8 +146,20 @@ pub(crate) async fn read(session: &Session, place: &Place) -> Result<Catalog, Da
     Ok(catalog)
 }
 
-/// The fingerprints of many schemas of this database, by schema. A schema that does not exist is left out.
+/// Schemas whose fingerprints are taken by one statement: what it sorts then stays in memory.
+pub(crate) const AT_ONCE: usize = 128;
+
+/// The fingerprints of many schemas of this database, by schema. A schema that does not exist is left out. One statement
+/// for [`AT_ONCE`] of them.
 pub(crate) async fn fingerprints(session: &Session, places: &[Place]) -> Result<BTreeMap<String, String>, DataError> {
+    let mut found = BTreeMap::new();
+    for places in places.chunks(AT_ONCE) {
+        found.extend(fingerprints_of(session, places).await?);
+    }
+    Ok(found)
+}
+
+async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(String, String)>, DataError> {
     // The plan looks expensive and is run once: compiling it takes longer than running it.
     session
         .execute("SELECT set_config('jit', 'off', true), set_config('search_path', 'pg_catalog, pg_temp', true)", &[])

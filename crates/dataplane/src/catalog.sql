@@ -10,13 +10,26 @@ WITH place AS (
 ), rel AS (
     -- By way of the dependency: pg_class has no index that starts with the schema.
     SELECT p.label, p.space, p.own, p.login, c.oid, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,
-           c.relforcerowsecurity, c.relowner, c.relacl, c.reloptions, c.relpartbound
+           c.relforcerowsecurity, c.relowner, c.relacl, c.reloptions, c.relpartbound,
+           -- Names by number: dropped columns keep their places.
+           CASE WHEN c.relkind <> 'S' THEN ARRAY(SELECT a.attname::text FROM pg_attribute a
+                                                  WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) END AS cols
       FROM place p
       JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_class'::regclass
       JOIN pg_class c ON c.oid = i.objid
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+), col AS MATERIALIZED (
+    SELECT r.label, r.relname, r.oid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attidentity, a.attgenerated, d.adbin, d.oid AS def,
+           CASE WHEN a.attacl IS NOT NULL THEN
+               (SELECT string_agg(CASE g.grantee WHEN 0 THEN '@public' WHEN r.login THEN '@login'
+                                  ELSE pg_get_userbyid(g.grantee)::text END || ':' || g.privilege_type, E'\x1f'
+                                  ORDER BY g.grantee, g.privilege_type)
+                  FROM aclexplode(a.attacl) g WHERE g.grantee <> r.relowner) END AS grants
+      FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE r.relkind <> 'S'
 ), fact(label, kind, tab, name, facts) AS (
     SELECT label, 'N', '', '',
            ARRAY[CASE nspowner WHEN own THEN '@own' ELSE pg_get_userbyid(nspowner)::text END,
@@ -43,27 +56,34 @@ WITH place AS (
                  pg_get_expr(relpartbound, oid)]
       FROM rel
     UNION ALL
-    SELECT r.label, 'C', r.relname, a.attname,
-           ARRAY[replace(format_type(a.atttypid, a.atttypmod), r.label || '.', ''), a.attnotnull::text, a.attidentity::text,
-                 a.attgenerated::text, replace(pg_get_expr(d.adbin, d.adrelid), r.label || '.', ''),
-                 (SELECT string_agg(CASE g.grantee WHEN 0 THEN '@public' WHEN r.login THEN '@login'
-                                    ELSE pg_get_userbyid(g.grantee)::text END || ':' || g.privilege_type, E'\x1f'
-                                    ORDER BY g.grantee, g.privilege_type)
-                    FROM aclexplode(a.attacl) g WHERE g.grantee <> r.relowner),
-                 (a.atttypid = 'uuid'::regtype)::text]
-      FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-     WHERE r.relkind <> 'S'
+    SELECT label, 'C', relname, attname,
+           ARRAY[replace(format_type(atttypid, atttypmod), label || '.', ''), attnotnull::text, attidentity::text,
+                 attgenerated::text, replace(expression, label || '.', ''), grants, (atttypid = 'uuid'::regtype)::text]
+      FROM (
+        SELECT label, relname, attname, atttypid, atttypmod, attnotnull, attidentity, attgenerated, grants,
+               pg_get_expr(adbin, oid) AS expression
+          FROM col WHERE adbin IS NULL OR attgenerated <> ''
+        UNION ALL
+        -- A default names no column, so equal ones of all schemas are put into words once: that is most of the work.
+        SELECT x.label, x.relname, x.attname, x.atttypid, x.atttypmod, x.attnotnull, x.attidentity, '', x.grants, d.expression
+          FROM (SELECT pg_get_expr((SELECT f.adbin FROM pg_attrdef f WHERE f.oid = min(c.def)), min(c.oid)) AS expression,
+                       array_agg(label) AS label, array_agg(relname) AS relname, array_agg(attname) AS attname,
+                       array_agg(atttypid) AS atttypid, array_agg(atttypmod) AS atttypmod, array_agg(attnotnull) AS attnotnull,
+                       array_agg(attidentity) AS attidentity, array_agg(grants) AS grants
+                  FROM col c WHERE attgenerated = '' AND adbin IS NOT NULL GROUP BY adbin::text COLLATE "C") AS d,
+               unnest(d.label, d.relname, d.attname, d.atttypid, d.atttypmod, d.attnotnull, d.attidentity, d.grants)
+                   AS x(label, relname, attname, atttypid, atttypmod, attnotnull, attidentity, grants)
+      ) AS c
     UNION ALL
     SELECT r.label, 'K', r.relname, k.conname,
            ARRAY[k.contype::text,
-                 (SELECT string_agg(a.attname, E'\x1f' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY AS u(att, n)
-                    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.att),
+                 (SELECT string_agg(r.cols[u.att], E'\x1f' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY AS u(att, n)),
                  CASE WHEN k.confrelid <> 0 THEN
                      (SELECT CASE WHEN f.relnamespace = r.space THEN '' ELSE f.relnamespace::regnamespace || '.' END || f.relname
                         FROM pg_class f WHERE f.oid = k.confrelid) END,
-                 (SELECT string_agg(a.attname, E'\x1f' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY AS u(att, n)
-                    JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.att),
+                 CASE WHEN k.confkey IS NOT NULL THEN
+                     (SELECT string_agg(a.attname, E'\x1f' ORDER BY array_position(k.confkey, a.attnum)) FROM pg_attribute a
+                       WHERE a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)) END,
                  k.confupdtype::text || k.confdeltype::text || k.confmatchtype::text,
                  k.condeferrable::text, k.convalidated::text,
                  CASE WHEN k.contype = 'c' THEN replace(pg_get_expr(k.conbin, k.conrelid), r.label || '.', '') END]
@@ -72,19 +92,29 @@ WITH place AS (
     UNION ALL
     SELECT r.label, 'I', r.relname, c.relname,
            ARRAY[i.indisunique::text,
-                 (SELECT string_agg(coalesce(a.attname, '()'), E'\x1f' ORDER BY u.n) FROM unnest(i.indkey) WITH ORDINALITY AS u(att, n)
-                    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.att AND u.att <> 0),
+                 (SELECT string_agg(coalesce(r.cols[u.att], '()'), E'\x1f' ORDER BY u.n)
+                    FROM unnest(i.indkey) WITH ORDINALITY AS u(att, n)),
                  i.indisvalid::text, i.indisexclusion::text, i.indnkeyatts::text, i.indclass::text || ':' || i.indoption::text,
                  replace(pg_get_expr(i.indpred, i.indrelid), r.label || '.', ''),
                  replace(pg_get_expr(i.indexprs, i.indrelid), r.label || '.', '')]
       FROM rel r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
     UNION ALL
-    SELECT r.label, 'P', r.relname, p.polname,
-           ARRAY[p.polpermissive::text, p.polcmd::text,
-                 (SELECT string_agg(CASE u.role WHEN 0 THEN '@public' WHEN r.login THEN '@login' WHEN r.own THEN '@own'
-                                    ELSE pg_get_userbyid(u.role)::text END, ',') FROM unnest(p.polroles) AS u(role)),
-                 pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]
-      FROM rel r JOIN pg_policy p ON p.polrelid = r.oid
+    -- In words once for all tables of one name and with the same columns.
+    SELECT x.label, 'P', p.relname, x.polname, ARRAY[x.permissive, x.cmd, x.roles, p.qual, p.withcheck]
+      FROM (SELECT relname,
+                   pg_get_expr((SELECT f.polqual FROM pg_policy f WHERE f.oid = min(g.policy)), min(g.oid)) AS qual,
+                   pg_get_expr((SELECT f.polwithcheck FROM pg_policy f WHERE f.oid = min(g.policy)), min(g.oid)) AS withcheck,
+                   array_agg(label) AS label, array_agg(polname) AS polname, array_agg(permissive) AS permissive,
+                   array_agg(cmd) AS cmd, array_agg(roles) AS roles
+              FROM (SELECT r.label, r.relname, r.cols, r.oid, p.oid AS policy, p.polname, p.polpermissive::text AS permissive,
+                           p.polcmd::text AS cmd,
+                           sha256(convert_to(p.polqual::text, 'UTF8')) AS same_qual,
+                           sha256(convert_to(p.polwithcheck::text, 'UTF8')) AS same_check,
+                           (SELECT string_agg(CASE u.role WHEN 0 THEN '@public' WHEN r.login THEN '@login' WHEN r.own THEN '@own'
+                                              ELSE pg_get_userbyid(u.role)::text END, ',') FROM unnest(p.polroles) AS u(role)) AS roles
+                      FROM rel r JOIN pg_policy p ON p.polrelid = r.oid) AS g
+             GROUP BY g.relname, g.cols, g.same_qual, g.same_check) AS p,
+           unnest(p.label, p.polname, p.permissive, p.cmd, p.roles) AS x(label, polname, permissive, cmd, roles)
     UNION ALL
     SELECT r.label, 'T', r.relname, t.tgname,
            ARRAY[t.tgtype::text, t.tgenabled::text, replace(t.tgfoid::regprocedure::text, r.label || '.', '')]

@@ -5,14 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{self, StreamExt as _};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
+use tenantry_pg::Pool;
 
 use crate::catalog::{self, get};
 use crate::cell::Cell;
 use crate::error::DataError;
 use crate::ledger;
+use crate::names::Place;
 use crate::space::AppTarget;
+
+/// Connections that look at schemas at a time: each keeps one processor of the server busy.
+const LOOKS: usize = 2;
 
 /// How a place stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub struct Standing {
     pub version: i64,
     /// Whether it is as it was left then, by the fingerprint of its catalog.
     pub is_intact: bool,
+    /// Whether its tenant added something before files ran there, see [`Cell::overlay`].
+    pub has_overlay: bool,
 }
 
 /// The places of an app on a cell.
@@ -61,13 +69,16 @@ impl Cell {
             owners.insert(place.schema.as_str().to_owned(), *tenant);
             places.push(place);
         }
-        let tx = self.home_pool(&names).begin().await?;
+        let pool = self.home_pool(&names);
+        let tx = pool.begin().await?;
         let recorded = ledger::fingerprints(&tx).await?;
-        let present = catalog::fingerprints(&tx, &places).await?;
+        let overlaid = ledger::all_overlaid(&tx).await?;
         tx.rollback().await?;
+        let present = fingerprints(&pool, &places).await?;
         let standing = |name: &str| {
             let (version, fingerprint) = recorded.get(name)?;
-            Some(Standing { version: *version, is_intact: present.get(name) == Some(fingerprint) })
+            let is_intact = present.get(name) == Some(fingerprint);
+            Some(Standing { version: *version, is_intact, has_overlay: overlaid.contains(name) })
         };
         let schemas = owners.iter().filter_map(|(name, tenant)| Some((*tenant, standing(name)?))).collect();
         Ok(Some(Fleet { home: standing(names.shared().schema.as_str()), schemas }))
@@ -86,4 +97,24 @@ impl Cell {
         let number = |index| Ok::<_, DataError>(u32::try_from(get::<i64>(&row, index)?).unwrap_or(u32::MAX));
         Ok(Load { waiting: number(0)?, connections: number(1)?, most: number(2)? })
     }
+}
+
+/// The fingerprints of many schemas, on a few connections at a time.
+async fn fingerprints(pool: &Pool, places: &[Place]) -> Result<BTreeMap<String, String>, DataError> {
+    let look = |places: &[Place]| {
+        let places = places.to_vec();
+        async move {
+            let tx = pool.begin().await?;
+            let found = catalog::fingerprints(&tx, &places).await?;
+            tx.rollback().await?;
+            Ok::<_, DataError>(found)
+        }
+    };
+    let looks: Vec<_> = places.chunks(catalog::AT_ONCE).map(look).collect();
+    let mut looks = stream::iter(looks).buffer_unordered(LOOKS);
+    let mut present = BTreeMap::new();
+    while let Some(found) = looks.next().await {
+        present.append(&mut found?);
+    }
+    Ok(present)
 }

@@ -2,7 +2,7 @@
 //!
 //! Schema `ledger` in each database that we manage. It is written in the same transaction as the thing it speaks of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
@@ -11,9 +11,14 @@ use tenantry_pg::{Ident, Pool, Session};
 
 use crate::catalog::{self, Catalog, get};
 use crate::error::DataError;
+use crate::migrate;
 use crate::names::Place;
+use crate::space::AppTarget;
 
-const FILES: &[Migration] = &[Migration { version: 1, name: "ledger", sql: include_str!("ledger.sql") }];
+const FILES: &[Migration] = &[
+    Migration { version: 1, name: "ledger", sql: include_str!("ledger.sql") },
+    Migration { version: 2, name: "stream", sql: include_str!("ledger_stream.sql") },
+];
 
 /// Brings the ledger of a database up to date.
 pub(crate) async fn install(pool: &Pool) -> Result<(), DataError> {
@@ -95,6 +100,12 @@ pub(crate) async fn fingerprints(session: &Session) -> Result<BTreeMap<String, (
     rows.iter().map(|row| Ok((get(row, 0)?, (get(row, 1)?, get(row, 2)?)))).collect()
 }
 
+/// The recorded fingerprint of one place.
+pub(crate) async fn fingerprint_of(session: &Session, place: &Place) -> Result<Option<String>, DataError> {
+    let sql = "SELECT fingerprint FROM ledger.place WHERE place = $1";
+    session.query_opt(sql, &[&place.schema.as_str()]).await?.as_ref().map(|row| get(row, 0)).transpose()
+}
+
 /// Follows a renamed schema.
 pub(crate) async fn renamed(session: &Session, from: &Ident, to: &Ident) -> Result<(), DataError> {
     for sql in
@@ -107,7 +118,11 @@ pub(crate) async fn renamed(session: &Session, from: &Ident, to: &Ident) -> Resu
 
 /// Forgets a place.
 pub(crate) async fn forget(session: &Session, schema: &Ident) -> Result<(), DataError> {
-    for sql in ["DELETE FROM ledger.applied WHERE place = $1", "DELETE FROM ledger.place WHERE place = $1"] {
+    for sql in [
+        "DELETE FROM ledger.applied WHERE place = $1",
+        "DELETE FROM ledger.place WHERE place = $1",
+        "DELETE FROM ledger.overlay WHERE place = $1",
+    ] {
         session.execute(sql, &[&schema.as_str()]).await?;
     }
     Ok(())
@@ -118,23 +133,53 @@ pub(crate) async fn shelve(
     session: &Session,
     name: &Ident,
     isolation: Isolation,
-    version: i64,
+    app: &AppTarget,
 ) -> Result<(), DataError> {
     session
         .execute(
-            "INSERT INTO ledger.premade (name, isolation, version) VALUES ($1, $2, $3)",
-            &[&name.as_str(), &isolation.as_str(), &version],
+            "INSERT INTO ledger.premade (name, isolation, version, files) VALUES ($1, $2, $3, $4)",
+            &[&name.as_str(), &isolation.as_str(), &app.version, &migrate::stream(app)],
         )
         .await?;
     Ok(())
 }
 
-/// Takes the newest thing off the shelf, if there is one. It is gone from there when the transaction commits.
-pub(crate) async fn unshelve(session: &Session, isolation: Isolation) -> Result<Option<Ident>, DataError> {
+/// Takes the newest thing off the shelf that the app's files can bring up, if there is one. It is gone from there when
+/// the transaction commits. What ran other files stays until the shelf is renewed.
+pub(crate) async fn unshelve(
+    session: &Session,
+    isolation: Isolation,
+    app: &AppTarget,
+) -> Result<Option<Ident>, DataError> {
     let sql = "DELETE FROM ledger.premade WHERE name = (SELECT name FROM ledger.premade WHERE isolation = $1
+                   AND coalesce(files = ($2::text[])[1:cardinality(files)], true)
                ORDER BY version DESC, made_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING name";
-    let row = session.query_opt(sql, &[&isolation.as_str()]).await?;
+    let row = session.query_opt(sql, &[&isolation.as_str(), &migrate::stream(app)]).await?;
     row.map(|row| Ok(Ident::new(get::<&str>(&row, 0)?)?)).transpose()
+}
+
+/// What was seen in a place that no file made.
+pub(crate) async fn overlay(session: &Session, place: &Place) -> Result<BTreeSet<String>, DataError> {
+    let rows = session.query("SELECT item FROM ledger.overlay WHERE place = $1", &[&place.schema.as_str()]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
+/// The places in which something was seen that no file made. None where an older release made the ledger.
+pub(crate) async fn all_overlaid(session: &Session) -> Result<BTreeSet<String>, DataError> {
+    if !get::<bool>(&session.query_one("SELECT to_regclass('ledger.overlay') IS NOT NULL", &[]).await?, 0)? {
+        return Ok(BTreeSet::new());
+    }
+    let rows = session.query("SELECT DISTINCT place FROM ledger.overlay", &[]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Remembers what is in a place that no file made, and forgets what is not there any more.
+pub(crate) async fn overlaid(session: &Session, place: &Place, items: &[&str]) -> Result<(), DataError> {
+    let name = place.schema.as_str();
+    session.execute("DELETE FROM ledger.overlay WHERE place = $1 AND item <> ALL ($2)", &[&name, &items]).await?;
+    let sql = "INSERT INTO ledger.overlay (place, item) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING";
+    session.execute(sql, &[&name, &items]).await?;
+    Ok(())
 }
 
 /// Whether the tenant's users were ever let in.

@@ -153,6 +153,28 @@ fn pending<'a>(files: &'a [MigrationFile], progress: &Progress) -> Result<Vec<&'
     Ok(pending)
 }
 
+/// An app's files in the order in which they run, each with its checksum; absent where a command migrates. A place that
+/// ran a beginning of it can be brought to its end.
+pub(crate) fn stream(app: &AppTarget) -> Option<Vec<String>> {
+    let Migrations::Files { files } = &app.spec.migrations else { return None };
+    let mut stream: Vec<String> = files.iter().map(|file| entry(&file.name, checksum_of(file).as_ref())).collect();
+    stream.sort();
+    Some(stream)
+}
+
+/// What ran in a place, in the form of [`stream`].
+pub(crate) fn ran(progress: &Progress) -> Vec<String> {
+    let mut ran: Vec<String> = progress.applied.iter().map(|(name, checksum)| entry(name, checksum)).collect();
+    ran.sort();
+    ran
+}
+
+fn entry(name: &str, checksum: &[u8]) -> String {
+    let hex: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Parts by what sorts before every letter of a name, so that the entries sort as the names do.
+    format!("{name}\u{1}{hex}")
+}
+
 fn checksum_of(file: &MigrationFile) -> impl AsRef<[u8]> + use<> {
     digest(&SHA256, file.sql.as_bytes())
 }

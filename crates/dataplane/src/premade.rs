@@ -85,7 +85,7 @@ impl Cell {
         let sql = roles::make_pair(&place, &names.door, &mark, self.server().await?).sql(&schema::make(&place, &mark));
         shield.batch(&sql).await?;
         self.fill(names, app, &place, &pool).await?;
-        ledger::shelve(&shield, &place.schema, Isolation::Schema, app.version).await?;
+        ledger::shelve(&shield, &place.schema, Isolation::Schema, app).await?;
         shield.lower().await
     }
 
@@ -104,7 +104,7 @@ impl Cell {
         tx.commit().await?;
         drop(visit);
         wait_until_empty(&shield, &place.database).await?;
-        ledger::shelve(&shield, &place.database, Isolation::Database, app.version).await?;
+        ledger::shelve(&shield, &place.database, Isolation::Database, app).await?;
         shield.lower().await
     }
 
@@ -160,8 +160,8 @@ pub(crate) async fn template(
     }
     shield.batch(&Sql::new("ALTER DATABASE ").ident(&name).push(" ALLOW_CONNECTIONS false")).await?;
     wait_until_empty(&shield, &name).await?;
-    let sql = "WITH old AS (DELETE FROM ledger.template) INSERT INTO ledger.template (name, version) VALUES ($1, $2)";
-    shield.execute(sql, &[&name.as_str(), &app.version]).await?;
+    let sql = "WITH old AS (DELETE FROM ledger.template) INSERT INTO ledger.template (name, version, files) VALUES ($1, $2, $3)";
+    shield.execute(sql, &[&name.as_str(), &app.version, &migrate::stream(app)]).await?;
     shield.lower().await?;
     Ok(name)
 }
@@ -178,8 +178,8 @@ async fn current(
     };
     let conn = cell.home_pool(names).get().await?;
     let sql = "SELECT t.name FROM ledger.template t JOIN pg_database d ON d.datname = t.name
-                WHERE t.version >= $1 ORDER BY t.version DESC LIMIT 1";
-    let row = conn.query_opt(sql, &[&least]).await?;
+                WHERE t.version >= $1 AND coalesce(t.files = ($2::text[])[1:cardinality(t.files)], true) ORDER BY t.version DESC LIMIT 1";
+    let row = conn.query_opt(sql, &[&least, &migrate::stream(app)]).await?;
     conn.release();
     row.map(|row| Ok(Ident::new(get::<&str>(&row, 0)?)?)).transpose()
 }

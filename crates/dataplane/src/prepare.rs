@@ -3,6 +3,8 @@
 //! Invariant: a home is either complete at some version of the app, or bears the draft mark, and a draft whose app is
 //! refused goes away again with its roles. One process at a time works on a home, under a lock of the server.
 
+mod stale;
+
 use std::time::Duration;
 
 use tenantry_domain::isolation::Isolation;
@@ -124,6 +126,9 @@ impl Cell {
         if app.spec.fits(Isolation::Shared).is_ok() {
             let place = names.shared();
             let run = Run { cell: self, pool: &pool, names, place: &place, app, tenant: None, claim: None };
+            if stale::discard(&run).await? {
+                tracing::info!(cell = %self.name(), app = %app.app, "the app's files changed before it had a tenant; its home begins anew");
+            }
             let migrated = migrate::bring(&run).await?;
             (applied, version) = (migrated.applied, Some(migrated.version));
         }

@@ -36,7 +36,8 @@ pub struct AppTarget {
 
 impl AppTarget {
     /// Whether the app's structure comes from SQL files rather than from a command.
-    pub(crate) fn has_files(&self) -> bool {
+    #[must_use]
+    pub fn has_files(&self) -> bool {
         matches!(self.spec.migrations, Migrations::Files { .. })
     }
 }

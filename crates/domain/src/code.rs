@@ -180,6 +180,7 @@ codes! {
     QuotaUsedUp = 56, Quota, "The quota is used up", "Free something, order more, or bind the plan that the hint names.";
     QuotaNotFound = 57, NotFound, "No such quota", "List the tenant's quotas; its plan names them.";
     ReservationNotFound = 58, NotFound, "No such reservation", "It was committed, released, or has expired; make a new one.";
+    OverlayConflict = 59, Conflict, "The app's files clash with what a tenant added", "Rename or drop what the tenant added, or change the file while nobody has it, then continue the rollout.";
     MemberDenied = 61, Forbidden, "The member may not do this", "Ask a member who has the permission that the detail names.";
     LastOwner = 62, Conflict, "The tenant would have no owner", "Hand the ownership on first, or make another member an owner.";
     MemberExists = 63, Conflict, "The person is known to the tenant already", "Look at the tenant's members and open invitations.";

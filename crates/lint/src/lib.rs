@@ -30,6 +30,7 @@ mod source;
 mod split;
 mod statement;
 mod testing;
+mod touch;
 mod tree;
 
 pub use allow::{List as AllowList, ListError};
@@ -40,6 +41,7 @@ pub use rule::{Example, Rule, Severity, all as rules, find as rule};
 pub use schema::{Class, Relation, Schema, Unknown};
 pub use source::Source;
 pub use testing::{assert_guarded, unguarded};
+pub use touch::{Act, Object, Touch, touches};
 
 /// Checks one text of SQL.
 ///

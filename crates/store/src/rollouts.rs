@@ -85,10 +85,12 @@ pub struct NewTarget {
     pub tenant: Option<TenantId>,
     /// Its wave.
     pub wave: u32,
-    /// How it stands at once: waiting, or current.
+    /// How it stands at once: waiting, current, or failed with a cause that is known beforehand.
     pub status: TargetStatus,
     /// The version that it has.
     pub from_version: i64,
+    /// Why it failed.
+    pub cause: Option<Cause>,
 }
 
 /// A target as it is stored.
@@ -191,9 +193,11 @@ const OPEN: &str = concat!(
 );
 
 const PLAN: &str = "
-    INSERT INTO tenantry.rollout_target (env, rollout, cell, tenant, wave, status, from_version, ended_at)
-    SELECT $1, $2, n.cell, n.tenant, n.wave, n.status, n.from_version, CASE WHEN n.status = 'current' THEN $3::timestamptz END
-    FROM unnest($4::text[], $5::uuid[], $6::integer[], $7::text[], $8::bigint[]) AS n (cell, tenant, wave, status, from_version)
+    INSERT INTO tenantry.rollout_target (env, rollout, cell, tenant, wave, status, from_version, cause, ended_at)
+    SELECT $1, $2, n.cell, n.tenant, n.wave, n.status, n.from_version, n.cause,
+        CASE WHEN n.status IN ('current', 'failed') THEN $3::timestamptz END
+    FROM unnest($4::text[], $5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::jsonb[])
+        AS n (cell, tenant, wave, status, from_version, cause)
     ON CONFLICT DO NOTHING";
 
 /// Rollouts inside a transaction.
@@ -232,7 +236,8 @@ impl Rollouts<'_> {
             .bind(targets.iter().map(|target| key(target.tenant)).collect::<Vec<_>>())
             .bind(targets.iter().map(|target| i32::try_from(target.wave).unwrap_or(i32::MAX)).collect::<Vec<_>>())
             .bind(targets.iter().map(|target| target.status.as_str().to_owned()).collect::<Vec<_>>())
-            .bind(targets.iter().map(|target| target.from_version).collect::<Vec<_>>());
+            .bind(targets.iter().map(|target| target.from_version).collect::<Vec<_>>())
+            .bind(targets.iter().map(|target| cause_document(target.cause.as_ref())).collect::<Vec<_>>());
         self.tx.queue(statement);
     }
 }

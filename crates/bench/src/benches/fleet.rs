@@ -64,6 +64,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let mut add = Figure::rounds(format!("a column for {count} schemas"), "s", &adds).at_most(30.0);
     let mut noop = Figure::rounds(format!("nothing to do for {count} schemas"), "s", &idle).at_most(2.0);
     let found = match bench.size {
+        _ if bench.alone => Err(anyhow::anyhow!("left out by --alone")),
         Size::Tiny => Err(anyhow::anyhow!("not at this size")),
         _ => rival(&own, count).await,
     };

@@ -155,6 +155,8 @@ pub struct Bench<'a> {
     pub size: Size,
     /// The common server.
     pub host: &'a Host,
+    /// Whether other products that take long are left out.
+    pub alone: bool,
     figures: Vec<Figure>,
     notes: Vec<String>,
 }
@@ -162,7 +164,7 @@ pub struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// Begins one.
     pub const fn new(name: Name, size: Size, host: &'a Host) -> Self {
-        Self { name, size, host, figures: Vec::new(), notes: Vec::new() }
+        Self { name, size, host, alone: false, figures: Vec::new(), notes: Vec::new() }
     }
 
     /// Which one it is.

@@ -144,7 +144,8 @@ async fn planned(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
     (row.status, row.waves) = (Status::Running, found.waves);
     tx.rollouts().stand(&row);
     let changes = json!({
-        "targets": found.targets.len(), "current": found.current(), "waves": found.waves, "unseenCells": found.unseen,
+        "targets": found.targets.len(), "current": found.current(), "clashing": found.clashing().count(), "waves": found.waves,
+        "unseenCells": found.unseen,
     });
     tx.commit(vec![entry(&cx, &permit, &row, Type::RolloutProgressed, changes)]).await?;
     Ok(true)

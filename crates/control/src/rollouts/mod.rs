@@ -1,5 +1,6 @@
 //! Rollouts as people follow and steer them; [`crate::controllers::rollout`] moves them.
 
+pub mod overlay;
 pub mod plan;
 pub(crate) mod ran;
 pub(crate) mod safety;

@@ -12,6 +12,7 @@ use tenantry_store::{CatalogKind, NewTarget, RolloutCandidate, StoreError};
 
 use crate::catalog;
 use crate::deps::Deps;
+use crate::rollouts::overlay;
 use crate::workflows::site;
 
 /// The targets of a rollout with their waves.
@@ -31,6 +32,11 @@ impl Planned {
     pub fn current(&self) -> usize {
         self.targets.iter().filter(|target| target.status == TargetStatus::Current).count()
     }
+
+    /// Targets whose tenants added something that the new files clash with; each with its cause. Nothing runs there.
+    pub fn clashing(&self) -> impl Iterator<Item = &NewTarget> {
+        self.targets.iter().filter(|target| target.status == TargetStatus::Failed)
+    }
 }
 
 /// Looks at all places of an app and says which of them need the version, and in which wave. Changes nothing.
@@ -43,6 +49,7 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
     let tenants = reader.rollout_candidates(app.app.as_str(), &labels).await?;
     let mut same = Same { deps, app, known: BTreeMap::new() };
     let (mut targets, mut candidates, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
+    let mut clashes = BTreeMap::new();
     for cell in reader.catalog_list(CatalogKind::Cell).await? {
         let Ok(name) = CellName::parse(&cell.name) else { continue };
         let here: Vec<&RolloutCandidate> = tenants.iter().filter(|tenant| tenant.cell == cell.name).collect();
@@ -59,6 +66,7 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
             targets.push(target(&cell.name, None, version, is_current));
             candidates.push(Candidate { cell: cell.name.clone(), is_home: true, is_synthetic: false, is_named: false });
         }
+        let mut close = Vec::new();
         for tenant in here.into_iter().filter(|tenant| tenant.isolation != Isolation::Shared) {
             let standing = fleet.schemas.get(&tenant.tenant);
             // Inside of databases nobody looked: there the recorded version counts.
@@ -66,6 +74,10 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
                 tenant.isolation != Isolation::Schema || standing.is_some_and(|standing| standing.is_intact);
             let is_current =
                 tenant.app_version >= app.version || (is_intact && same.structure(tenant.app_version).await?);
+            // Whatever was added shows in the structure, or was remembered when files ran.
+            if !is_current && !standing.is_some_and(|standing| standing.is_intact && !standing.has_overlay) {
+                close.push((tenant.tenant, tenant.isolation));
+            }
             targets.push(target(&cell.name, Some(tenant.tenant), tenant.app_version, is_current));
             candidates.push(Candidate {
                 cell: cell.name.clone(),
@@ -74,6 +86,11 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
                 is_named: tenant.is_named,
             });
         }
+        if !close.is_empty()
+            && let Ok(cell) = site::cell(deps, &app.environment, &name).await
+        {
+            clashes.extend(overlay::look(&cell, app, close).await);
+        }
     }
     let due: Vec<usize> = (0..targets.len()).filter(|place| targets[*place].status == TargetStatus::Waiting).collect();
     let wanted: Vec<Candidate> = due.iter().map(|place| candidates[*place].clone()).collect();
@@ -81,13 +98,18 @@ pub(crate) async fn plan(deps: &Deps, app: &AppTarget) -> Result<Planned, StoreE
     for (place, wave) in due.iter().zip(&assigned) {
         targets[*place].wave = *wave;
     }
+    for target in &mut targets {
+        if let Some(cause) = target.tenant.and_then(|tenant| clashes.remove(&tenant)) {
+            (target.status, target.cause) = (TargetStatus::Failed, Some(cause));
+        }
+    }
     let count = assigned.iter().max().map_or(0, |most| most + 1);
     Ok(Planned { targets, waves: count, unseen })
 }
 
 fn target(cell: &str, tenant: Option<TenantId>, from_version: i64, is_current: bool) -> NewTarget {
     let status = if is_current { TargetStatus::Current } else { TargetStatus::Waiting };
-    NewTarget { cell: cell.to_owned(), tenant, wave: 0, status, from_version }
+    NewTarget { cell: cell.to_owned(), tenant, wave: 0, status, from_version, cause: None }
 }
 
 /// What is on a cell; the inner nothing when the app has no home there, the outer one when it does not answer.

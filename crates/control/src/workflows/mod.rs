@@ -16,6 +16,7 @@ use tenantry_store::{StoreError, WriteTx};
 
 use crate::deps::Deps;
 use crate::engine::{Call, Local, Steps};
+use crate::rollouts::overlay;
 use crate::workflows::site::Site;
 
 /// The steps, bound to the world.
@@ -48,6 +49,7 @@ impl Steps for TenantSteps {
                 Value::Null
             }
             (StepName::Migrate, Direction::Do) => {
+                overlay::allow(&site.cell, &site.space).await?;
                 let migrated = site.cell.migrate(&site.space, &site.claim).await.map_err(cause)?;
                 json!({ "appVersion": migrated.version, "applied": migrated.applied })
             }

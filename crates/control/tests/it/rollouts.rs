@@ -421,6 +421,101 @@ async fn a_file_that_has_run_is_held_at_the_door_and_one_that_has_not_may_change
     assert_eq!(world.newest().await.row.version, 3);
 }
 
+/// A home that was prepared ahead of its first tenant knows files that nobody has: they may change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_prepared_ahead_follows_files_that_change_before_its_first_tenant() {
+    let world = World::running().await;
+    let is_there = async || !rollouts::preview(&world.cx(), &world.deps, &notes()).await.unwrap().1.targets.is_empty();
+    let began = Instant::now();
+    while !is_there().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "no home was prepared");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut all = with(&[ADD], Strategy::default());
+    if let Manifest::App { spec: Spec { migrations: Migrations::Files { files }, .. }, .. } = &mut all[0] {
+        files[0].sql.push_str("-- corrected");
+    }
+    world.apply(&all).await;
+    let done = world.stands(Status::Completed).await;
+    assert_eq!(done.count(TargetStatus::Done), 1, "the home: {done:?}");
+    world.active("a-1", "starter").await;
+    assert!(world.has_column("a-1", "stars").await);
+    world.stop().await;
+}
+
+/// What a tenant added to its own place is compared with the new files before any wave: a clash keeps them away from that
+/// tenant alone, and nothing that it added is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clash_with_what_a_tenant_added_is_found_before_the_wave() {
+    let world = World::running().await;
+    let server = tenantry_testkit::pg::server();
+    for (slug, plan) in [("own-1", "enterprise"), ("own-2", "standard"), ("plain", "standard")] {
+        world.active(slug, plan).await;
+    }
+    let alter = async |slug: &str, sql: &str| {
+        let tx = world.enter(slug).await.unwrap();
+        let place = "SELECT current_database()::text, nspname::text, pg_get_userbyid(nspowner)::text FROM pg_namespace
+            WHERE nspname = current_schema()";
+        let row = tx.query_one(place, &[]).await.unwrap();
+        let [database, schema, owner]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+        tx.rollback().await.unwrap();
+        server.sql(&database, &format!("SET ROLE {owner}; SET search_path = {schema}; {sql}"));
+    };
+    for (slug, sql) in [
+        ("own-1", "ALTER TABLE notes ADD COLUMN stars text DEFAULT 'mine'"),
+        ("own-2", "CREATE VIEW short WITH (security_invoker) AS SELECT id, body FROM notes"),
+    ] {
+        alter(slug, sql).await;
+    }
+    let strategy = |on_failure| Strategy { on_failure, ..Strategy::default() };
+    let (_, planned) = rollouts::preview(&world.cx(), &world.deps, &notes()).await.unwrap();
+    assert_eq!(planned.clashing().count(), 0, "nothing is pending");
+    world.apply(&with(&[ADD], strategy(OnFailure::Continue))).await;
+    let done = world.stands(Status::Completed).await;
+    let targets = world.targets(&done).await;
+    let stand = |slug: &str| targets[slug].0;
+    assert_eq!(
+        [stand("own-1"), stand("own-2"), stand("plain")],
+        [TargetStatus::Failed, TargetStatus::Done, TargetStatus::Done]
+    );
+    let size = PageSize::default();
+    let failed = rollouts::targets(&world.cx(), &world.deps, done.row.id, Some(TargetStatus::Failed), size, None).await;
+    let failed = failed.unwrap().items.remove(0);
+    assert_eq!(failed.started_at, None, "nothing began there");
+    let cause = failed.cause.unwrap();
+    assert_eq!(cause.code, Code::OverlayConflict.to_string());
+    let wanted =
+        "column notes.stars has the name of what is made at 0002_more.sql:1: `ALTER TABLE notes ADD COLUMN stars";
+    assert!(cause.message.starts_with(wanted) && cause.message.contains("rename or drop"), "{}", cause.message);
+    // What was added is as it was, and what the file made came beside it.
+    assert!(world.has_column("own-2", "stars").await && world.has_column("plain", "stars").await);
+    let tx = world.enter("own-2").await.unwrap();
+    tx.query("SELECT id, body FROM short", &[]).await.unwrap();
+    tx.rollback().await.unwrap();
+
+    // A column that the view needs goes: remembered although files ran since, and the rollout stops before its wave.
+    let gone = "-- tenantry:allow TL406 nobody reads it\nALTER TABLE notes DROP COLUMN body CASCADE;";
+    world.apply(&with(&[ADD, gone], strategy(OnFailure::Stop))).await;
+    let halted = world.stands(Status::Halted).await;
+    let targets = world.targets(&halted).await;
+    assert_eq!((targets["own-1"].0, targets["own-2"].0), (TargetStatus::Failed, TargetStatus::Failed));
+    let tx = world.enter("own-2").await.unwrap();
+    tx.query("SELECT id, body FROM short", &[]).await.unwrap();
+    tx.rollback().await.unwrap();
+
+    // Continued without a remedy, the files are kept away all the same.
+    alter("own-1", "ALTER TABLE notes RENAME COLUMN stars TO my_stars").await;
+    world.steer(&halted, Steer::Continue { skip_failed: false }).await;
+    let halted = world.stands(Status::Halted).await;
+    assert_eq!(world.targets(&halted).await["own-2"].0, TargetStatus::Failed);
+    alter("own-2", "DROP VIEW short").await;
+    world.steer(&halted, Steer::Continue { skip_failed: false }).await;
+    let done = world.stands(Status::Completed).await;
+    assert!(world.targets(&done).await.values().all(|(status, _)| *status == TargetStatus::Done), "{done:?}");
+    assert!(world.has_column("own-1", "my_stars").await && world.has_column("own-1", "stars").await);
+    world.stop().await;
+}
+
 /// What gauges tell: the newest rollout of each app, and how its targets stand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_halted_rollout_and_its_failed_targets_are_counted_until_it_goes_on() {

@@ -31,8 +31,11 @@ pub(super) async fn create(site: &Site<'_>) -> Result<Created, DataError> {
     let mut created = Created { fresh: false, premade: false };
     if roles::find_database(&tx, database, &site.marks()).await?.is_none() {
         not_lost(site, &tx, format!("database {}", database.as_str())).await?;
-        let shelved =
-            if has_roles(site, &tx).await? { None } else { ledger::unshelve(&tx, Isolation::Database).await? };
+        let shelved = if has_roles(site, &tx).await? {
+            None
+        } else {
+            ledger::unshelve(&tx, Isolation::Database, &site.space.app).await?
+        };
         created = Created { fresh: true, premade: shelved.is_some() };
         if let Some(name) = shelved {
             adopt(site, &tx, &site.names.database(name)?, true).await?;

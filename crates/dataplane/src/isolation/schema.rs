@@ -42,7 +42,7 @@ async fn take(site: &Site<'_>, tx: &Session) -> Result<bool, DataError> {
         // The tenant's roles serve another place of its own already.
         return Ok(false);
     }
-    let Some(name) = ledger::unshelve(tx, Isolation::Schema).await? else { return Ok(false) };
+    let Some(name) = ledger::unshelve(tx, Isolation::Schema, &site.space.app).await? else { return Ok(false) };
     let from = site.names.schema(name)?;
     let mark = site.mark();
     let mut sql = Sql::new("ALTER SCHEMA ")

@@ -25,7 +25,7 @@ SELECT NULL::text AS object,
        NULL::text AS fix_sql
   FROM (SELECT min(p.oid) AS first, t.tname, p.polcmd, json_agg(json_build_array(t.nspname, t.relname, p.polname)) AS places
           FROM tenant_table t JOIN pg_policy p ON p.polrelid = t.oid WHERE t.common AND p.polpermissive
-         GROUP BY p.polqual::text, p.polwithcheck::text, p.polcmd, t.tcol, t.tname) AS g
+         GROUP BY sha256(convert_to(p.polqual::text, 'UTF8')), sha256(convert_to(p.polwithcheck::text, 'UTF8')), p.polcmd, t.tcol, t.tname) AS g
   JOIN pg_policy y ON y.oid = g.first";
 
 /// See [`POLICIES`]. Functions that are called by such functions are among them.
@@ -35,7 +35,7 @@ SELECT format('%s.%s', n.nspname, p.proname) AS object,
        NULL::text AS fix_sql
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE p.oid IN (SELECT d.refobjid FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.refclassid = 'pg_proc'::regclass)
-    OR (p.prorettype IN (SELECT a.atttypid FROM attribute a JOIN tenant_table t ON t.oid = a.attrelid AND t.tcol = a.attnum)
+    OR (p.prorettype IN (SELECT t.ttype FROM tenant_table t)
         AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND p.pronargs = 0 AND EXISTS (SELECT FROM pg_policy))";
 
 /// Which of the catalog's checks an issue belongs to.

@@ -69,7 +69,7 @@ async fn a_failed_file_is_rolled_back_whole_and_named_with_its_place() {
 async fn files_that_ran_stay_as_they_were_and_in_order() {
     let bench = Bench::new().await;
     let app = bench.app(1, &[("2.sql", NOTES)]);
-    bench.cell.prepare(&app).await.unwrap();
+    bench.open(&app, Isolation::Shared).await;
     for (files, part) in [
         (vec![("2.sql", "SELECT 1")], "was changed after it ran"),
         (vec![("1.sql", "SELECT 1"), ("2.sql", NOTES)], "is older than others that ran"),
