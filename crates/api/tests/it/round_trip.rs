@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tenantry_api::manifest::{Format, parse, parse_text};
 use tenantry_api::v1::catalog::{AppSpec, CellSpec, PlanSpec, RegionSpec};
 use tenantry_api::v1::tenant::TenantSpec;
+use tenantry_api::v1::usage::MeterSpec;
 use tenantry_domain::manifest::Manifest;
 
 const ALL: &str = r#"
@@ -47,6 +48,11 @@ spec:
   encryption: atRest
 ---
 apiVersion: tenantry.dev/v1
+kind: Meter
+metadata: { name: egress }
+spec: { description: Bytes sent, unit: byte, aggregation: sum, value: bytes, dimensions: [region], quota: egress }
+---
+apiVersion: tenantry.dev/v1
 kind: Tenant
 metadata: { name: acme, labels: { segment: smb } }
 spec:
@@ -79,6 +85,7 @@ fn shown(manifest: &Manifest) -> Value {
         Manifest::Plan { spec, .. } => (json!(PlanSpec::from(spec)), None),
         Manifest::Region { spec, .. } => (json!(RegionSpec::from(spec)), None),
         Manifest::Cell { spec, .. } => (json!(CellSpec::from(spec)), None),
+        Manifest::Meter { spec, .. } => (json!(MeterSpec::from(spec)), None),
         Manifest::Tenant { spec, .. } => (json!(TenantSpec::from(spec)), Some(&spec.labels)),
     };
     let mut metadata = json!({ "name": manifest.name() });
@@ -109,6 +116,9 @@ fn what_is_shown_can_be_applied_again() {
             Manifest::Cell { spec: it, .. } => {
                 assert_eq!(serde_json::from_value::<CellSpec>(spec).unwrap(), CellSpec::from(it))
             }
+            Manifest::Meter { spec: it, .. } => {
+                assert_eq!(serde_json::from_value::<MeterSpec>(spec).unwrap(), MeterSpec::from(it))
+            }
             Manifest::Tenant { spec: it, .. } => {
                 assert_eq!(serde_json::from_value::<TenantSpec>(spec).unwrap(), TenantSpec::from(it))
             }
@@ -125,6 +135,7 @@ fn schema_and_parser_know_the_same_fields() {
         ("Plan", PlanSpec::schema()),
         ("Region", RegionSpec::schema()),
         ("Cell", CellSpec::schema()),
+        ("Meter", MeterSpec::schema()),
         ("App", AppSpec::schema()),
     ];
     for (kind, schema) in kinds {
