@@ -83,7 +83,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_tree_is_parsed_or_refused(kind in prop::sample::select(vec!["App", "Plan", "Region", "Cell", "Tenant", "Other"]), spec in tree(), metadata in tree()) {
+    fn any_tree_is_parsed_or_refused(kind in prop::sample::select(vec!["App", "Plan", "Region", "Cell", "Meter", "Tenant", "Other"]), spec in tree(), metadata in tree()) {
         let document = json!({ "apiVersion": "tenantry.dev/v1", "kind": kind, "metadata": metadata, "spec": spec });
         let named = json!({ "apiVersion": "tenantry.dev/v1", "kind": kind, "metadata": { "name": "acme" }, "spec": spec });
         for document in [document, named] {
