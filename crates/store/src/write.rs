@@ -4,7 +4,8 @@
 //! takes all that was gathered, the entries and COMMIT, so that a change of one tenant costs two round trips.
 //! Changed tenants are written from memory, in one statement for all.
 //!
-//! INVARIANT: nothing but [`WriteTx::commit`] commits a change, and it refuses one whose audit entries do not match.
+//! INVARIANT: nothing but [`WriteTx::commit`] commits a change, and it refuses one whose audit entries do not match. Long because what is
+//! gathered, and what is done with it at the end, are one thing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -103,6 +103,7 @@ settings! {
     "TENANTRY_GATEWAY_STATEMENT", "--statement", "", "`5m`", "Longest time a statement may run.";
     "TENANTRY_GATEWAY_IDLE_IN_TRANSACTION", "--idle-in-transaction", "", "`1m`", "Longest time a transaction may be idle.";
     "TENANTRY_GATEWAY_CLIENT_WAIT", "--client-wait", "", "`10s`", "How long a client waits for a session, and for a tenant that is on its way.";
+    "TENANTRY_GATEWAY_STALENESS", "--staleness", "", "`10s`", "How far a standby may be behind its primary to be read from.";
     "TENANTRY_GATEWAY_LOGIN", "--login", "", "`10s`", "How long a login may take.";
     "TENANTRY_GATEWAY_TENANTS_COUNTED", "--tenants-counted", "", "`500`", "Tenants that a gateway's metrics name; the others are counted together.";
     "TENANTRY_DNS_SERVERS", "--dns-server", "", "those of the system", "DNS servers that the proofs of tenants' own domains are asked of, `address:port`, separated by commas, see [custom domains](howto/custom-domains.md).";

@@ -65,7 +65,7 @@ fn batch(bed: &Bed, members: &[Member], source: &str, first: usize, count: usize
         json!({
             "specversion": "1.0", "id": format!("req-{number:012}"), "source": source, "type": METER,
             "subject": members[place].slug.as_str(), "time": time,
-            "data": { "bytes": 1, "region": if number % 3 == 0 { "eu-west" } else { "us-east" }, "path": "/v1/things" },
+            "data": { "bytes": 1, "region": if number.is_multiple_of(3) { "eu-west" } else { "us-east" }, "path": "/v1/things" },
         })
     };
     serde_json::Value::Array((first..first + count).map(event).collect()).to_string()
