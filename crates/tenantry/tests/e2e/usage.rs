@@ -150,7 +150,7 @@ async fn a_file_of_events_is_sent_reported_and_sent_again() {
 #[tokio::test]
 async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
     const SENDERS: usize = 4;
-    const BATCHES: usize = 30;
+    const BATCHES: usize = 60;
     const EVENTS: usize = 100;
     let place = Place::new().await;
     let mut server = place.serve().await;
@@ -207,7 +207,7 @@ async fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 // Slower than it could be, so that every kill finds calls in hand.
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             unanswered
         })

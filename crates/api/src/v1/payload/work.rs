@@ -194,6 +194,8 @@ pub struct Rollout {
     pub targets: Option<u64>,
     /// How many of them have the version already.
     pub current: Option<u64>,
+    /// How many of them have something of the tenant's own that the new files would meet.
+    pub clashing: Option<u64>,
     /// How many waves there are, where it was planned.
     pub waves: Option<u64>,
     /// Cells that did not answer when it was planned.
