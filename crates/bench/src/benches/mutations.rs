@@ -194,7 +194,7 @@ async fn write_tx(world: &World, cx: &Ctx, id: TenantId, spec: Spec) -> Result<(
     let mut audit = cx.audit(&permit, Category::Mutation, format!("tenant/{}", row.slug));
     audit.version = Some(version);
     audit.changes = json!([{ "path": "settings.bench", "from": "…", "to": "…" }]);
-    let data = json!({ "slug": row.slug, "version": version, "action": "update", "changed": ["settings.bench"] });
+    let data = json!({ "slug": row.slug, "version": version, "action": "update", "changed": ["settings.bench"], "plan": row.spec.plan });
     let event = event::Draft::new(event::Type::TenantUpdated, data);
     tx.commit(vec![Entry::tenant(id, audit, vec![event])]).await?;
     Ok(())

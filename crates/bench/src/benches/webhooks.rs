@@ -117,7 +117,12 @@ impl World {
             policy: "builtin/v1".into(),
             changes: json!({}),
         };
-        let event = |place: usize| event::Draft::new(Type::TenantUpdated, json!({ "place": place }));
+        let event = |place: usize| {
+            event::Draft::new(
+                Type::TenantUpdated,
+                json!({ "slug": "bench", "version": place, "action": "update", "changed": ["displayName"], "plan": "standard" }),
+            )
+        };
         let entry = Entry::tenant(tenant, audit, (0..count).map(event).collect());
         let deps = &self.bed.deps;
         deps.store().write(&permit, deps.now()).await?.commit(vec![entry]).await?;

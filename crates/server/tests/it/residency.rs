@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tenantry_pg::Row;
 
-use crate::world::{Reply, World, manifest};
+use tenantry_testkit::pg::{PrivateServer, private_server};
+
+use crate::world::{Reply, World, cell_on, manifest};
 
 const REGIONS: [&str; 3] = ["eu-west", "us-east", "ap-south"];
+const CELLS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-south-1"];
 const TENANTS: usize = 4;
 const CALLERS: u64 = 3;
 const CALLS: u64 = 40;
@@ -36,23 +39,30 @@ impl Dice {
     }
 }
 
+/// Each cell has a variable of its own for its server's URL.
 fn cell(name: &str, region: &str, draining: bool) -> String {
+    let variable = name.replace('-', "_").to_uppercase();
     format!(
         "apiVersion: tenantry.dev/v1\nkind: Cell\nmetadata: {{ name: {name} }}\nspec:\n  region: {region}\n  draining: {draining}\n  \
-         database: {{ urlFrom: {{ env: CELL_URL }} }}\n  capacity: {{ shared: 1000, schema: 100, database: 50 }}\n"
+         database: {{ urlFrom: {{ env: {variable} }} }}\n  capacity: {{ shared: 1000, schema: 100, database: 50 }}\n"
     )
 }
 
-async fn world() -> World {
-    let world = World::running().await;
-    for (index, region) in REGIONS.iter().enumerate() {
-        let region = format!(
-            "apiVersion: tenantry.dev/v1\nkind: Region\nmetadata: {{ name: {region} }}\n---\n{}",
-            cell(&format!("c{index}"), region, false)
-        );
-        assert_eq!(world.post("manifests:apply").keyed().yaml(&region).send().await.status, 200);
+/// Three regions with a cell on a server of its own each; the first is the one that all tests share.
+async fn world() -> (World, [PrivateServer; 2]) {
+    let others = [private_server(), private_server()];
+    for (variable, server) in ["US_EAST_1", "AP_SOUTH_1"].into_iter().zip(&others) {
+        cell_on(variable, &server.url("postgres"));
     }
-    world
+    let world = World::running().await;
+    for (name, region) in CELLS.iter().zip(REGIONS) {
+        let text = format!(
+            "apiVersion: tenantry.dev/v1\nkind: Region\nmetadata: {{ name: {region} }}\n---\n{}",
+            cell(name, region, false)
+        );
+        assert_eq!(world.post("manifests:apply").keyed().yaml(&text).send().await.status, 200);
+    }
+    (world, others)
 }
 
 /// Tenants whose place is in a region that they do not allow, or in a cell that stands elsewhere than the record says.
@@ -106,8 +116,8 @@ async fn call(world: &World, dice: &mut Dice) -> (String, Reply) {
         7 => (format!("activate {slug}"), patch(json!({ "state": "active", "suspension": null })).await),
         8 | 9 => {
             // Another region for a cell, which is refused while it holds somebody; and back, or nobody could be placed there.
-            let name = format!("c{}", dice.roll(3));
-            let text = cell(&name, regions[0], dice.roll(4) == 0);
+            let name = CELLS[usize::try_from(dice.roll(3)).unwrap()];
+            let text = cell(name, regions[0], dice.roll(4) == 0);
             (format!("cell {name} {}", regions[0]), world.post("manifests:apply").keyed().yaml(&text).send().await)
         }
         10 => {
@@ -129,7 +139,7 @@ async fn call(world: &World, dice: &mut Dice) -> (String, Reply) {
 async fn no_sequence_of_calls_ends_outside_of_the_allowed_regions() {
     let given = std::env::var("TENANTRY_RESIDENCY_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = given.unwrap_or_else(|| u64::from(std::process::id()) << 20 | 7);
-    let world = world().await;
+    let (world, _servers) = world().await;
     let caller = |number: u64| {
         let world = &world;
         async move {
@@ -158,8 +168,15 @@ async fn no_sequence_of_calls_ends_outside_of_the_allowed_regions() {
     for (code, count) in [all.0, all.1, all.2].into_iter().flatten() {
         *answers.entry(code).or_default() += count;
     }
-    println!("seed {seed}: {answers:?}");
-    assert!(answers["done"] > 20 && answers.get("TEN-0072").is_some_and(|refused| *refused > 0), "{answers:?}");
+    let conn = world.deps.store().pool().get().await.unwrap();
+    let sql = "SELECT count(*) FROM tenantry.audit WHERE action = 'placement.decide' AND outcome = 'success'";
+    let placed: i64 = conn.query_one(sql, &[]).await.unwrap().get(0);
+    conn.release();
+    println!("seed {seed}: {placed} placements, {answers:?}");
+    assert!(
+        placed > 0 && answers["done"] > 20 && answers.get("TEN-0072").is_some_and(|refused| *refused > 0),
+        "{answers:?}"
+    );
     // What is still under way ends there, too.
     for _ in 0..20 {
         assert_eq!(outside(&world).await, Vec::<String>::new(), "seed {seed}");
@@ -171,21 +188,24 @@ async fn no_sequence_of_calls_ends_outside_of_the_allowed_regions() {
 /// CELL-08: what holds data stays where it is, and what holds none may go.
 #[tokio::test]
 async fn a_cell_that_holds_tenants_keeps_its_region() {
-    let world = world().await;
+    let (world, _servers) = world().await;
     let made = world.post("tenants?wait=30s").keyed().json(&wanted(0, &["us-east"], "starter")).send().await;
-    assert_eq!(made.json()["status"]["placement"]["cell"], "c1", "{made:?}");
+    assert_eq!(made.json()["status"]["placement"]["cell"], "us-east-1", "{made:?}");
     let moved = |name: &'static str, region: &'static str| {
         let text = cell(name, region, false);
         let world = &world;
         async move { world.post("manifests:apply").keyed().yaml(&text).send().await }
     };
-    let refused = moved("c1", "eu-west").await;
+    let refused = moved("us-east-1", "eu-west").await;
     assert_eq!(refused.status, 409, "{refused:?}");
     let problem = refused.problem("TEN-0072");
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("rule `residency`: cell `c1` stands in us-east with the data of 1 tenant(s)"), "{detail}");
+    assert!(
+        detail.contains("rule `residency`: cell `us-east-1` stands in us-east with the data of 1 tenant(s)"),
+        "{detail}"
+    );
     assert!(problem["errors"][0]["field"].as_str().unwrap().ends_with("spec.region"), "{problem}");
-    assert_eq!(moved("c2", "eu-west").await.status, 200, "it holds nobody");
-    assert_eq!(moved("c1", "us-east").await.status, 200, "what changes nothing is no move");
+    assert_eq!(moved("ap-south-1", "eu-west").await.status, 200, "it holds nobody");
+    assert_eq!(moved("us-east-1", "us-east").await.status, 200, "what changes nothing is no move");
     world.end().await;
 }

@@ -31,6 +31,7 @@ fn every_changing_route_is_watched() {
                 "explainPlacement",
                 "takeLimit",
                 "useFeature",
+                "ingestUsage",
                 "scimSearch",
                 "scimSearchUsers",
                 "scimSearchGroups",

@@ -1,6 +1,7 @@
 //! An installation behind a real listener, and a caller who says exactly what goes over the wire.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -61,9 +62,21 @@ spec:
 struct OneUrl(SecretString);
 
 impl Secrets for OneUrl {
-    fn read(&self, _: &SecretRef) -> Result<SecretString, SecretError> {
-        Ok(self.0.clone())
+    fn read(&self, place: &SecretRef) -> Result<SecretString, SecretError> {
+        let other = match place {
+            SecretRef::Env(name) => SERVERS.lock().unwrap().get(name).cloned(),
+            SecretRef::File(_) => None,
+        };
+        Ok(other.unwrap_or_else(|| self.0.clone()))
     }
+}
+
+/// Servers of cells other than the shared one, by the variable that their manifests name. Each test is a process of its own.
+static SERVERS: Mutex<BTreeMap<String, SecretString>> = Mutex::new(BTreeMap::new());
+
+/// A cell whose manifest names this variable is on this server.
+pub fn cell_on(variable: &str, url: &str) {
+    SERVERS.lock().unwrap().insert(variable.to_owned(), url.to_owned().into());
 }
 
 pub struct World {

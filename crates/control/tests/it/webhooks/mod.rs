@@ -114,9 +114,10 @@ pub async fn emit(deps: &Deps, world: &World, subject: Subject, kind: Type, coun
         changes: json!({}),
     };
     let data = |place: usize| match kind {
-        Type::TenantUpdated => json!({
+        Type::TenantUpdated | Type::PlanChanged => json!({
             "slug": "acme", "version": place, "action": "update", "changed": ["ü", "x"], "plan": "standard",
         }),
+        Type::CatalogUpdated => json!({ "kind": "Plan", "name": "standard", "version": place }),
         _ => json!({
             "slug": "acme", "state": "suspended", "plan": "standard", "app": "chat", "region": null, "cell": null,
             "isolation": null, "externalIds": { "place": place.to_string(), "ü": "x" },
