@@ -67,6 +67,9 @@ async fn has_rows(session: &Session, run: &Run<'_>) -> Result<bool, DataError> {
             return Ok(true);
         }
         let table = Ident::new(get::<&str>(&row, 0)?)?;
+        // A row that somebody writes after the look would go with the table.
+        let hold = Sql::new("LOCK TABLE ").ident(&run.place.schema).push(".").ident(&table).push(" IN SHARE MODE");
+        session.batch(&hold).await?;
         let ask = Sql::new("SELECT EXISTS (SELECT FROM ")
             .ident(&run.place.schema)
             .push(".")

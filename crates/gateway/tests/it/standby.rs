@@ -177,6 +177,12 @@ async fn a_standby_that_is_behind_gone_or_promoted_is_left() {
     pair.caught_up().await;
     let (near, only) = (pair.reader("near", tenant).await, pair.reader("only", tenant).await);
     until(&near, true).await;
+    let told = async || pair.world.gateway().view().await.standbys.remove(0);
+    let near_enough = told().await;
+    assert!(
+        near_enough.staleness.is_some_and(|old| old <= Duration::from_secs(2)) && near_enough.error.is_none(),
+        "{near_enough:?}"
+    );
     // Behind.
     pair.standby.sql("postgres", "SELECT pg_wal_replay_pause()");
     let writer = pair.world.client(tenant).await;
@@ -184,6 +190,8 @@ async fn a_standby_that_is_behind_gone_or_promoted_is_left() {
     until(&near, false).await;
     assert_eq!(near.query("SELECT 1 FROM note", &[]).await.unwrap().len(), 1, "the primary shows it");
     assert_eq!(code(&only, "SELECT count(*) FROM note").await, "57P03");
+    let behind = told().await;
+    assert!(behind.staleness.is_some_and(|old| old > Duration::from_secs(2)) && behind.error.is_none(), "{behind:?}");
     pair.standby.sql("postgres", "SELECT pg_wal_replay_resume()");
     until(&near, true).await;
     assert_eq!(only.query("SELECT 1 FROM note", &[]).await.unwrap().len(), 1);
@@ -199,6 +207,11 @@ async fn a_standby_that_is_behind_gone_or_promoted_is_left() {
     // No standby any more: it follows nobody.
     pair.standby.sql("postgres", "SELECT pg_promote()");
     until(&near, false).await;
+    let promoted = told().await;
+    assert!(
+        promoted.staleness.is_none() && promoted.error.as_deref().is_some_and(|why| why.contains("no standby")),
+        "{promoted:?}"
+    );
     writer.batch_execute("INSERT INTO note (body) VALUES ('newer')").await.unwrap();
     assert_eq!(near.query("SELECT 1 FROM note", &[]).await.unwrap().len(), 2);
 }
