@@ -16,6 +16,7 @@ use crate::v1::entitlement::Entitlements;
 use crate::v1::event::{Drift, Event};
 use crate::v1::operation::Operation;
 use crate::v1::placement::PlacementView;
+use crate::v1::rollout::Additions;
 use crate::v1::tenant::{Rollback, Suspension, Tenant};
 use crate::v1::version::{Comparison, Version};
 
@@ -276,6 +277,14 @@ impl Client {
     /// There is no such tenant, or its cell does not answer.
     pub async fn tenant_drift(&self, tenant: &str) -> Result<Drift, ClientError> {
         self.below(tenant, "drift", Value::Null).await
+    }
+
+    /// What a tenant added to its own place.
+    ///
+    /// # Errors
+    /// There is no such tenant, or its cell does not answer.
+    pub async fn tenant_additions(&self, tenant: &str) -> Result<Additions, ClientError> {
+        self.below(tenant, "additions", Value::Null).await
     }
 
     /// A tenant's audit entries.

@@ -153,3 +153,42 @@ pub struct RolloutPlan {
     #[serde(default)]
     pub unseen_cells: Vec<String>,
 }
+
+/// Something that a tenant added to its own place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Addition {
+    /// `table`, `view`, `sequence`, `column`, `index`, `constraint`, `trigger`, `function`, `type` or `extension`.
+    pub kind: String,
+    /// The app's table that it belongs to, for columns, indexes, constraints and triggers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Its name; of a function with its arguments; of a view outside of the app's schema with its schema.
+    pub name: String,
+    /// The tables (`notes`) and columns (`notes.body`) of the place that it needs.
+    pub needs: Vec<String>,
+}
+
+/// A statement of a migration file that cannot run because of something that a tenant added.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdditionClash {
+    /// What was added, `view reports`.
+    pub object: String,
+    /// What the statement would do to it.
+    pub reason: String,
+    /// File and line of the statement, `0003_more.sql:4`.
+    pub place: String,
+    /// The statement's beginning.
+    pub statement: String,
+}
+
+/// What a tenant added to its own place, and which files of the app's newest version it is in the way of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Additions {
+    /// Empty at level `shared`, where nobody has a place of its own.
+    pub items: Vec<Addition>,
+    /// Empty when the files that did not run there yet can run.
+    pub clashes: Vec<AdditionClash>,
+}

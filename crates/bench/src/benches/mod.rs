@@ -5,6 +5,7 @@ mod audit;
 mod context;
 mod fleet;
 pub mod gateway;
+mod guard;
 mod limits;
 mod members;
 mod memory;
@@ -57,6 +58,8 @@ pub enum Name {
     Noisy,
     /// The gateway for PostgreSQL's protocol, beside PgBouncer.
     Gateway,
+    /// The guard's look at a hundred thousand relations.
+    Guard,
     /// What may come how often, alone and with other replicas.
     Limits,
     /// One decision of policy, with a thousand rules.
@@ -87,6 +90,7 @@ impl Name {
             Self::Fleet => "fleet",
             Self::Noisy => "noisy",
             Self::Gateway => "gateway",
+            Self::Guard => "guard",
             Self::Limits => "limits",
             Self::Policy => "policy",
             Self::Members => "members",
@@ -116,6 +120,7 @@ impl Name {
             Some(Self::Members) => "people of ten thousand organisations, milliseconds",
             Some(Self::Usage) => "on one PostgreSQL with the control database's settings; milliseconds",
             Some(Self::Webhooks) => "events of twenty tenants, each with an endpoint; receivers on this machine",
+            Some(Self::Guard) => "one look as the controller has it, milliseconds",
             Some(Self::Limits) => "one decision, milliseconds; and what three replicas let through beyond the limit",
             Some(Self::Policy) => "one decision in the process, milliseconds",
             None => "",
@@ -139,6 +144,7 @@ impl Name {
             Self::Fleet => fleet::run(bench).await,
             Self::Noisy => noisy::run(bench).await,
             Self::Gateway => gateway::run(bench).await,
+            Self::Guard => guard::run(bench).await,
             Self::Limits => limits::run(bench).await,
             Self::Policy => policy::run(bench).await,
             Self::Members => members::run(bench).await,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use tenantry_dataplane::{Added, AddedKind, AppTarget, Cell, Overlay, Space};
+use tenantry_dataplane::{Added, AddedKind, AppTarget, Cell, DataError, Overlay, Space};
 use tenantry_domain::app::{MigrationFile, Migrations};
 use tenantry_domain::code::Code;
 use tenantry_domain::id::TenantId;
@@ -38,6 +38,21 @@ impl std::fmt::Display for Clash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} at {}: `{}`", self.object, self.why, self.place, self.statement)
     }
+}
+
+/// What a tenant added to its place, and what that is in the way of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Additions {
+    /// The added objects, by table and name.
+    pub added: Vec<Added>,
+    /// Statements of files that did not run there yet.
+    pub clashes: Vec<Clash>,
+}
+
+/// Looks, and changes nothing.
+pub(crate) async fn additions(cell: &Cell, space: &Space) -> Result<Additions, DataError> {
+    let overlay = cell.overlay(space, false).await?;
+    Ok(Additions { clashes: clashes(&space.app, &overlay), added: overlay.added })
 }
 
 /// Whether the app's pending files may run in a tenant's place; what was added there is remembered.

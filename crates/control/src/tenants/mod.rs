@@ -16,6 +16,6 @@ pub use create::create;
 pub use delete::{DeleteOutcome, DeleteRequest, delete, undelete};
 pub use edit::{Expected, TenantRef, patch, update};
 pub use explain::explain;
-pub use read::{as_of, compare, drift, entitlements, find, get, list, placement, version, versions};
+pub use read::{additions, as_of, compare, drift, entitlements, find, get, list, placement, version, versions};
 pub use rollback::rollback;
 pub use transition::{activate, archive, restore, resume, suspend};

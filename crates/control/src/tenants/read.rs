@@ -17,6 +17,7 @@ use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::pools;
 use crate::refusal::Refusal;
+use crate::rollouts::overlay::{self, Additions};
 use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
 use crate::view::{Condition, Tenant, Version};
@@ -309,6 +310,21 @@ pub async fn drift(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Vec<Find
     let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
     let observed = cell.observe(&space).await.map_err(|_| Refusal::Cell(place.cell.to_string()))?;
     Ok(observed.findings)
+}
+
+/// Looks at a tenant's place right now and says what it added there, and which of the app's pending files that is in the
+/// way of.
+///
+/// # Errors
+/// There is no such tenant, or its cell does not answer.
+pub async fn additions(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Additions, Refusal> {
+    let row = require(cx, deps, tenant).await?;
+    cx.permit("tenant.read", row.id)?;
+    let Some(place) = &row.placement else { return Ok(Additions::default()) };
+    let away = |_| Refusal::Cell(place.cell.to_string());
+    let cell = site::cell(deps, &cx.environment, &place.cell).await.map_err(away)?;
+    let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+    overlay::additions(&cell, &space).await.map_err(|_| Refusal::Cell(place.cell.to_string()))
 }
 
 /// The id behind a reference.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tenantry_control::rollouts::{self, Rollout, Steer};
 use tenantry_control::{Refusal, Runtime, manifests, tenants};
+use tenantry_dataplane::Added;
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
 use tenantry_domain::code::Code;
 use tenantry_domain::manifest::Manifest;
@@ -502,6 +503,19 @@ async fn a_clash_with_what_a_tenant_added_is_found_before_the_wave() {
     let tx = world.enter("own-2").await.unwrap();
     tx.query("SELECT id, body FROM short", &[]).await.unwrap();
     tx.rollback().await.unwrap();
+
+    // Listed for people: what was added, what it needs, and what it is in the way of.
+    let of = async |slug: &str| {
+        let found = tenants::additions(&world.cx(), &world.deps, &slug.parse().unwrap()).await.unwrap();
+        let added: Vec<String> = found.added.iter().map(Added::label).collect();
+        let clashes: Vec<String> =
+            found.clashes.iter().map(|clash| format!("{} {}", clash.object, clash.why)).collect();
+        (added, clashes)
+    };
+    let clash = "view short needs `notes.body`, which is dropped";
+    assert_eq!(of("own-2").await, (vec!["view short".to_owned()], vec![clash.to_owned()]));
+    assert_eq!(of("own-1").await.0, ["column notes.stars"]);
+    assert_eq!(of("plain").await, (Vec::new(), Vec::new()));
 
     // Continued without a remedy, the files are kept away all the same.
     alter("own-1", "ALTER TABLE notes RENAME COLUMN stars TO my_stars").await;

@@ -13,7 +13,6 @@ mod clean;
 mod docs;
 mod limits;
 mod probe;
-mod scale;
 mod seal;
 mod signed;
 mod world;

@@ -6,6 +6,7 @@ use tenantry_api::parse;
 use tenantry_api::v1::entitlement::Entitlements;
 use tenantry_api::v1::event::Drift;
 use tenantry_api::v1::placement::{PlacementAnswer, PlacementRequest, PlacementView};
+use tenantry_api::v1::rollout::Additions;
 use tenantry_control::tenants::explain::Asked;
 use tenantry_control::tenants::{self, TenantRef};
 use tenantry_domain::code::Code;
@@ -25,6 +26,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(placement))
         .routes(routes!(entitlements))
         .routes(routes!(drift))
+        .routes(routes!(additions))
         .routes(routes!(explain))
 }
 
@@ -112,4 +114,23 @@ async fn drift(
 ) -> Result<Json<Drift>> {
     let findings = tenants::drift(&call.read(), state.deps(), &tenant).await?;
     Ok(Json(convert::event::drift(findings)))
+}
+
+/// List what a tenant added to its own place
+///
+/// Tables, columns, indexes and the like that no migration file made, with what they need, and the statements of files that
+/// have not run there yet that they are in the way of. Looks at the data plane right now and changes nothing.
+#[utoipa::path(
+    get, path = "/v1/environments/{environment}/tenants/{tenant}/additions", tag = "tenants", operation_id = "getTenantAdditions",
+    params(InEnvironment, OfTenant),
+    responses((status = 200, description = "What was added; nothing where the tenant shares its place.", body = Additions)),
+)]
+async fn additions(
+    With(state): With<State>,
+    call: Call,
+    TenantPath(tenant): TenantPath,
+    _: Params<Nothing>,
+) -> Result<Json<Additions>> {
+    let found = tenants::additions(&call.read(), state.deps(), &tenant).await?;
+    Ok(Json(convert::rollout::additions(found)))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use tenantry_api::v1::rollout::{Progress, Rollout, RolloutPlan, Target, Wave};
+use tenantry_api::v1::rollout::{Addition, AdditionClash, Additions, Progress, Rollout, RolloutPlan, Target, Wave};
+use tenantry_control::rollouts::overlay;
 use tenantry_control::rollouts::plan::Planned;
 use tenantry_control::rollouts::{self, RolloutCount, RolloutGauge, TargetRow};
 use tenantry_domain::rollout::{Status, TargetStatus};
@@ -85,6 +86,28 @@ pub fn plan(app: String, version: i64, planned: &Planned) -> RolloutPlan {
         behind,
         unseen_cells: planned.unseen.clone(),
     }
+}
+
+/// What a tenant added to its own place.
+#[must_use]
+pub fn additions(found: overlay::Additions) -> Additions {
+    let needed = |(table, column): (String, Option<String>)| match column {
+        Some(column) => format!("{table}.{column}"),
+        None => table,
+    };
+    let items = found.added.into_iter().map(|added| Addition {
+        kind: added.kind.as_str().to_owned(),
+        table: added.table,
+        name: added.name,
+        needs: added.needs.into_iter().map(needed).collect(),
+    });
+    let clashes = found.clashes.into_iter().map(|clash| AdditionClash {
+        object: clash.object,
+        reason: clash.why,
+        place: clash.place,
+        statement: clash.statement,
+    });
+    Additions { items: items.collect(), clashes: clashes.collect() }
 }
 
 /// Gauges in the text form of Prometheus, of the newest rollout of each app. All replicas give the same ones.

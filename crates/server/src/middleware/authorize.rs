@@ -91,6 +91,7 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/directory/groups", "directory.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/domains", "domain.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/drift", "tenant.read"),
+    (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/additions", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/entitlements", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/events", "event.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/events/stream", "event.read"),

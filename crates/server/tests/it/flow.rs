@@ -61,6 +61,7 @@ async fn a_tenant_is_made_changed_suspended_retired_and_deleted() {
     let rights = world.get("tenants/acme/entitlements").send().await.json();
     assert_eq!(rights["quotas"]["users"], json!({ "value": 100, "origin": "plan" }));
     assert_eq!(world.get("tenants/acme/drift").send().await.json(), json!({ "findings": [] }));
+    assert_eq!(world.get("tenants/acme/additions").send().await.json(), json!({ "items": [], "clashes": [] }));
 
     let back = world
         .post("tenants/acme:rollback?wait=30s")

@@ -151,12 +151,12 @@ impl Store {
         patience: Duration,
         limit: u32,
     ) -> Result<Vec<LaneWork>, StoreError> {
-        let rows = self.query(WORK, &[&replica.uuid(), &patience.as_secs_f64(), &i64::from(limit)]).await?;
+        let rows = self.queue_query(WORK, &[&replica.uuid(), &patience.as_secs_f64(), &i64::from(limit)]).await?;
         let mut work = Vec::with_capacity(rows.len());
         for row in &rows {
             let lane = id(row)?;
             if get(row, "is_gone")? {
-                self.query(SWEEP, &[&lane.environment.as_str(), &lane.endpoint.uuid()]).await?;
+                self.queue_query(SWEEP, &[&lane.environment.as_str(), &lane.endpoint.uuid()]).await?;
                 continue;
             }
             work.push(LaneWork { lane, is_mine: get(row, "is_mine")? });
@@ -176,7 +176,7 @@ impl Store {
     ) -> Result<Vec<LaneId>, StoreError> {
         let envs: Vec<&str> = lanes.iter().map(|lane| lane.environment.as_str()).collect();
         let endpoints: Vec<Uuid> = lanes.iter().map(|lane| lane.endpoint.uuid()).collect();
-        let rows = self.query(CLAIM, &[&replica.uuid(), &patience.as_secs_f64(), &envs, &endpoints]).await?;
+        let rows = self.queue_query(CLAIM, &[&replica.uuid(), &patience.as_secs_f64(), &envs, &endpoints]).await?;
         rows.iter().map(id).collect()
     }
 
@@ -187,7 +187,7 @@ impl Store {
     pub async fn webhook_release(&self, replica: ReplicaId, lane: &LaneId) -> Result<(), StoreError> {
         let params: [&(dyn tenantry_pg::ToSql + Sync); 3] =
             [&lane.environment.as_str(), &lane.endpoint.uuid(), &replica.uuid()];
-        self.query(RELEASE, &params).await.map(|_| ())
+        self.queue_query(RELEASE, &params).await.map(|_| ())
     }
 
     /// Looks at a lane that the process holds; nothing when it does not hold it any more, or the endpoint is gone.
@@ -197,7 +197,7 @@ impl Store {
     pub async fn webhook_lane(&self, replica: ReplicaId, lane: &LaneId) -> Result<Option<Lane>, StoreError> {
         let params: [&(dyn tenantry_pg::ToSql + Sync); 3] =
             [&lane.environment.as_str(), &lane.endpoint.uuid(), &replica.uuid()];
-        let Some(row) = self.query_opt(LOOK, &params).await? else { return Ok(None) };
+        let Some(row) = self.queue_query_opt(LOOK, &params).await? else { return Ok(None) };
         let phase: Option<Phase> = parse_opt(&row, "phase")?;
         let failures: i32 = get(&row, "failures")?;
         Ok(Some(Lane {

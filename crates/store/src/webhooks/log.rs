@@ -170,25 +170,26 @@ const REDRIVE: &str = concat!(
 
 /// Rows before a moment, and of each endpoint all but the newest, a bounded number at a time.
 const FORGET: &str = "
-    WITH old AS (
-        DELETE FROM tenantry.webhook_attempt AS a USING (
-            SELECT env, endpoint, id FROM tenantry.webhook_attempt WHERE at < $1 ORDER BY at LIMIT $3
-        ) AS chosen WHERE a.env = chosen.env AND a.endpoint = chosen.endpoint AND a.id = chosen.id RETURNING 1
+    WITH oldest AS MATERIALIZED (
+        SELECT env, endpoint, id FROM tenantry.webhook_attempt WHERE at < $1 ORDER BY at LIMIT $3
+    ), old AS (
+        DELETE FROM tenantry.webhook_attempt AS a USING oldest AS o
+        WHERE a.env = o.env AND a.endpoint = o.endpoint AND a.id = o.id RETURNING 1
+    ), longest AS MATERIALIZED (
+        SELECT env, endpoint, subject, sequence FROM tenantry.webhook_dead WHERE died_at < $2 LIMIT $3
     ), buried AS (
-        DELETE FROM tenantry.webhook_dead AS d USING (
-            SELECT env, endpoint, subject, sequence FROM tenantry.webhook_dead WHERE died_at < $2 LIMIT $3
-        ) AS chosen WHERE d.env = chosen.env AND d.endpoint = chosen.endpoint AND d.subject = chosen.subject AND d.sequence = chosen.sequence
-        RETURNING 1
+        DELETE FROM tenantry.webhook_dead AS d USING longest AS l
+        WHERE d.env = l.env AND d.endpoint = l.endpoint AND d.subject = l.subject AND d.sequence = l.sequence RETURNING 1
     ), done AS (DELETE FROM tenantry.webhook_replay WHERE ended_at < $1),
     left_behind AS (DELETE FROM tenantry.webhook_pump WHERE seen_at < $1)
     SELECT (SELECT count(*) FROM old) AS attempts, (SELECT count(*) FROM buried) AS dead";
 
+// The edge is a value of its own, found once: joined, a planner without statistics looks for it anew for each row.
 const TRIM: &str = "
-    WITH edge AS (
-        SELECT id FROM tenantry.webhook_attempt WHERE env = $1 AND endpoint = $2 ORDER BY id DESC OFFSET $3 LIMIT 1
-    ), old AS (
-        DELETE FROM tenantry.webhook_attempt AS a USING edge
-        WHERE a.env = $1 AND a.endpoint = $2 AND a.id <= edge.id RETURNING 1
+    WITH old AS (
+        DELETE FROM tenantry.webhook_attempt WHERE env = $1 AND endpoint = $2 AND id <= (
+            SELECT id FROM tenantry.webhook_attempt WHERE env = $1 AND endpoint = $2 ORDER BY id DESC OFFSET $3 LIMIT 1
+        ) RETURNING 1
     )
     SELECT count(*) AS count FROM old";
 
@@ -356,7 +357,8 @@ impl Store {
         dead: Timestamp,
         limit: u32,
     ) -> Result<Forgotten, StoreError> {
-        let row = self.query_opt(FORGET, &[&attempts, &dead, &i64::from(limit)]).await?.ok_or(StoreError::NotFound)?;
+        let row =
+            self.queue_query_opt(FORGET, &[&attempts, &dead, &i64::from(limit)]).await?.ok_or(StoreError::NotFound)?;
         Ok(Forgotten { attempts: get(&row, "attempts")?, dead: get(&row, "dead")? })
     }
 
@@ -366,7 +368,7 @@ impl Store {
     /// The database's.
     pub async fn webhook_trim(&self, lane: &LaneId, newest: u32) -> Result<i64, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(newest)];
-        let row = self.query_opt(TRIM, &params).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(TRIM, &params).await?.ok_or(StoreError::NotFound)?;
         get(&row, "count")
     }
 }

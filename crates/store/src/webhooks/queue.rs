@@ -177,13 +177,13 @@ const BACKLOG: &str = "
     FROM counted, oldest";
 
 const BURY: &str = "
-    WITH gone AS (
-        DELETE FROM tenantry.webhook_queue AS q USING (
-            SELECT subject, sequence FROM tenantry.webhook_queue
-            WHERE env = $1 AND endpoint = $2
-                AND EXISTS (SELECT FROM tenantry.webhook_endpoint WHERE env = $1 AND id = $2 AND NOT is_listening)
-            ORDER BY subject, sequence LIMIT $3
-        ) AS chosen
+    WITH chosen AS MATERIALIZED (
+        SELECT subject, sequence FROM tenantry.webhook_queue
+        WHERE env = $1 AND endpoint = $2
+            AND EXISTS (SELECT FROM tenantry.webhook_endpoint WHERE env = $1 AND id = $2 AND NOT is_listening)
+        ORDER BY subject, sequence LIMIT $3
+    ), gone AS (
+        DELETE FROM tenantry.webhook_queue AS q USING chosen
         WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = chosen.subject AND q.sequence = chosen.sequence
         RETURNING q.subject, q.sequence, q.attempts, q.queued_at
     ), buried AS (
@@ -212,11 +212,11 @@ impl Store {
         let (env, endpoint) = (lane.environment.as_str(), lane.endpoint.uuid());
         let is_ordered = matches!(order, Order::Turns(_));
         let rows = match order {
-            Order::Longest => self.query(DUE, &[&env, &endpoint, &limit]).await?,
+            Order::Longest => self.queue_query(DUE, &[&env, &endpoint, &limit]).await?,
             Order::Turns(behind) => {
                 let behind = behind.map_or(Uuid::max(), Subject::uuid);
                 let turns = i64::try_from(TURNS).unwrap_or(i64::MAX);
-                self.query(DUE_IN_ORDER, &[&env, &endpoint, &limit, &behind, &turns]).await?
+                self.queue_query(DUE_IN_ORDER, &[&env, &endpoint, &limit, &behind, &turns]).await?
             }
         };
         let mut stalled: BTreeSet<Uuid> = BTreeSet::new();
@@ -299,7 +299,7 @@ impl Store {
             &is_changed,
             &replica,
         ];
-        let row = self.query_opt(RECORD, &params).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(RECORD, &params).await?.ok_or(StoreError::NotFound)?;
         get(&row, "is_mine")
     }
 
@@ -314,7 +314,7 @@ impl Store {
         };
         let params: [&(dyn ToSql + Sync); 4] =
             [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(limit), &cause.as_str()];
-        let row = self.query_opt(BURY, &params).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(BURY, &params).await?.ok_or(StoreError::NotFound)?;
         get(&row, "count")
     }
 
@@ -324,7 +324,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn webhook_backlog(&self) -> Result<(i64, f64), StoreError> {
-        let row = self.query_opt(BACKLOG, &[&COUNTED]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(BACKLOG, &[&COUNTED]).await?.ok_or(StoreError::NotFound)?;
         Ok((get(&row, "waiting")?, get(&row, "oldest")?))
     }
 }

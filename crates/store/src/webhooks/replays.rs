@@ -142,7 +142,7 @@ impl Store {
     /// The database's.
     pub async fn webhook_refill(&self, lane: &LaneId, page: u32) -> Result<Option<i64>, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(page)];
-        let row = self.query_opt(REFILL, &params).await?;
+        let row = self.queue_query_opt(REFILL, &params).await?;
         row.as_ref().map(|row| get(row, "count")).transpose()
     }
 }

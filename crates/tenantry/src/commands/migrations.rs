@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tenantry_api::ClientError;
 use tenantry_api::client::{PageQuery, RolloutQuery, TargetQuery};
-use tenantry_api::v1::rollout::{Progress, Rollout, Target};
+use tenantry_api::v1::rollout::{Addition, Progress, Rollout, Target};
 
 use super::times;
-use crate::exit::{Failure, Result};
+use crate::exit::{FAILED, Failure, Result};
 use crate::globals::Session;
 use crate::output::{clean, duration};
 
@@ -23,6 +23,7 @@ Examples:
   tenantry migrations run chat
   tenantry migrations status chat --targets failed
   tenantry migrations continue chat
+  tenantry migrations additions acme
   tenantry migrations cancel rol_01jd8x3v9mfk2t5h7q0w4z6y8c"
 )]
 pub struct Args {
@@ -81,6 +82,11 @@ enum Verb {
     },
     /// Give a rollout up: who has not begun keeps its version
     Cancel(Which),
+    /// List what a tenant added to its own schema or database, and the files that cannot run because of it
+    Additions {
+        /// The tenant: its slug or id
+        tenant: String,
+    },
 }
 
 /// How often the server is asked while a rollout is followed.
@@ -118,6 +124,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<ExitCode> {
             show(session, &rollout, &[])?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Additions { tenant } => additions(session, tenant).await,
     }
 }
 
@@ -159,6 +166,28 @@ async fn plan(session: &Session, app: &str) -> Result<ExitCode> {
     }
     session.output.line(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 1 where files cannot run.
+async fn additions(session: &Session, tenant: &str) -> Result<ExitCode> {
+    let found = session.client.tenant_additions(tenant).await?;
+    if session.output.format().is_document() {
+        session.output.document(&found)?;
+    } else if found.items.is_empty() {
+        session.output.note("none found: the place has what the app's files made, and nothing else");
+    } else {
+        let row = |one: &Addition| {
+            let table = one.table.as_deref().map(clean).unwrap_or_default();
+            vec![one.kind.clone(), table, clean(&one.name), clean(&one.needs.join(", "))]
+        };
+        session.output.table(&["KIND", "TABLE", "NAME", "NEEDS"], found.items.iter().map(row).collect())?;
+        for clash in &found.clashes {
+            let (object, statement) = (clean(&clash.object), clean(&clash.statement));
+            let line = format!("clash: {object} {} at {}: `{statement}`", clean(&clash.reason), clean(&clash.place));
+            session.output.line(&line)?;
+        }
+    }
+    Ok(if found.clashes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 async fn list(session: &Session, app: Option<String>, limit: u16) -> Result<ExitCode> {

@@ -50,6 +50,8 @@ pub(super) struct Pump {
     working: Semaphore,
     failing: Semaphore,
     statements: Semaphore,
+    /// Logs are cut one after the other.
+    trimming: Semaphore,
     reported: Mutex<Option<Instant>>,
 }
 
@@ -129,6 +131,7 @@ pub async fn run(deps: Deps, stop: CancellationToken) {
         working: Semaphore::new(options.in_hand.0),
         failing: Semaphore::new(options.in_hand.1),
         statements: Semaphore::new(STATEMENTS),
+        trimming: Semaphore::new(1),
         reported: Mutex::new(None),
         deps,
     });
