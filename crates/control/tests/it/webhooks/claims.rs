@@ -8,6 +8,8 @@ use tenantry_domain::webhook::Standing;
 use tenantry_store::{DueRow, Fate, LaneChange, LaneId, Order, Outcome};
 use tenantry_testkit::receivers::Mood;
 
+use crate::world::World;
+
 use super::{Process, emit, lab, number, simple, taken, until};
 
 /// Lets the lane belong to another process, as a claim does after the patience.
@@ -121,4 +123,61 @@ async fn the_gauges_say_how_much_waits_and_since_when() {
     let (waiting, oldest) = world.deps.store().webhook_backlog().await.unwrap();
     assert_eq!(waiting, 2501);
     assert!((3600.0..3660.0).contains(&oldest), "{oldest}");
+}
+
+/// How often the queue was read as a whole, and through its indexes.
+async fn scans(world: &World) -> (i64, i64) {
+    let sql = "SELECT COALESCE(seq_scan, 0), COALESCE(idx_scan, 0) FROM pg_stat_user_tables
+        WHERE relid = 'tenantry.webhook_queue'::regclass";
+    let conn = world.deps.store().pool().get().await.unwrap();
+    let row = conn.query_one(sql, &[]).await.unwrap();
+    conn.release();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn a_full_queue_is_read_through_its_indexes_whatever_was_planned_for_an_empty_one() {
+    let (world, _, _, made, _) = simple(5).await;
+    let (store, replica, patience) = (world.deps.store(), world.deps.replica(), Duration::from_secs(60));
+    let lane = LaneId { environment: world.environment.clone(), endpoint: made.id };
+    store.webhook_beat(replica).await.unwrap();
+    store.webhook_claim(replica, patience, std::slice::from_ref(&lane)).await.unwrap();
+    let conn = store.pool().get().await.unwrap();
+    conn.batch_static("VACUUM ANALYZE tenantry.webhook_queue").await.unwrap();
+    // As often as it takes to have plans that are kept.
+    let round = async || {
+        assert!(store.webhook_lane(replica, &lane).await.unwrap().is_some());
+        store.webhook_work(replica, patience, 10).await.unwrap();
+        for order in [Order::Longest, Order::Turns(None)] {
+            let due = store.webhook_due(&lane, order, 10).await.unwrap();
+            let again = outcome(&due[0], Fate::Again(Duration::ZERO));
+            assert!(store.webhook_record(replica, &lane, &[again], None).await.unwrap());
+        }
+    };
+    for _ in 0..8 {
+        round().await;
+    }
+    let fill = "INSERT INTO tenantry.webhook_queue (env, endpoint, subject, sequence, due_at, queued_at)
+        SELECT env, gen_random_uuid(), subject, 1000 + n, clock_timestamp(), clock_timestamp()
+        FROM tenantry.webhook_queue, generate_series(1, 20000) AS n";
+    assert_eq!(conn.execute(fill, &[]).await.unwrap(), 20_000);
+    // The filling itself read the queue: it is counted now, not in a while.
+    conn.batch_static("SELECT pg_stat_force_next_flush()").await.unwrap();
+    conn.batch_static("SELECT").await.unwrap();
+    conn.release();
+    let before = scans(&world).await;
+    for _ in 0..4 {
+        round().await;
+    }
+    let began = std::time::Instant::now();
+    loop {
+        round().await;
+        let now = scans(&world).await;
+        assert_eq!(now.0, before.0, "the whole queue was read");
+        if now.1 > before.1 + 40 {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 30, "the server counts: {before:?}, {now:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
