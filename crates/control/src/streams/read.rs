@@ -1,6 +1,5 @@
 //! How the sinks stand, as operators see it.
 
-use tenantry_domain::id::ReplicaId;
 use tenantry_store::{SinkRow, StreamBacklog};
 
 use crate::ctx::Ctx;
@@ -17,8 +16,6 @@ pub struct Standing {
     pub waiting: StreamBacklog,
     /// Whether its publisher was heard of lately.
     pub is_alive: bool,
-    /// The process that answers.
-    pub here: ReplicaId,
 }
 
 /// All sinks.
@@ -35,7 +32,7 @@ pub async fn list(cx: &Ctx, deps: &Deps) -> Result<Vec<Standing>, Refusal> {
         let waiting = deps.store().stream_backlog(&sink.name, Some(&cx.environment)).await.map_err(refuse_store)?;
         let is_heard = sink.seen_at.is_some_and(|seen| cx.now.duration_since(seen) < patience);
         let is_alive = sink.owner.is_some() && is_heard;
-        found.push(Standing { sink, waiting, is_alive, here: deps.replica() });
+        found.push(Standing { sink, waiting, is_alive });
     }
     Ok(found)
 }

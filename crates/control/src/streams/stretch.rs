@@ -50,39 +50,38 @@ pub(super) async fn run(lane: &Lane) -> Result<(), End> {
     loop {
         nudges.mark_unchanged();
         let mut lines = lane.store().stream_work(lane.sink(), LINES).await?;
-        if lines.is_empty() && sweep <= Instant::now() {
-            sweep = Instant::now() + SWEEP;
-            lines = lane.store().stream_missed(lane.sink(), LINES).await?;
-            if !lines.is_empty() {
-                // There may be more than fit one look.
-                sweep = Instant::now();
-            }
+        if sweep <= Instant::now() {
+            let missed = lane.store().stream_missed(lane.sink(), LINES).await?;
+            // There may be more than fit one look.
+            sweep = if missed.is_empty() { Instant::now() + SWEEP } else { Instant::now() };
+            lines.extend(missed);
         }
-        if lines.is_empty() {
-            tokio::select! {
-                () = link.gone() => return Err(Trouble::Silent.into()),
-                () = tokio::time::sleep(lane.options.tick) => {}
-                Ok(()) = nudges.changed() => {}
-            }
+        if !lines.is_empty() && round(lane, &link, &mut last, &mut looked, &lines).await? {
             continue;
         }
-        round(lane, &link, &mut last, &mut looked, &lines).await?;
+        tokio::select! {
+            () = link.gone() => return Err(Trouble::Silent.into()),
+            () = tokio::time::sleep(lane.options.tick) => {}
+            Ok(()) = nudges.changed() => {}
+        }
     }
 }
 
-/// Publishes some events of some subjects, and writes down what was acknowledged, also when something went wrong behind it.
+/// Publishes some events of some subjects, and writes down what was acknowledged, also when something went wrong behind it. Says
+/// whether it came any further.
 async fn round(
     lane: &Lane,
     link: &Link,
     last: &mut u64,
     looked: &mut HashSet<LineId>,
     lines: &[LineRow],
-) -> Result<(), End> {
+) -> Result<bool, End> {
     let mut steps = start(lane, link, looked, lines).await?;
+    let waits = |line: &&LineRow| steps.get(&line.id).is_some_and(|step| step.published < line.newest);
     let behind: Vec<(LineId, i64)> = lines
         .iter()
+        .filter(waits)
         .map(|line| (line.id.clone(), steps.get(&line.id).map_or(line.published, |step| step.published)))
-        .filter(|(id, published)| lines.iter().any(|line| line.id == *id && line.newest > *published))
         .collect();
     let each = EVENTS / u32::try_from(behind.len().max(1)).unwrap_or(EVENTS);
     let events = if behind.is_empty() { Vec::new() } else { lane.store().stream_events(&behind, each).await? };
@@ -93,10 +92,12 @@ async fn round(
     if !lane.store().stream_record(lane.sink(), lane.claim, &steps).await? {
         return Err(End::Lost);
     }
-    if steps.iter().any(|step| step.at.is_some()) {
+    let has_sent = steps.iter().any(|step| step.at.is_some());
+    if has_sent {
         lane.store().stream_published(lane.sink(), lane.claim).await?;
     }
-    sent
+    // Where nothing was left to publish, only lines went.
+    sent.map(|()| has_sent || behind.len() < lines.len())
 }
 
 /// Where each subject begins: behind what is written down as published, or behind what is found in the stream.
