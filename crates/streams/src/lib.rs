@@ -4,8 +4,8 @@
 //! streams will do, [`message`] what a message looks like, [`trouble`] what can be in the way, and [`link`] is the only code that
 //! opens a connection.
 //!
-//! INVARIANT: every message names the stream's last message as its publisher knows it, and the server refuses it when that is
-//! not so any more. Whoever was overtaken, asleep, cut off or resent by a network therefore adds nothing; it looks again.
+//! INVARIANT: every message names the one that it comes right behind, and the server refuses it when another one is the
+//! stream's last. Whoever was overtaken, asleep, cut off or resent by a network therefore adds nothing; it looks again.
 
 pub mod fit;
 pub mod link;
@@ -15,6 +15,6 @@ pub mod trouble;
 
 pub use fit::{Shape, Unfit};
 pub use link::{Link, Newest, Placed, Sent};
-pub use message::{Message, line_subjects, subject};
+pub use message::{Behind, Message, line_subjects, subject};
 pub use settings::{Credential, Servers, SettingError, Settings, StreamName, SubjectPrefix};
 pub use trouble::Trouble;

@@ -19,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::fit::{Shape, Unfit, judge};
-use crate::message::{self, Message, SEQUENCE};
+use crate::message::{self, Behind, Message, SEQUENCE};
 use crate::settings::{Credential, Settings, secret};
 use crate::trouble::Trouble;
 
@@ -107,11 +107,11 @@ impl Link {
         }
     }
 
-    /// Sends a message that may only come right behind the stream's message of number `behind`.
+    /// Sends a message that may only come right behind a certain one.
     ///
     /// # Errors
     /// It was not sent.
-    pub async fn send(&self, message: Message, behind: u64) -> Result<Sent<'_>, Trouble> {
+    pub async fn send(&self, message: Message, behind: &Behind) -> Result<Sent<'_>, Trouble> {
         let subject = message::subject(&self.settings.prefix, &message);
         let headers = message::headers(&message, self.settings.stream.as_str(), behind);
         let sent = self.context.publish_with_headers(subject, headers, message.body);

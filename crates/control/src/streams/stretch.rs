@@ -1,7 +1,6 @@
 //! How events are published: from a look at the stream to the first thing that goes wrong.
 //!
-//! A stretch knows the number of the stream's last message, and sends each message on the condition that it comes right behind
-//! the one before. So the messages of a stretch are in the stream in the order in which they were sent and without a gap, or not
+//! A stretch knows the stream's last message, and sends each message on the condition that it comes right behind the one before. So the messages of a stretch are in the stream in the order in which they were sent and without a gap, or not
 //! at all: behind one that fails all others are refused, and a message of a publisher that was thought dead finds the stream
 //! further on than it knows.
 //!
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tenantry_domain::Timestamp;
 use tenantry_store::{EventRow, LineId, LineRow, LineStep, SinkSay};
-use tenantry_streams::{Link, Sent, Trouble};
+use tenantry_streams::{Behind, Link, Sent, Trouble};
 
 use super::message::message;
 use super::pump::{End, Lane, PUBLISHING};
@@ -42,7 +41,7 @@ struct Step {
 /// Publishes until something goes wrong.
 pub(super) async fn run(lane: &Lane) -> Result<(), End> {
     let link = Link::open(&lane.options.settings).await?;
-    let mut last = link.last().await?;
+    let mut last = Behind { number: link.last().await?, id: None };
     let mut looked = HashSet::new();
     lane.tell(SinkSay { state: PUBLISHING, ..SinkSay::default() }).await?;
     let mut nudges = lane.deps.nudges();
@@ -72,7 +71,7 @@ pub(super) async fn run(lane: &Lane) -> Result<(), End> {
 async fn round(
     lane: &Lane,
     link: &Link,
-    last: &mut u64,
+    last: &mut Behind,
     looked: &mut HashSet<LineId>,
     lines: &[LineRow],
 ) -> Result<bool, End> {
@@ -139,7 +138,7 @@ async fn start(
 async fn send(
     lane: &Lane,
     link: &Link,
-    last: &mut u64,
+    last: &mut Behind,
     steps: &mut HashMap<LineId, Step>,
     events: Vec<EventRow>,
 ) -> Result<(), End> {
@@ -151,8 +150,11 @@ async fn send(
             if !lane.is_fresh() {
                 return Err(End::Lost);
             }
-            let behind = *last + u64::try_from(flying.len()).unwrap_or(u64::MAX);
-            let sent = link.send(message(&event), behind).await?;
+            let next = message(&event);
+            let id = next.id.clone();
+            let sent = link.send(next, last).await?;
+            // As if it were there already: if it does not get there, nothing that is sent for the place behind it does.
+            *last = Behind { number: last.number + 1, id: Some(id) };
             let id = LineId { environment: event.environment, subject: event.subject };
             flying.push_back((sent, id, event.sequence, event.at));
             continue;
@@ -168,6 +170,5 @@ async fn send(
             return Err(Trouble::Overtaken.into());
         }
         lane.stats().published();
-        *last = placed.at;
     }
 }

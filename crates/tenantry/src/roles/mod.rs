@@ -21,6 +21,6 @@ pub mod samples;
 pub mod secret;
 pub mod serve;
 pub mod signals;
-pub mod streams;
+mod streams;
 pub mod tuning;
 mod webhooks;

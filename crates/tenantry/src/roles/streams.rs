@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_control::streams::{Credential, Servers, Settings, StreamName, StreamOptions, SubjectPrefix};
+
+use crate::exit::{Failure, Result};
 
 /// Settings of what publishes events.
 #[derive(Debug, Clone, clap::Args)]
@@ -11,7 +14,7 @@ use tenantry_control::streams::{Credential, Servers, Settings, StreamName, Strea
 pub struct Streams {
     /// NATS servers of one cluster that every event is published to by JetStream, nats://… or tls://…, separated by commas
     #[arg(long, env = "TENANTRY_NATS_URL", hide_env_values = true, value_name = "URL")]
-    nats_url: Option<Servers>,
+    nats_url: Option<SecretString>,
     /// File with a user's credentials for NATS, as `nsc` and `nats` write them (.creds)
     #[arg(
         long,
@@ -48,7 +51,7 @@ pub struct Streams {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The least that JetStream takes, and what nobody means to have in memory.
-fn window(text: &str) -> Result<Duration, String> {
+fn window(text: &str) -> std::result::Result<Duration, String> {
     let window = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (Duration::from_millis(100)..=Duration::from_secs(24 * 3600)).contains(&window) {
         Ok(window)
@@ -59,8 +62,15 @@ fn window(text: &str) -> Result<Duration, String> {
 
 impl Streams {
     /// The settings as the brain takes them; nothing without a server.
-    pub fn options(&self) -> Option<StreamOptions> {
-        let servers = self.nats_url.clone()?;
+    ///
+    /// # Errors
+    /// The URL cannot be used. It is read here and not with the arguments, for then it would be printed, and it may hold a password.
+    pub fn options(&self) -> Result<Option<StreamOptions>> {
+        let Some(url) = &self.nats_url else { return Ok(None) };
+        let servers: Servers = url.expose_secret().parse().map_err(|error| {
+            Failure::usage(format!("TENANTRY_NATS_URL (--nats-url) {error}"))
+                .hint("Such as `tls://nats-1.internal:4222,tls://nats-2.internal:4222`; see docs/streams.md.")
+        })?;
         let credential = match (&self.nats_credentials, &self.nats_auth_file) {
             (Some(path), _) => Credential::Creds(path.clone()),
             (None, Some(path)) => Credential::File(path.clone()),
@@ -80,7 +90,7 @@ impl Streams {
             },
             patience: PATIENCE,
         };
-        Some(StreamOptions { is_whole: self.nats_from == "beginning", ..StreamOptions::new(settings) })
+        Ok(Some(StreamOptions { is_whole: self.nats_from == "beginning", ..StreamOptions::new(settings) }))
     }
 }
 
