@@ -76,12 +76,13 @@ async fn round(
     lines: &[LineRow],
 ) -> Result<bool, End> {
     let mut steps = start(lane, link, looked, lines).await?;
-    let waits = |line: &&LineRow| steps.get(&line.id).is_some_and(|step| step.published < line.newest);
-    let behind: Vec<(LineId, i64)> = lines
-        .iter()
-        .filter(waits)
-        .map(|line| (line.id.clone(), steps.get(&line.id).map_or(line.published, |step| step.published)))
-        .collect();
+    let mut behind = Vec::with_capacity(lines.len());
+    for line in lines {
+        let published = steps.get(&line.id).map_or(line.published, |step| step.published);
+        if published < line.newest {
+            behind.push((line.id.clone(), published));
+        }
+    }
     let each = EVENTS / u32::try_from(behind.len().max(1)).unwrap_or(EVENTS);
     let events = if behind.is_empty() { Vec::new() } else { lane.store().stream_events(&behind, each).await? };
     let sent = send(lane, link, last, &mut steps, events).await;
@@ -109,16 +110,9 @@ async fn start(
     if looked.len() > REMEMBERED {
         looked.clear();
     }
-    let unknown = lines.iter().filter(|line| !looked.contains(&line.id));
-    let found: Vec<(LineId, i64, Option<i64>)> = stream::iter(unknown)
-        .map(|line| async move {
-            let tenant = line.id.subject.tenant().map(|id| id.to_string());
-            let newest = link.newest(line.id.environment.as_str(), tenant.as_deref()).await?;
-            Ok::<_, Trouble>((line.id.clone(), line.published, newest.map(|newest| newest.sequence)))
-        })
-        .buffer_unordered(LOOKS)
-        .try_collect()
-        .await?;
+    let unknown: Vec<LineRow> = lines.iter().filter(|line| !looked.contains(&line.id)).cloned().collect();
+    let looks: Vec<_> = unknown.into_iter().map(|line| look(link, line)).collect();
+    let found: Vec<(LineId, i64, Option<i64>)> = stream::iter(looks).buffer_unordered(LOOKS).try_collect().await?;
     let mut steps: HashMap<LineId, Step> =
         lines.iter().map(|line| (line.id.clone(), Step { published: line.published, at: None })).collect();
     for (id, published, newest) in found {
@@ -132,6 +126,13 @@ async fn start(
         looked.insert(id);
     }
     Ok(steps)
+}
+
+/// The number of a line's newest message, beside what is written down.
+async fn look(link: &Link, line: LineRow) -> Result<(LineId, i64, Option<i64>), Trouble> {
+    let tenant = line.id.subject.tenant().map(|id| id.to_string());
+    let newest = link.newest(line.id.environment.as_str(), tenant.as_deref()).await?;
+    Ok((line.id, line.published, newest.map(|newest| newest.sequence)))
 }
 
 /// Sends events one behind the other, with many on their way.
