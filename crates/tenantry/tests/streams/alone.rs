@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::Config;
+use futures_util::StreamExt as _;
 use tenantry_domain::id::TenantId;
 use tenantry_testkit::nats::Nats;
 use tenantry_testkit::process::{Ending, steady_port};
 
 use crate::flood::{flood, store};
-use crate::judge::{STREAM, count, each_once_in_order, settled, standing, stands};
+use crate::judge::{STREAM, committed, count, each_once_in_order, settled, standing, stands};
 use crate::replicas::{settings, tenants};
 use crate::world::{CONTROL, Serve, Tuning, World};
 
@@ -149,6 +151,49 @@ async fn the_past_is_published_unless_somebody_wants_to_begin_now() {
     let found = each_once_in_order(&world, &nats).await;
     assert!(found > 300, "{found}");
     whole.stop().await;
+}
+
+/// What billing or a CRM asks the server for: some types of everybody, all of one tenant; and a place that outlives the consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_choose_by_tenant_and_type_and_keep_their_place() {
+    let world = World::new(Tuning::default()).await;
+    let nats = Nats::start().await;
+    let running = serve(&world, &nats, &[]).await;
+    let ids = tenants(&world, &running, 3).await;
+    commit(&world, &ids, 300).await;
+    settled(&world, &nats, SOON).await;
+    let all = committed(&world).await;
+    let own: Vec<String> =
+        all[&("prod".to_owned(), ids[1].to_string())].iter().map(|event| event.id.to_string()).collect();
+    // Half of them before the consumer goes away, half when it is back.
+    let half = own.len() / 2;
+    let filter = format!("tenantry.prod.{}.>", ids[1]);
+    let mut got = take(&nats, "acme", &filter, half).await;
+    got.extend(take(&nats, "acme", &filter, own.len() - half).await);
+    assert_eq!(got, own);
+    let changed = |event: &&tenantry_store::EventRow| event.kind.as_str() == "plan.changed";
+    let mut wanted: Vec<String> = all.values().flatten().filter(changed).map(|event| event.id.to_string()).collect();
+    let mut got = take(&nats, "billing", "tenantry.prod.*.plan.changed", wanted.len()).await;
+    wanted.sort();
+    got.sort();
+    assert!(!wanted.is_empty() && got == wanted, "{} of {}", got.len(), wanted.len());
+    running.stop().await;
+}
+
+/// The ids of the next messages of a durable consumer.
+async fn take(nats: &Nats, name: &str, filter: &str, count: usize) -> Vec<String> {
+    let stream = nats.jetstream().await.get_stream(STREAM).await.unwrap();
+    let config =
+        pull::Config { durable_name: Some(name.into()), filter_subject: filter.into(), ..pull::Config::default() };
+    let consumer = stream.get_or_create_consumer(name, config).await.unwrap();
+    let mut messages = consumer.fetch().max_messages(count).expires(Duration::from_secs(5)).messages().await.unwrap();
+    let mut ids = Vec::new();
+    while let Some(message) = messages.next().await {
+        let message = message.unwrap();
+        ids.push(message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str().to_owned());
+        message.double_ack().await.unwrap();
+    }
+    ids
 }
 
 /// What is wrong with the settings is said at the start, and a password that was put into the address is not repeated.
