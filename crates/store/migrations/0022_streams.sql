@@ -34,7 +34,7 @@ CREATE TABLE tenantry.stream_cursor (
     env text NOT NULL,
     subject uuid NOT NULL,
     published bigint NOT NULL,
-    CONSTRAINT stream_cursor_pkey PRIMARY KEY (sink, env, subject)
+    CONSTRAINT stream_cursor_pkey PRIMARY KEY (env, subject, sink)
 ) WITH (fillfactor = 70);
 
 -- Subjects with something to publish. Written by the statement that commits events, one row a subject however many events wait,
@@ -48,7 +48,7 @@ CREATE TABLE tenantry.stream_line (
     newest bigint NOT NULL,
     -- Since when something waits.
     since timestamptz NOT NULL,
-    CONSTRAINT stream_line_pkey PRIMARY KEY (sink, env, subject)
+    CONSTRAINT stream_line_pkey PRIMARY KEY (env, subject, sink)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX stream_line_since ON tenantry.stream_line (sink, since);
 

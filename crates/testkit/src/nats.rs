@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{Context, message::StreamMessage};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -111,8 +112,10 @@ impl Nats {
         loop {
             if let Ok(client) = async_nats::connect(self.url()).await {
                 let context = async_nats::jetstream::new(client);
-                if context.query_account().await.is_ok() {
-                    return context;
+                // Whether there is such a stream is the server's to say, and it says so only when it is ready.
+                match context.get_stream("NOBODY").await {
+                    Err(error) if !matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {}
+                    _ => return context,
                 }
             }
             assert!(Instant::now() < end, "JetStream does not get ready:\n{}", self.log());
