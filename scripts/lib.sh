@@ -173,6 +173,7 @@ need_proxies() {
 need_test_servers() {
     local missing=()
     has redis-server || missing+=(redis-server)
+    PATH="$PATH:/usr/sbin" command -v nats-server >/dev/null 2>&1 || missing+=(nats-server)
     has docker-registry || missing+=(docker-registry)
     ((${#missing[@]} == 0)) || install_packages "servers for the tests" "${missing[@]}"
 }

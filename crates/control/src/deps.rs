@@ -31,6 +31,7 @@ use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
 use crate::routes::token::{People, Tokens};
+use crate::streams::{StreamOptions, Streams};
 use crate::usage::Days;
 use crate::webhooks::{Outbound, WebhookOptions};
 
@@ -128,6 +129,8 @@ pub struct Options {
     pub governance: Governance,
     /// How webhooks are sent.
     pub webhooks: WebhookOptions,
+    /// The stream that events are published to; absent for none.
+    pub streams: Option<StreamOptions>,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -160,6 +163,7 @@ impl Default for Options {
             identity: None,
             governance: Governance::default(),
             webhooks: WebhookOptions::default(),
+            streams: None,
             rates: RateOptions::default(),
         }
     }
@@ -182,6 +186,7 @@ struct Inner {
     signer: Option<Signer>,
     guard_key: Option<SigningKey>,
     outbound: Outbound,
+    streams: Streams,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -238,6 +243,7 @@ impl Deps {
             signer,
             guard_key,
             outbound,
+            streams: Streams::new(),
             nudge,
             changes,
         }))
@@ -306,6 +312,12 @@ impl Deps {
     #[must_use]
     pub fn outbound(&self) -> &Outbound {
         &self.0.outbound
+    }
+
+    /// What this process has for streams.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// The settings.

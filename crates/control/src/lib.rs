@@ -30,6 +30,7 @@ pub mod rollouts;
 pub mod routes;
 pub mod runtime;
 pub mod scim;
+pub mod streams;
 pub mod tenants;
 pub mod tokens;
 pub mod usage;
@@ -43,5 +44,5 @@ pub use refusal::Refusal;
 pub use runtime::Runtime;
 /// Types of the hands that the doors hand through.
 pub use tenantry_dataplane::Finding;
-pub use tenantry_store::{AttemptFilter, AttemptRow, DeadFilter, DeadRow, ReplayRow};
+pub use tenantry_store::{AttemptFilter, AttemptRow, DeadFilter, DeadRow, ReplayRow, SinkRow, StreamBacklog};
 pub use tenantry_store::{AuditFilter, AuditRow, EventRow, Label, Page, Subject, TenantFilter};

@@ -16,6 +16,7 @@ use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
 use crate::members::mail::Post;
+use crate::streams;
 use crate::webhooks::pump;
 use crate::workflows::TenantSteps;
 
@@ -54,6 +55,7 @@ impl Runtime {
             tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
         }
         tasks.spawn(pump::run(deps.clone(), stop.clone()));
+        tasks.spawn(streams::pump::run(deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));
         tasks.spawn(beat(deps.clone(), stop.clone()));
         Self { stop, tasks }

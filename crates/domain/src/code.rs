@@ -215,6 +215,8 @@ codes! {
     WebhookReplays = 93, Conflict, "Replays of the webhook endpoint are under way", "Wait until one of them is through; `tenantry webhooks show` tells how far they are.";
     MeterNotFound = 94, Invalid, "No such meter", "Apply a manifest of kind Meter whose name is the event's `type`, or correct the type.";
     MeterFixed = 95, Conflict, "The meter has counted already", "What was counted keeps its meaning: declare a meter of another name.";
+    StreamUnfit = 96, Precondition, "The stream of events cannot be used as it is", "The detail says what does not fit and how to change it; events wait meanwhile and none is lost.";
+    StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
 }
 
 impl fmt::Display for Code {

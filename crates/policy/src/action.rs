@@ -157,6 +157,7 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("audit.record", &[WRITE]),
     ("metrics.read", &[READ]),
     ("event.read", &[READ]),
+    ("stream.read", &[READ]),
     // Data that goes elsewhere.
     ("backup.read", &[READ]),
     ("backup.run", &[WRITE, EGRESS]),

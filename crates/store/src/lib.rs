@@ -42,6 +42,7 @@ pub mod scope;
 pub mod search;
 mod settle;
 mod store;
+pub mod streams;
 pub mod tenants;
 pub mod tokens;
 pub mod usage;
@@ -83,6 +84,7 @@ pub use scim::{Choice, DirectoryCounts, DirectoryRow, GradeRow, GroupPut, GroupR
 pub use scope::Subject;
 pub use search::{Label, TenantFilter};
 pub use store::{Contract, NUDGE, Nudges, Reader, Store, StoreOptions};
+pub use streams::{LineId, LineRow, LineStep, NewSink, SinkRow, SinkSay, StreamBacklog};
 pub use tenants::{
     Condition, ConditionStatus, Due, Finding, NewTenant, Rename, StateChange, SweepRow, TenantChange, TenantKey,
     TenantRow,

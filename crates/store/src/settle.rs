@@ -1,5 +1,5 @@
 //! The statements with which a commit writes everything that is known by then: changed rows, versions made, entries,
-//! events, deliveries of the events to webhooks, and the heads of their chains.
+//! events, deliveries of the events to webhooks, what streams have to publish, and the heads of their chains.
 //!
 //! One tenant with one entry is the usual case and has a statement of its own that does all of it. It takes values,
 //! so that its plan is made once; many tenants go as arrays, for which the server plans anew each time.
@@ -12,6 +12,7 @@ use crate::chain::{Head, Numbered};
 use crate::line::Statement;
 use crate::row::{self, Columns, row_arrays, row_names};
 use crate::scope::Subject;
+use crate::streams::note_lines;
 use crate::tenants::TenantRow;
 use crate::webhooks::fan_out;
 use crate::write::{Locked, WriteTx};
@@ -38,6 +39,8 @@ const ONE: &str = concat!(
         RETURNING subject, sequence, type
     ), ",
     fan_out!(),
+    ", ",
+    note_lines!(),
     "
     INSERT INTO tenantry.audit (env, at, subject, seq, entry, hash, action, category, outcome, actor, correlation_id)
     VALUES ($1, $2, $4, $40, $41, $38, $42, $43, $44, $45, $46)"
@@ -79,6 +82,8 @@ const OUTBOX: &str = concat!(
         RETURNING subject, sequence, type
     ), ",
     fan_out!(),
+    ", ",
+    note_lines!(),
     " SELECT"
 );
 

@@ -112,6 +112,15 @@ settings! {
     "TENANTRY_WEBHOOKS_OWN_HOSTS", "--webhooks-own-host", "", "", "Hosts of the installation, and all below them, that no webhook is sent to, separated by commas.";
     "TENANTRY_WEBHOOKS_CA_FILE", "--webhooks-ca-file", "", "", "File with certificate authorities that receivers may have besides the system's, as PEM.";
     "TENANTRY_WEBHOOKS_LAB", "--webhooks-lab", "", "", "Lets webhooks go to this machine, and there without TLS: for tests and development only; `serve` refuses it without the next one.";
+    "TENANTRY_NATS_URL", "--nats-url", "", "", "NATS servers of one cluster that every event is [published to by JetStream](streams.md), `nats://…` or `tls://…`, separated by commas; no user or password in it.";
+    "TENANTRY_NATS_CREDENTIALS", "--nats-credentials", "", "", "File with a user's credentials for NATS (`.creds`); read at each connection.";
+    "TENANTRY_NATS_AUTH_FILE", "--nats-auth-file", "", "", "In its place: file with a token, or with `user:password`.";
+    "TENANTRY_NATS_CA_FILE", "--nats-ca-file", "", "", "File with certificate authorities that the NATS servers may have besides the system's, as PEM.";
+    "TENANTRY_NATS_STREAM", "--nats-stream", "", "`TENANTRY`", "The stream; it is made if it is missing. Another name is another stream, which begins anew.";
+    "TENANTRY_NATS_PREFIX", "--nats-prefix", "", "`tenantry`", "What the subjects of its messages begin with.";
+    "TENANTRY_NATS_REPLICAS", "--nats-replicas", "", "`1`", "Copies that the servers keep of a stream that is made: 1, 3 or 5.";
+    "TENANTRY_NATS_DUPLICATES", "--nats-duplicates", "", "`2m`", "For how long the servers know a message by its id, at least.";
+    "TENANTRY_NATS_FROM", "--nats-from", "", "`beginning`", "Whether a stream that is new gets all events that there are, or those from `now` on.";
     "TENANTRY_LABORATORY", "--laboratory", "", "", "Says that the installation serves nobody, so that `serve` takes settings which suit tests alone.";
     "TENANTRY_GUARD_URL", "--database-url", "", "", "Database that `guard` looks at.";
     "TENANTRY_PG_BIN", "--pg-bin", "pg_bin", "`PATH`, `/usr/lib/postgresql/*/bin`", "Folder of `initdb` and `postgres` (15 or newer) for the private server.";

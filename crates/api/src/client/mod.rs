@@ -24,6 +24,7 @@ mod rollouts;
 mod routes;
 mod send;
 mod sse;
+mod streams;
 mod tenants;
 mod tokens;
 mod usage;

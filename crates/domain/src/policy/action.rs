@@ -135,6 +135,7 @@ actions! {
     "rollout.run" Write Environment;
     "scim.read" Read Tenant;
     "scim.write" Write Tenant;
+    "stream.read" Read Environment;
     "tenant.activate" Write Tenant;
     "tenant.archive" Destructive Tenant;
     "tenant.create" Write Environment;

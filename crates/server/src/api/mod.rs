@@ -24,6 +24,7 @@ pub mod quotas;
 pub mod rollouts;
 pub mod routes;
 pub mod scim;
+pub mod streams;
 pub mod tenants;
 pub mod tokens;
 pub mod usage;

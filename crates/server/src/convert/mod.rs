@@ -18,6 +18,7 @@ pub mod pool;
 pub mod quota;
 pub mod rollout;
 pub mod route;
+pub mod stream;
 pub mod tenant;
 pub mod token;
 pub mod usage;

@@ -93,6 +93,7 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/drift", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/additions", "tenant.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/entitlements", "tenant.read"),
+    (Method::GET, "/v1/environments/{environment}/streams", "stream.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/events", "event.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/events/stream", "event.read"),
     (Method::GET, "/v1/environments/{environment}/tenants/{tenant}/feature-usage", "tenant.read"),

@@ -21,5 +21,6 @@ pub mod samples;
 pub mod secret;
 pub mod serve;
 pub mod signals;
+mod streams;
 pub mod tuning;
 mod webhooks;

@@ -107,9 +107,19 @@ fn alerts_fire_as_their_tests_say() {
             );
         })
     };
-    if promtool(&["check", "rules", "isolation.yml", "rollouts.yml", "gateway.yml", "policy.yml"]).is_none() {
+    if promtool(&["check", "rules", "isolation.yml", "rollouts.yml", "gateway.yml", "policy.yml", "streams.yml"])
+        .is_none()
+    {
         eprintln!("skipped: promtool is not installed (Debian: prometheus)");
         return;
     }
-    promtool(&["test", "rules", "isolation_test.yml", "rollouts_test.yml", "gateway_test.yml", "policy_test.yml"]);
+    promtool(&[
+        "test",
+        "rules",
+        "isolation_test.yml",
+        "rollouts_test.yml",
+        "gateway_test.yml",
+        "policy_test.yml",
+        "streams_test.yml",
+    ]);
 }
