@@ -144,7 +144,7 @@ pub async fn preview(cx: &Ctx, deps: &Deps, app: &AppName) -> Result<(i64, Plann
     Ok((target.version, planned))
 }
 
-async fn newest(cx: &Ctx, deps: &Deps, app: &AppName) -> Result<AppTarget, Refusal> {
+pub(crate) async fn newest(cx: &Ctx, deps: &Deps, app: &AppName) -> Result<AppTarget, Refusal> {
     let found = catalog::spec::<app::Spec>(deps.store(), &cx.environment, CatalogKind::App, app.as_str()).await;
     let (version, spec) = found.map_err(|error| match error {
         catalog::CatalogError::Store(error) => refuse_store(error),

@@ -17,6 +17,7 @@ use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::pools;
 use crate::refusal::Refusal;
+use crate::rollouts::newest;
 use crate::rollouts::overlay::{self, Additions};
 use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
@@ -312,8 +313,8 @@ pub async fn drift(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Vec<Find
     Ok(observed.findings)
 }
 
-/// Looks at a tenant's place right now and says what it added there, and which of the app's pending files that is in the
-/// way of.
+/// Looks at a tenant's place right now and says what it added there, and which files of the app's newest version that
+/// is in the way of.
 ///
 /// # Errors
 /// There is no such tenant, or its cell does not answer.
@@ -323,7 +324,9 @@ pub async fn additions(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Addi
     let Some(place) = &row.placement else { return Ok(Additions::default()) };
     let away = |_| Refusal::Cell(place.cell.to_string());
     let cell = site::cell(deps, &cx.environment, &place.cell).await.map_err(away)?;
-    let space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+    let mut space = site::space(deps.store(), &row, place, cx.now).await.map_err(away)?;
+    // A rollout that came to a stand keeps the newest files from the place: those are what is asked about.
+    space.app = Arc::new(newest(cx, deps, &row.spec.app).await?);
     overlay::additions(&cell, &space).await.map_err(|_| Refusal::Cell(place.cell.to_string()))
 }
 

@@ -58,7 +58,7 @@ const REFILL: &str = "
     WITH r AS (
         SELECT r.*, e.types AS wanted, e.only_tenants, e.subject FROM tenantry.webhook_replay AS r
         JOIN tenantry.webhook_endpoint AS e ON e.env = r.env AND e.id = r.endpoint
-        WHERE r.env = $1 AND r.endpoint = $2 AND r.ended_at IS NULL ORDER BY r.id LIMIT 1 FOR NO KEY UPDATE OF r
+        WHERE r.env = $1 AND r.endpoint = $2 AND r.ended_at IS NULL AND ($4 OR r.id = $5) ORDER BY r.id LIMIT 1 FOR NO KEY UPDATE OF r
     ), page AS (
         SELECT o.subject, o.sequence, o.type, o.at FROM r, LATERAL (
             SELECT subject, sequence, type, at FROM tenantry.outbox
@@ -84,7 +84,7 @@ const REFILL: &str = "
         at_sequence = COALESCE((SELECT sequence FROM last), w.at_sequence),
         ended_at = CASE WHEN (SELECT count(*) FROM page) < $3 THEN clock_timestamp() END
     FROM r WHERE w.env = r.env AND w.endpoint = r.endpoint AND w.id = r.id
-    RETURNING (SELECT count(*) FROM put) AS count";
+    RETURNING w.id, (SELECT count(*) FROM put) AS count";
 
 impl Webhooks<'_> {
     /// How many replays of an endpoint are not through.
@@ -135,14 +135,21 @@ impl Reader {
 }
 
 impl Store {
-    /// Puts one page of the oldest open replay into a lane's queue. Gives how many events that were; nothing when there is no open
-    /// replay.
+    /// Puts one page of the oldest open replay into a lane's queue; of this one if no other one may begin. Gives which replay that
+    /// was and how many events; nothing when there is none.
     ///
     /// # Errors
     /// The database's.
-    pub async fn webhook_refill(&self, lane: &LaneId, page: u32) -> Result<Option<i64>, StoreError> {
-        let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(page)];
+    pub async fn webhook_refill(
+        &self,
+        lane: &LaneId,
+        page: u32,
+        begins: bool,
+        current: Option<Uuid>,
+    ) -> Result<Option<(Uuid, i64)>, StoreError> {
+        let params: [&(dyn ToSql + Sync); 5] =
+            [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(page), &begins, &current];
         let row = self.queue_query_opt(REFILL, &params).await?;
-        row.as_ref().map(|row| get(row, "count")).transpose()
+        row.as_ref().map(|row| Ok((get(row, "id")?, get(row, "count")?))).transpose()
     }
 }

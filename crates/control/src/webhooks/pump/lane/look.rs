@@ -8,8 +8,9 @@ use futures_util::FutureExt as _;
 use tenantry_domain::webhook::Why;
 use tenantry_store::{DueRow, Lane, LaneId, Order, StoreError, Subject, TURNS};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{LINGER, Run, STALE, TURN};
+use super::{Key, LINGER, Run, STALE, TURN};
 use crate::webhooks::keys;
 use crate::webhooks::pump::Pump;
 use crate::webhooks::pump::pace::{self, Pace, Window};
@@ -33,6 +34,10 @@ pub(super) struct Look {
     is_short: bool,
     /// Whether more was due than a look may bring; for lanes in order.
     is_cut: bool,
+    /// The replay that a page was taken of.
+    replay: Option<Uuid>,
+    /// Whether a replay may not begin yet.
+    is_early: bool,
 }
 
 /// What is to be looked for.
@@ -41,13 +46,15 @@ struct Ask {
     wanted: usize,
     known: usize,
     turn: Option<Subject>,
+    /// The replay of which a page was taken last.
+    replay: Option<Uuid>,
 }
 
 /// Looks at the lane and fetches what is due.
 async fn look(pump: Arc<Pump>, id: LaneId, ask: Ask) -> Result<Look, StoreError> {
     let _turn = pump.statements.acquire().await;
     let (store, replica) = (pump.store(), pump.deps.replica());
-    let nothing = |lane| Look { lane, found: Vec::new(), is_short: true, is_cut: false };
+    let nothing = |lane| Look { lane, found: Vec::new(), is_short: true, is_cut: false, replay: None, is_early: false };
     let Some(lane) = store.webhook_lane(replica, &id).await? else { return Ok(nothing(None)) };
     if is_closed(&lane) {
         return Ok(nothing(Some(lane)));
@@ -58,15 +65,20 @@ async fn look(pump: Arc<Pump>, id: LaneId, ask: Ask) -> Result<Look, StoreError>
     let mut found = store.webhook_due(&id, order, limit).await?;
     let mut is_short = found.len() < limit as usize;
     let mut is_cut = is_fifo && (!is_short || has_cut(&found));
+    let (mut replay, mut is_early) = (None, false);
     if found.len() < ask.wanted && !is_cut && lane.has_replay {
-        let count = store.webhook_refill(&id, PAGE).await?;
+        // What is in hand still stands in the queue, and would not be sent again. So a replay begins when nothing is; its later
+        // pages are of other events.
+        let begins = ask.known == 0;
+        let page = store.webhook_refill(&id, PAGE, begins, ask.replay).await?;
+        (replay, is_early) = (page.map(|(replay, _)| replay), page.is_none() && !begins);
         found = store.webhook_due(&id, order, limit).await?;
         // A page without a match is followed by the next one at once; one whose events have to wait, for the one before them,
         // is not.
-        is_short = count.is_some_and(|count| count > 0) && found.is_empty();
+        is_short = page.is_some_and(|(_, count)| count > 0) && found.is_empty();
         is_cut = is_fifo && has_cut(&found);
     }
-    Ok(Look { lane: Some(lane), found, is_short, is_cut })
+    Ok(Look { lane: Some(lane), found, is_short, is_cut, replay, is_early })
 }
 
 const fn is_closed(lane: &Lane) -> bool {
@@ -108,7 +120,7 @@ impl Run<'_> {
         }
         self.is_woken = false;
         let wanted = (self.window.size() * 4).clamp(self.batch, MOST);
-        let ask = Ask { wanted, known: self.known.len(), turn: self.turn };
+        let ask = Ask { wanted, known: self.known.len(), turn: self.turn, replay: self.replay };
         let look = look(Arc::clone(self.pump), self.id.clone(), ask);
         if self.endpoint.is_some() && !self.is_fifo() {
             self.looking = Some(look.boxed());
@@ -124,14 +136,24 @@ impl Run<'_> {
             Ok(look) => self.take(look).await,
             Err(error) => Err(error),
         };
-        for key in self.retired.drain(..) {
-            self.known.remove(&key);
-        }
+        let retired = std::mem::take(&mut self.retired);
+        self.forget(retired);
         if let Err(error) = taken {
             tracing::warn!(%error, endpoint = %self.id.endpoint, "webhooks: a lane cannot be looked at");
             // Not at once again, by whoever takes it next.
             let _ = tokio::time::timeout(LINGER, stop.cancelled()).await;
             self.is_ending = true;
+        }
+    }
+
+    /// Forgets what is through. A replay that waited for it may begin.
+    pub(super) fn forget(&mut self, through: Vec<Key>) {
+        for key in through {
+            self.known.remove(&key);
+        }
+        if self.is_early && self.known.is_empty() {
+            self.is_early = false;
+            self.is_drained = false;
         }
     }
 
@@ -149,6 +171,8 @@ impl Run<'_> {
         }
         self.adopt(&lane)?;
         self.is_cut = look.is_cut;
+        self.replay = look.replay.or(self.replay);
+        self.is_early = look.is_early;
         self.turn = last_of_the_first_turn(&look.found);
         let is_quick = self.looked.elapsed() < QUICK && !look.is_short;
         self.batch = if is_quick { (self.batch * 2).min(MOST) } else { self.batch };
@@ -161,7 +185,7 @@ impl Run<'_> {
         }
         // What was cut off is looked at when something of what is known already is through.
         let is_known = self.is_cut && self.buffer.len() == before;
-        if is_known || look.is_short && !self.is_cut {
+        if is_known || look.is_early || look.is_short && !self.is_cut {
             self.is_drained = !self.is_woken;
         }
         Ok(())

@@ -25,6 +25,7 @@ use tenantry_store::{DueRow, EndpointRow, LaneId, Outcome, StoreError, Subject};
 use tenantry_webhooks::Signer;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Pump;
 use super::flight::{self, Flight};
@@ -88,6 +89,9 @@ struct Run<'p> {
     turn: Option<Subject>,
     /// Whether more was due than a look may bring; for lanes in order.
     is_cut: bool,
+    /// The replay of which a page was taken last, and whether another one waits for what is in hand.
+    replay: Option<Uuid>,
+    is_early: bool,
     /// Whether another process holds the lane.
     is_lost: bool,
     /// Whether nothing new is begun.
@@ -159,6 +163,8 @@ impl<'p> Run<'p> {
             is_woken: false,
             turn: None,
             is_cut: false,
+            replay: None,
+            is_early: false,
             is_lost: false,
             is_ending: false,
         }

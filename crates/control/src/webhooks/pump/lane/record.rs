@@ -86,13 +86,11 @@ impl Run<'_> {
     /// Forgets what was written down.
     pub(super) fn written(&mut self, written: Written) {
         self.is_lost |= written.is_lost;
-        let keys = written.outcomes.iter().map(|outcome| (outcome.subject, outcome.sequence));
+        let keys: Vec<_> = written.outcomes.iter().map(|outcome| (outcome.subject, outcome.sequence)).collect();
         if self.looking.is_some() {
             self.retired.extend(keys);
         } else {
-            for key in keys {
-                self.known.remove(&key);
-            }
+            self.forget(keys);
         }
         self.is_drained &= !self.is_cut;
         let held = std::mem::take(&mut self.held);
