@@ -181,6 +181,7 @@ codes! {
     QuotaNotFound = 57, NotFound, "No such quota", "List the tenant's quotas; its plan names them.";
     ReservationNotFound = 58, NotFound, "No such reservation", "It was committed, released, or has expired; make a new one.";
     OverlayConflict = 59, Conflict, "The app's files clash with what a tenant added", "Rename or drop what the tenant added, or change the file while nobody has it, then continue the rollout.";
+    IncidentNotFound = 60, NotFound, "No such incident", "List the incidents of the environment.";
     MemberDenied = 61, Forbidden, "The member may not do this", "Ask a member who has the permission that the detail names.";
     LastOwner = 62, Conflict, "The tenant would have no owner", "Hand the ownership on first, or make another member an owner.";
     MemberExists = 63, Conflict, "The person is known to the tenant already", "Look at the tenant's members and open invitations.";
@@ -215,6 +216,7 @@ codes! {
     WebhookReplays = 93, Conflict, "Replays of the webhook endpoint are under way", "Wait until one of them is through; `tenantry webhooks show` tells how far they are.";
     MeterNotFound = 94, Invalid, "No such meter", "Apply a manifest of kind Meter whose name is the event's `type`, or correct the type.";
     MeterFixed = 95, Conflict, "The meter has counted already", "What was counted keeps its meaning: declare a meter of another name.";
+    IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
 }
 
 impl fmt::Display for Code {

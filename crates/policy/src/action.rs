@@ -157,6 +157,11 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("audit.record", &[WRITE]),
     ("metrics.read", &[READ]),
     ("event.read", &[READ]),
+    // What people are told.
+    ("incident.read", &[READ]),
+    ("incident.open", &[WRITE]),
+    ("incident.update", &[WRITE]),
+    ("notification.read", &[READ]),
     // Data that goes elsewhere.
     ("backup.read", &[READ]),
     ("backup.run", &[WRITE, EGRESS]),
