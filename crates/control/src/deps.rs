@@ -14,7 +14,8 @@ use tenantry_domain::access::{BaseDomain, Issuer, Operators};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::gateway::Address;
 use tenantry_domain::id::{
-    EventId, GrantId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WebhookId, WorkflowId,
+    EventId, GrantId, IncidentId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WebhookId,
+    WorkflowId,
 };
 use tenantry_domain::workflow::Retry;
 use tenantry_identity::Provider;
@@ -27,6 +28,7 @@ use crate::flags::Uses;
 use crate::governance::Governance;
 use crate::guard::GuardOptions;
 use crate::members::MemberOptions;
+use crate::notify::{NotifyOptions, stats::Stats as Notified};
 use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
@@ -128,6 +130,8 @@ pub struct Options {
     pub governance: Governance,
     /// How webhooks are sent.
     pub webhooks: WebhookOptions,
+    /// What people are told of, and how.
+    pub notify: NotifyOptions,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -160,6 +164,7 @@ impl Default for Options {
             identity: None,
             governance: Governance::default(),
             webhooks: WebhookOptions::default(),
+            notify: NotifyOptions::default(),
             rates: RateOptions::default(),
         }
     }
@@ -182,6 +187,7 @@ struct Inner {
     signer: Option<Signer>,
     guard_key: Option<SigningKey>,
     outbound: Outbound,
+    notified: Notified,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -238,6 +244,7 @@ impl Deps {
             signer,
             guard_key,
             outbound,
+            notified: Notified::default(),
             nudge,
             changes,
         }))
@@ -306,6 +313,12 @@ impl Deps {
     #[must_use]
     pub fn outbound(&self) -> &Outbound {
         &self.0.outbound
+    }
+
+    /// What this process has counted while it told people.
+    #[must_use]
+    pub fn notified(&self) -> &Notified {
+        &self.0.notified
     }
 
     /// The settings.
@@ -378,4 +391,4 @@ macro_rules! mint {
     };
 }
 
-mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId, webhook -> WebhookId);
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId, webhook -> WebhookId, incident -> IncidentId);

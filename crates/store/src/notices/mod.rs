@@ -194,6 +194,15 @@ impl Store {
         Ok(if get(&row, "is_mine")? { Some(get(&row, "queued")?) } else { None })
     }
 
+    /// Takes a note away of which nobody is to be told.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note_dropped(&self, environment: &EnvironmentName, event: EventId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM tenantry.notice WHERE env = $1 AND id = $2";
+        self.query(sql, &[&environment.as_str(), &event.uuid()]).await.map(|_| ())
+    }
+
     /// Whether a tenant was told of another event with the same topic since a moment.
     ///
     /// # Errors
