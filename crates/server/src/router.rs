@@ -31,6 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::events::routes())
         .merge(api::feed::routes())
         .merge(api::webhooks::routes())
+        .merge(api::incidents::routes())
         .merge(api::routes::routes())
         .merge(api::logins::routes())
         .merge(api::forward::routes())

@@ -7,7 +7,7 @@ use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tenantry_control::{guard, health, rollouts, webhooks};
+use tenantry_control::{guard, health, notify, rollouts, webhooks};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -88,11 +88,12 @@ async fn look(state: &State) -> Result<()> {
 async fn metrics(With(state): With<State>, _: Caller) -> Response {
     // What the database knows is left out while it is away: counters must not wait for it.
     let deps = state.deps();
-    let (found, leaks, moved, waiting) = tokio::join!(
+    let (found, leaks, moved, waiting, untold) = tokio::join!(
         tokio::time::timeout(PATIENCE, guard::gauges(deps)),
         tokio::time::timeout(PATIENCE, guard::leaks(deps)),
         tokio::time::timeout(PATIENCE, rollouts::gauges(deps)),
         tokio::time::timeout(PATIENCE, webhooks::backlog(deps)),
+        tokio::time::timeout(PATIENCE, notify::waiting(deps)),
     );
     let options = &deps.options().guard;
     let mut text = state.metrics().render();
@@ -107,6 +108,7 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
     }
     let counted = deps.outbound().stats().counted();
     text.push_str(&convert::webhook::lines(&counted, waiting.ok().flatten()));
+    text.push_str(&convert::incident::lines(&deps.notified().counted(), untold.ok().flatten()));
     text.push_str(&state.deps().rates().render());
     text.push_str(&state.deps().governance().render());
     text.push_str(&state.more_lines());
