@@ -237,8 +237,9 @@ pub(super) fn line(text: &str, most: usize) -> String {
 
 /// The facts that a template is tried with: every way in which it can be used.
 fn samples(name: &str) -> Vec<Value> {
-    if name.starts_with("incident-") {
-        return vec![facts::sample(true), facts::sample(false)];
+    // These can be about nobody in particular.
+    if name.starts_with("incident-") || name == Kind::WebhookDisabled.as_str() {
+        return vec![facts::sample(true), facts::sample(false), facts::sparse()];
     }
     vec![facts::sample(true), facts::sparse()]
 }

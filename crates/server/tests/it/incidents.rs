@@ -84,7 +84,7 @@ async fn an_incident_lives_from_its_preview_to_its_end() {
 async fn what_is_wrong_is_told_by_field() {
     let world = World::quiet().await;
     let fields = async |body: Value| -> Vec<String> {
-        let problem = world.post(PATH).keyed().json(&body).send().await.problem("TEN-0042");
+        let problem = world.post(PATH).keyed().json(&body).send().await.problem("TEN-0027");
         problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(fields(wanted(json!({}))).await, ["tenant"]);

@@ -105,8 +105,8 @@ const NOTES: &str = "
 const AUDIENCE: &str = "
     SELECT t.id, t.spec -> 'contacts' AS contacts, t.activated_at IS NOT NULL AS was_served,
         coalesce((t.spec -> 'business' ->> 'synthetic')::boolean, false) AS is_synthetic,
-        ARRAY(SELECT u.email FROM tenantry.member AS m JOIN tenantry.user_account AS u ON u.env = m.env AND u.id = m.user_id
-            WHERE m.env = t.env AND m.tenant = t.id AND m.role IN ('owner', 'admin') ORDER BY m.role DESC, u.email LIMIT 100) AS people
+        ARRAY(SELECT m.email FROM tenantry.member AS m
+            WHERE m.env = t.env AND m.tenant = t.id AND m.role IN ('owner', 'admin') ORDER BY m.role DESC, m.email LIMIT 100) AS people
     FROM tenantry.tenant AS t
     WHERE t.env = $1 AND t.id > $2 AND ($3::uuid IS NULL OR t.id = $3) AND ($4::text IS NULL OR t.cell = $4)
         AND CASE WHEN $3::uuid IS NULL THEN t.phase IN ('active', 'suspended') ELSE t.phase <> 'deleted' END

@@ -122,7 +122,7 @@ async fn a_mailbox_of_many_tenants_gets_one_mail_and_a_crash_between_pages_repea
     let conn = world.deps.store().pool().get().await.unwrap();
     // Rows as an activation leaves them, without the databases behind.
     for number in 0..450 {
-        let slug = tenantry_domain::tenant::Slug::parse(&format!("tenant-{number}")).unwrap();
+        let slug = tenantry_domain::tenant::Slug::parse(&format!("firm-{number}")).unwrap();
         let mut draft = wanted("Many", &format!("t{number}.example"));
         draft.state = tenantry_domain::tenant::lifecycle::Phase::Draft;
         draft.contacts.incident.push(super::contact("noc@everywhere.example"));
