@@ -91,7 +91,7 @@ async fn what_is_wrong_is_told_by_field() {
     assert_eq!(fields(wanted(json!({ "all": true, "cell": "eu-1" }))).await, ["tenant"]);
     assert_eq!(fields(wanted(json!({ "all": true, "title": "a\r\nBcc: eve@example.com" }))).await, ["title"]);
     assert_eq!(fields(wanted(json!({ "all": true, "message": "x".repeat(4001) }))).await, ["message"]);
-    world.post(PATH).keyed().json(&wanted(json!({ "tenant": "nobody" }))).send().await.problem("TEN-0005");
+    world.post(PATH).keyed().json(&wanted(json!({ "tenant": "stranger" }))).send().await.problem("TEN-0005");
     world.post(PATH).keyed().json(&wanted(json!({ "cell": "moon" }))).send().await.problem("TEN-0006");
     world.get("incidents/inc_01jd8x3v9mfk2t5h7q0w4z6y8c").send().await.problem("TEN-0060");
     world.get("incidents/op_01jd8x3v9mfk2t5h7q0w4z6y8c").send().await.problem("TEN-0027");

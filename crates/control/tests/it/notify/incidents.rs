@@ -219,7 +219,7 @@ async fn a_tenant_sees_what_concerns_it_and_nobody_opens_without_the_right() {
         assert!(matches!(refusal, Err(Refusal::Denied(_))), "{role}: {refusal:?}");
     }
     for (whom, code) in [
-        (Whom::Tenant(name("nobody")), Code::TenantNotFound),
+        (Whom::Tenant(name("stranger")), Code::TenantNotFound),
         (Whom::Cell(CellName::parse("moon").unwrap()), Code::ObjectNotFound),
     ] {
         refused(incidents::open(&world.cx(), &world.deps, about(whom)).await, code);

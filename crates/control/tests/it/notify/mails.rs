@@ -85,6 +85,7 @@ async fn each_step_of_a_life_is_told_to_whom_it_concerns() {
     world.runtime = Some(Runtime::start(&world.deps));
     active(&world, "acme", wanted("Acme GmbH", "acme.example")).await;
     let (cx, acme) = (world.cx(), name("acme"));
+    settled(&world.deps).await;
 
     // Another name is no other tier.
     let renamed = Spec { display_name: "Acme AG".into(), ..wanted("Acme AG", "acme.example") };
