@@ -14,7 +14,8 @@ use tenantry_domain::access::{BaseDomain, Issuer, Operators};
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::gateway::Address;
 use tenantry_domain::id::{
-    EventId, GrantId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WebhookId, WorkflowId,
+    EventId, GrantId, IncidentId, OperationId, ReplicaId, RequestId, RolloutId, TenantId, TokenId, WebhookId,
+    WorkflowId,
 };
 use tenantry_domain::workflow::Retry;
 use tenantry_identity::Provider;
@@ -27,6 +28,7 @@ use crate::flags::Uses;
 use crate::governance::Governance;
 use crate::guard::GuardOptions;
 use crate::members::MemberOptions;
+use crate::notify::{NotifyOptions, stats::Stats as Notified};
 use crate::quotas::rates::{RateOptions, Rates};
 use crate::routes::Routes;
 use crate::routes::context::Signer;
@@ -131,6 +133,8 @@ pub struct Options {
     pub webhooks: WebhookOptions,
     /// The stream that events are published to; absent for none.
     pub streams: Option<StreamOptions>,
+    /// What people are told of, and how.
+    pub notify: NotifyOptions,
 }
 
 /// How many pre-made spaces are kept ready.
@@ -164,6 +168,7 @@ impl Default for Options {
             governance: Governance::default(),
             webhooks: WebhookOptions::default(),
             streams: None,
+            notify: NotifyOptions::default(),
             rates: RateOptions::default(),
         }
     }
@@ -187,6 +192,7 @@ struct Inner {
     guard_key: Option<SigningKey>,
     outbound: Outbound,
     streams: Streams,
+    notified: Notified,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -244,6 +250,7 @@ impl Deps {
             guard_key,
             outbound,
             streams: Streams::new(),
+            notified: Notified::default(),
             nudge,
             changes,
         }))
@@ -320,6 +327,12 @@ impl Deps {
         &self.0.streams
     }
 
+    /// What this process has counted while it told people.
+    #[must_use]
+    pub fn notified(&self) -> &Notified {
+        &self.0.notified
+    }
+
     /// The settings.
     #[must_use]
     pub fn options(&self) -> &Options {
@@ -390,4 +403,4 @@ macro_rules! mint {
     };
 }
 
-mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId, webhook -> WebhookId);
+mint!(tenant -> TenantId, operation -> OperationId, workflow -> WorkflowId, rollout -> RolloutId, event -> EventId, request -> RequestId, token -> TokenId, grant -> GrantId, webhook -> WebhookId, incident -> IncidentId);

@@ -136,6 +136,15 @@ pub enum Refusal {
     /// No such rollout.
     #[error("rollout `{0}` does not exist")]
     NoRollout(String),
+    /// No such incident, or none that concerns the caller.
+    #[error("incident `{0}` does not exist")]
+    NoIncident(String),
+    /// Nothing follows.
+    #[error("incident `{0}` is resolved")]
+    IncidentOver(String),
+    /// What people are told cannot be written.
+    #[error("the template is broken")]
+    Template(#[source] crate::notify::TemplateError),
     /// A rollout of the app is under way.
     #[error("rollout `{0}` of this app is under way")]
     RolloutOpen(String),
@@ -363,6 +372,9 @@ impl Refusal {
             Self::NoEnvironment => Code::EnvironmentNotFound,
             Self::NoOperation(_) => Code::OperationNotFound,
             Self::NoRollout(_) => Code::RolloutNotFound,
+            Self::NoIncident(_) => Code::IncidentNotFound,
+            Self::IncidentOver(_) => Code::IncidentOver,
+            Self::Template(_) => Code::Internal,
             Self::RolloutOpen(_) => Code::RolloutUnderWay,
             Self::RolloutStanding { .. } => Code::RolloutStanding,
             Self::NoVersion(_) => Code::VersionNotFound,

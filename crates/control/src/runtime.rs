@@ -16,6 +16,7 @@ use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
 use crate::members::mail::Post;
+use crate::notify::{Courier, Notes};
 use crate::streams;
 use crate::webhooks::pump;
 use crate::workflows::TenantSteps;
@@ -54,6 +55,9 @@ impl Runtime {
         if let Some(mail) = &deps.options().members.mail {
             tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
         }
+        tasks.spawn(driver::run(Notes::default(), deps.clone(), stop.clone()));
+        let mailer = deps.options().members.mail.as_ref().map(|mail| mail.server.clone());
+        tasks.spawn(driver::run(Courier::new(mailer), deps.clone(), stop.clone()));
         tasks.spawn(pump::run(deps.clone(), stop.clone()));
         tasks.spawn(streams::pump::run(deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));

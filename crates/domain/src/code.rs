@@ -181,6 +181,7 @@ codes! {
     QuotaNotFound = 57, NotFound, "No such quota", "List the tenant's quotas; its plan names them.";
     ReservationNotFound = 58, NotFound, "No such reservation", "It was committed, released, or has expired; make a new one.";
     OverlayConflict = 59, Conflict, "The app's files clash with what a tenant added", "Rename or drop what the tenant added, or change the file while nobody has it, then continue the rollout.";
+    IncidentNotFound = 60, NotFound, "No such incident", "List the incidents of the environment.";
     MemberDenied = 61, Forbidden, "The member may not do this", "Ask a member who has the permission that the detail names.";
     LastOwner = 62, Conflict, "The tenant would have no owner", "Hand the ownership on first, or make another member an owner.";
     MemberExists = 63, Conflict, "The person is known to the tenant already", "Look at the tenant's members and open invitations.";
@@ -217,6 +218,7 @@ codes! {
     MeterFixed = 95, Conflict, "The meter has counted already", "What was counted keeps its meaning: declare a meter of another name.";
     StreamUnfit = 96, Precondition, "The stream of events cannot be used as it is", "The detail says what does not fit and how to change it; events wait meanwhile and none is lost.";
     StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
+    IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
 }
 
 impl fmt::Display for Code {

@@ -50,6 +50,8 @@ events! {
     PlacementDecided = "placement.decided";
     /// Another plan was bound.
     PlanChanged = "plan.changed";
+    /// The plan that was bound is in effect.
+    PlanApplied = "plan.applied";
     /// A workflow began.
     OperationStarted = "operation.started";
     /// A step of a workflow is done.
@@ -140,6 +142,12 @@ events! {
     WebhookEndpointDisabled = "webhook.endpoint.disabled";
     /// An endpoint of webhooks was removed.
     WebhookEndpointDeleted = "webhook.endpoint.deleted";
+    /// Something is wrong with the service, and whom it concerns is told.
+    IncidentOpened = "incident.opened";
+    /// There is news of an incident.
+    IncidentUpdated = "incident.updated";
+    /// An incident is over.
+    IncidentResolved = "incident.resolved";
     /// A plan, region, cell or app changed.
     CatalogUpdated = "catalog.updated";
 }

@@ -143,6 +143,10 @@ ids! {
     ApprovalId = "apv";
     /// A part of a quota that is set aside.
     ReservationId = "rsv";
+    /// Something that is wrong with the service.
+    IncidentId = "inc";
+    /// Something that somebody is told, by one way.
+    NotificationId = "ntf";
     /// One HTTP request or command.
     RequestId = "req";
     /// One running process of the control plane.

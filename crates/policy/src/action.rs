@@ -158,6 +158,11 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("metrics.read", &[READ]),
     ("event.read", &[READ]),
     ("stream.read", &[READ]),
+    // What people are told.
+    ("incident.read", &[READ]),
+    ("incident.open", &[WRITE]),
+    ("incident.update", &[WRITE]),
+    ("notification.read", &[READ]),
     // Data that goes elsewhere.
     ("backup.read", &[READ]),
     ("backup.run", &[WRITE, EGRESS]),

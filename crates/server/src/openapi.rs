@@ -47,6 +47,7 @@ and the fields at fault.";
         (name = "audit", description = "Who did what, as evidence."),
         (name = "events", description = "Facts of the outbox."),
         (name = "webhooks", description = "Endpoints that events are sent to, attempts, dead letters, replays."),
+        (name = "incidents", description = "What is wrong with the service, whom it concerns, and who was told of what."),
         (name = "health", description = "Signs of life, counters, this document."),
     ),
     servers((url = "/", description = "This installation.")),

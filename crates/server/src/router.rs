@@ -32,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::feed::routes())
         .merge(api::webhooks::routes())
         .merge(api::streams::routes())
+        .merge(api::incidents::routes())
         .merge(api::routes::routes())
         .merge(api::logins::routes())
         .merge(api::forward::routes())

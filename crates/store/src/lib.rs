@@ -25,9 +25,11 @@ pub mod flags;
 pub mod gateway;
 pub mod guard;
 pub mod idempotency;
+pub mod incidents;
 mod line;
 pub mod logins;
 pub mod members;
+pub mod notices;
 pub mod operations;
 pub mod outbox;
 pub mod pools;
@@ -66,10 +68,15 @@ pub use flags::{FeatureFacts, FeatureUse, FlagRow, OffLevel, UsedFeature};
 pub use gateway::{GatewayCell, GatewayLogin, GatewayRoute, GatewayWatch, LoginsOf, Movement};
 pub use guard::{CellGauge, Counts, LookKind, OpenFinding, PairRow, PlaceRow, PlaceState, Turn, TurnRow};
 pub use idempotency::{Begun, IdempotencyKey, StoredAnswer};
+pub use incidents::{IncidentFilter, IncidentProgress, IncidentRow, IncidentUpdateRow, Incidents};
 pub use logins::{LoginFilter, LoginRow, NewLogin, Rotation, Verifier};
 pub use members::{
     Card, InvitationRow, MailRow, MailStanding, MemberRow, Members, MembershipRow, NewInvitation, OfferRow, RoleRow,
     Roll, UserRow,
+};
+pub use notices::{
+    Among, AudienceRow, Matter, NewNotification, NoteRow, NotificationFilter, NotificationRow, NotificationState,
+    OutgoingRow, Told, Waiting,
 };
 pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
 pub use outbox::EventRow;

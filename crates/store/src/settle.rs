@@ -1,5 +1,6 @@
 //! The statements with which a commit writes everything that is known by then: changed rows, versions made, entries,
-//! events, deliveries of the events to webhooks, what streams have to publish, and the heads of their chains.
+//! events, deliveries of the events to webhooks, what streams have to publish, notes of those that people may be told of, and the
+//! heads of their chains.
 //!
 //! One tenant with one entry is the usual case and has a statement of its own that does all of it. It takes values,
 //! so that its plan is made once; many tenants go as arrays, for which the server plans anew each time.
@@ -36,7 +37,7 @@ const ONE: &str = concat!(
         INSERT INTO tenantry.outbox (env, at, subject, sequence, id, type, version, correlation_id, causation_id, data)
         SELECT $1, $2, * FROM
             unnest($47::uuid[], $48::bigint[], $49::uuid[], $50::text[], $51::bigint[], $52::text[], $53::text[], $54::jsonb[])
-        RETURNING subject, sequence, type
+        RETURNING subject, sequence, id, type, data
     ), ",
     fan_out!(),
     ", ",
@@ -79,7 +80,7 @@ const OUTBOX: &str = concat!(
         INSERT INTO tenantry.outbox (env, at, subject, sequence, id, type, version, correlation_id, causation_id, data)
         SELECT $1, $2, * FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::text[],
             $10::jsonb[])
-        RETURNING subject, sequence, type
+        RETURNING subject, sequence, id, type, data
     ), ",
     fan_out!(),
     ", ",

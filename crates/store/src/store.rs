@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 20, name: "usage", sql: include_str!("../migrations/0020_usage.sql") },
     Migration { version: 21, name: "standbys", sql: include_str!("../migrations/0021_standbys.sql") },
     Migration { version: 22, name: "streams", sql: include_str!("../migrations/0022_streams.sql") },
+    Migration { version: 23, name: "notifications", sql: include_str!("../migrations/0023_notifications.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -3,12 +3,15 @@
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
+use tenantry_domain::name::PlanCode;
 use tenantry_domain::tenant::{Slug, Spec};
 
 use tenantry_pg::Row;
 
-use crate::columns::{get, json, slug};
+use crate::columns::{get, json, parse, slug};
 use crate::cursor::Binding;
+use crate::line::Statement;
+use crate::tenants::Tenants;
 use crate::{Page, PageRequest, Reader, StoreError};
 
 /// One version.
@@ -43,6 +46,19 @@ fn read(row: &Row) -> Result<VersionRow, StoreError> {
         at: get(row, "at")?,
         correlation_id: get(row, "correlation_id")?,
     })
+}
+
+impl Tenants<'_> {
+    /// The plan that a version of a tenant was bound to, if there is such a version.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn plan_at(&mut self, tenant: TenantId, version: i64) -> Result<Option<PlanCode>, StoreError> {
+        let sql = "
+            SELECT spec ->> 'plan' AS plan FROM tenantry.tenant_version WHERE env = $1 AND tenant = $2 AND version = $3";
+        let statement = Statement::new(sql).bind(self.tx.env()).bind(tenant.uuid()).bind(version);
+        self.tx.rows(statement).await?.first().map(|row| parse(row, "plan")).transpose()
+    }
 }
 
 impl Reader {

@@ -70,8 +70,11 @@ settings! {
     "TENANTRY_RATE_FAILURES", "--rate-failures", "", "`20`", "Times in a minute that an address may fail to say who it is.";
     "TENANTRY_REDIS_URL", "--redis-url", "", "", "Redis or Valkey by which replicas share rates, `redis://…` or `rediss://…`; without it each process counts alone.";
     "TENANTRY_PROXIES", "--proxies", "", "`0`", "How many proxies in front add themselves to `X-Forwarded-For`.";
-    "TENANTRY_SMTP_URL", "--smtp-url", "", "", "Mail server for [invitations](members.md), `smtps://user:password@host`; without it links are handed out by the API only.";
-    "TENANTRY_MAIL_FROM", "--mail-from", "", "", "Whom invitations come from.";
+    "TENANTRY_SMTP_URL", "--smtp-url", "", "", "Mail server for [invitations](members.md) and [notifications](notifications.md), `smtps://user:password@host`; without it links are handed out by the API only, and nobody is told by mail.";
+    "TENANTRY_MAIL_FROM", "--mail-from", "", "", "Whom mail comes from.";
+    "TENANTRY_NOTIFY", "--notify", "", "`all`", "What people are [told of](notifications.md): `all`, `none`, or words such as `welcome,ready,limit`. Mail needs `TENANTRY_SMTP_URL`.";
+    "TENANTRY_TEMPLATES", "--templates", "", "those that come along", "Folder with [templates](notifications.md#templates) of your own; a broken one is an error of the start.";
+    "TENANTRY_CHAT_URL", "--chat-url", "", "", "Incoming webhook of your chat, which is told as well. A secret.";
     "TENANTRY_INVITE_URL", "--invite-url", "", "", "Where links of invitations lead, with `{token}` in it.";
     "TENANTRY_SINGLE_MEMBERSHIP", "--single-membership", "", "", "Lets a person be a member of one tenant only.";
     "TENANTRY_POLICY_SOURCE", "--policy-source", "", "the shipped rules", "Bundle of [rules](policy.md): a folder, `https://…` or `oci://host/name:tag`.";

@@ -62,6 +62,11 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Migrations(args) => return commands::migrations::run(&args, &session()?).await,
         Command::Events(args) => commands::events::run(&args, &session()?).await,
         Command::Webhooks(args) => commands::webhooks::run(&args, &session()?).await,
+        Command::Incidents(args) => commands::incidents::run(&args, &session()?).await,
+        Command::Notifications(args) => match args.templates() {
+            Some((folder, only)) => roles::notify::show(folder, only, globals.output()),
+            None => commands::notifications::run(&args, &session()?).await,
+        },
         Command::Audit(args) => commands::audit::run(&args, &globals).await,
         Command::Operations(args) => commands::operations::run(&args, &session()?).await,
         Command::Context(args) => commands::context::run(&args, &globals),

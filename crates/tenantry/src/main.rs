@@ -71,6 +71,10 @@ enum Command {
     Events(commands::events::Args),
     #[command(alias = "webhook")]
     Webhooks(Box<commands::webhooks::Args>),
+    #[command(alias = "incident")]
+    Incidents(commands::incidents::Args),
+    #[command(alias = "notification")]
+    Notifications(commands::notifications::Args),
     Isolation(commands::isolation::Args),
     Context(commands::context::Args),
     Login(commands::login::Args),

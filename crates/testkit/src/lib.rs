@@ -1,7 +1,8 @@
 //! What tests need and the product must not have. A dev-dependency only.
 //!
 //! [`pg`] gives every test a database of its own on a real, throw-away PostgreSQL server; [`dns`] is a DNS server that says
-//! what a test wants; [`nats`] is a NATS server with JetStream; [`process`] starts, stops and kills real processes; [`receivers`] are receivers of webhooks in every mood.
+//! what a test wants; [`nats`] is a NATS server with JetStream; [`process`] starts, stops and kills real processes; [`receivers`] are
+//! receivers of webhooks in every mood; [`mail`] is a mail server that keeps what it gets.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "servers are waited for outside of any runtime, with a deadline")]
 
 pub mod dns;
+pub mod mail;
 pub mod nats;
 pub mod pg;
 pub mod process;

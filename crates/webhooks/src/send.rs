@@ -56,6 +56,8 @@ const FIELDS: usize = 64;
 
 /// The media type of CloudEvents in their structured form.
 const MEDIA: HeaderValue = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
+/// That of chats.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Tenantry-Webhooks/", env!("CARGO_PKG_VERSION")));
 
 /// What is sent.
@@ -169,21 +171,44 @@ impl Sender {
         Answer { status, retry_after: wish, excerpt, took: began.elapsed() }
     }
 
-    async fn attempt(&self, url: &str, message: &Message) -> Result<(u16, Option<Duration>, String), Fault> {
-        // Read anew each time: what was acceptable when it was written down need not be so any more.
+    /// Posts JSON that proves nothing by itself, because the URL is a secret between both sides: an incoming webhook of a chat.
+    /// The same rules hold as for [`Self::send`]. Never fails: what goes wrong is the answer.
+    pub async fn post(&self, url: &str, id: &str, body: Bytes) -> Answer {
+        let began = Instant::now();
+        let request = self.request(url, id).map(|request| request.header(CONTENT_TYPE, JSON));
+        let answered = match request.and_then(|request| request.body(Full::new(body)).map_err(|_| Fault::Message)) {
+            Ok(request) => self.exchange(request).await,
+            Err(fault) => Err(fault),
+        };
+        let (status, wish, excerpt) = match answered {
+            Ok((status, wish, excerpt)) => (Ok(status), wish, excerpt),
+            Err(fault) => (Err(fault), None, String::new()),
+        };
+        Answer { status, retry_after: wish, excerpt, took: began.elapsed() }
+    }
+
+    /// The head of a request. The URL is read anew each time: what was acceptable when it was written down need not be so any
+    /// more.
+    fn request(&self, url: &str, id: &str) -> Result<hyper::http::request::Builder, Fault> {
         let target = Target::parse(url, &self.rules).map_err(|_| Fault::Target)?;
         let uri = target.uri().ok_or(Fault::Target)?;
-        let field = |text: &str| HeaderValue::from_str(text).map_err(|_| Fault::Message);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(uri)
+        let id = HeaderValue::from_str(id).map_err(|_| Fault::Message)?;
+        Ok(Request::builder().method(Method::POST).uri(uri).header(USER_AGENT, AGENT).header("webhook-id", id))
+    }
+
+    async fn attempt(&self, url: &str, message: &Message) -> Result<(u16, Option<Duration>, String), Fault> {
+        let signature = HeaderValue::from_str(&message.signature).map_err(|_| Fault::Message)?;
+        let request = self
+            .request(url, &message.id)?
             .header(CONTENT_TYPE, MEDIA)
-            .header(USER_AGENT, AGENT)
-            .header("webhook-id", field(&message.id)?)
             .header("webhook-timestamp", HeaderValue::from(message.timestamp))
-            .header("webhook-signature", field(&message.signature)?)
+            .header("webhook-signature", signature)
             .body(Full::new(message.body.clone()))
             .map_err(|_| Fault::Message)?;
+        self.exchange(request).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Option<Duration>, String), Fault> {
         let answered = tokio::time::timeout(self.limits.total, self.client.request(request)).await;
         let response = answered.map_err(|_| Fault::Timeout)?.map_err(|error| fault(&error))?;
         let status = response.status().as_u16();

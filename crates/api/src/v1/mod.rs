@@ -15,6 +15,7 @@ pub mod entitlement;
 pub mod event;
 pub mod flag;
 pub mod guard;
+pub mod incident;
 pub mod login;
 pub mod member;
 pub mod operation;

@@ -138,6 +138,27 @@ pub fn severity() -> Object {
     words("How much harm a finding can do.", ["critical", "high", "medium", "low"])
 }
 
+/// How bad incidents are.
+pub fn incident_severity() -> Object {
+    words("How bad it is.", tenantry_domain::incident::Severity::ALL.map(tenantry_domain::incident::Severity::as_str))
+}
+
+/// How far incidents are.
+pub fn incident_phase() -> Object {
+    let text = "Looked into, understood, mended and watched, or over. Nothing follows `resolved`.";
+    words(text, tenantry_domain::incident::Phase::ALL.map(tenantry_domain::incident::Phase::as_str))
+}
+
+/// Kinds of notifications.
+pub fn notification_kind() -> Object {
+    words("What somebody is told of.", tenantry_domain::notice::Kind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// How notifications stand.
+pub fn notification_state() -> Object {
+    words("On its way, taken by a server, or given up.", ["waiting", "sent", "dropped"])
+}
+
 /// Forms of the seal.
 pub fn seal() -> Object {
     words("How the seal keeps the tenant of a transaction.", ["register", "signed"])

@@ -113,7 +113,7 @@ impl Outbound {
     }
 
     /// What sends. Made at the first use, for it reads the system's certificate authorities.
-    pub(super) fn sender(&self, options: &Options) -> Option<&Sender> {
+    pub(crate) fn sender(&self, options: &Options) -> Option<&Sender> {
         self.sender.get_or_init(|| sender(options)).as_ref()
     }
 }

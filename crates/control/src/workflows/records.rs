@@ -60,7 +60,15 @@ pub(super) async fn mark(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result<L
     if let (Type::OperationProgressed, Value::Object(data), Value::Object(whose)) = (kind, &mut data, &completed) {
         data.extend(whose.clone());
     }
-    let events = vec![event::Draft::new(kind, data), event::Draft::new(Type::OperationCompleted, completed)];
+    let mut events = vec![event::Draft::new(kind, data), event::Draft::new(Type::OperationCompleted, completed)];
+    if kind == Type::OperationProgressed
+        && row.observed_version < call.target_version
+        && let Some(before) = tx.tenants().plan_at(call.tenant, row.observed_version).await.map_err(store_cause)?
+        && before != row.spec.plan
+    {
+        let data = json!({ "slug": row.slug, "plan": row.spec.plan, "before": before });
+        events.push(event::Draft::new(Type::PlanApplied, data));
+    }
     let entry = Entry::tenant(call.tenant, audit, events);
     Ok(Local { output: Value::Null, entries: vec![entry] })
 }

@@ -9,6 +9,7 @@ mod logins;
 mod manifests;
 mod members;
 mod narrow;
+mod notify;
 mod pools;
 mod probe;
 mod rates;

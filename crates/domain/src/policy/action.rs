@@ -94,6 +94,9 @@ actions! {
     "identity.connect" Write Tenant;
     "identity.disconnect" Write Tenant;
     "identity.read" Read Tenant;
+    "incident.open" Write Environment;
+    "incident.read" Read Tenant;
+    "incident.update" Write Environment;
     "invitation.accept" Write Tenant;
     "invitation.create" Write Tenant;
     "invitation.decline" Write Tenant;
@@ -114,6 +117,7 @@ actions! {
     "member.remove" Destructive Tenant;
     "member.update" Write Tenant;
     "metrics.read" Read Environment;
+    "notification.read" Read Environment;
     "operation.cancel" Write Environment;
     "operation.read" Read Environment;
     "operation.retry" Write Environment;

@@ -131,7 +131,10 @@ impl Role {
                 ) && !matches!(action.name, "flag.set" | "flag.delete" | "quota.set")
                     || matches!(action.name, "credential.issue" | "tenant.create")
                     || is_read
-                        && matches!(action.noun(), "catalog" | "domain" | "event" | "identity" | "operation" | "tenant")
+                        && matches!(
+                            action.noun(),
+                            "catalog" | "domain" | "event" | "identity" | "incident" | "operation" | "tenant"
+                        )
             }
             Self::Proxy => action.name == "tenant.resolve",
             Self::Monitor => action.name == "metrics.read",
@@ -139,7 +142,8 @@ impl Role {
                 matches!(action.noun(), "directory" | "member" | "invitation" | "role" | "scim" | "webhook")
                     && action.name != "member.act"
                     || matches!(action.name, "flag.evaluate" | "gateway.login.rotate" | "quota.read" | "usage.read")
-                    || is_read && matches!(action.noun(), "domain" | "event" | "identity" | "tenant" | "access")
+                    || is_read
+                        && matches!(action.noun(), "domain" | "event" | "identity" | "incident" | "tenant" | "access")
                     || action.name == "audit.read"
             }
         }

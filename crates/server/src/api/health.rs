@@ -7,7 +7,7 @@ use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use tenantry_control::{guard, health, rollouts, streams, webhooks};
+use tenantry_control::{guard, health, notify, rollouts, streams, webhooks};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -88,12 +88,13 @@ async fn look(state: &State) -> Result<()> {
 async fn metrics(With(state): With<State>, _: Caller) -> Response {
     // What the database knows is left out while it is away: counters must not wait for it.
     let deps = state.deps();
-    let (found, leaks, moved, waiting, unpublished) = tokio::join!(
+    let (found, leaks, moved, waiting, unpublished, untold) = tokio::join!(
         tokio::time::timeout(PATIENCE, guard::gauges(deps)),
         tokio::time::timeout(PATIENCE, guard::leaks(deps)),
         tokio::time::timeout(PATIENCE, rollouts::gauges(deps)),
         tokio::time::timeout(PATIENCE, webhooks::backlog(deps)),
         tokio::time::timeout(PATIENCE, streams::backlog(deps)),
+        tokio::time::timeout(PATIENCE, notify::waiting(deps)),
     );
     let options = &deps.options().guard;
     let mut text = state.metrics().render();
@@ -113,6 +114,7 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
         let stream = options.settings.stream.as_str();
         text.push_str(&convert::stream::lines(stream, &counted, unpublished.ok().flatten()));
     }
+    text.push_str(&convert::incident::lines(&deps.notified().counted(), untold.ok().flatten()));
     text.push_str(&state.deps().rates().render());
     text.push_str(&state.deps().governance().render());
     text.push_str(&state.more_lines());

@@ -12,6 +12,7 @@ pub mod forward;
 pub mod guard;
 pub mod health;
 pub mod history;
+pub mod incidents;
 pub mod insight;
 pub mod lifecycle;
 pub mod logins;
@@ -127,6 +128,16 @@ pub struct OfWebhook {
     /// The endpoint's id.
     #[param(example = "whe_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^whe_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     webhook: String,
+}
+
+/// `{incident}` of the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation; extractors read the path")]
+pub struct OfIncident {
+    /// The incident's id.
+    #[param(example = "inc_01jd8x3v9mfk2t5h7q0w4z6y8c", pattern = "^inc_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+    incident: String,
 }
 
 /// `{version}` of the path.

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod event;
 pub mod flag;
 pub mod guard;
+pub mod incident;
 pub mod login;
 pub mod member;
 pub mod operation;

@@ -12,7 +12,7 @@ pub use body::{JsonBody, Manifests, NoBody, PatchBody, bytes, media_type};
 pub use call::{Call, Caller};
 pub use params::{PageParams, Params, WaitParams, page_size, wait};
 pub use path::{
-    ApprovalPath, DomainPath, GrantPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath, TokenPath,
-    VersionPath, WebhookPath, path_value,
+    ApprovalPath, DomainPath, GrantPath, IncidentPath, LoginPath, NamePath, OperationPath, RolloutPath, TenantPath,
+    TokenPath, VersionPath, WebhookPath, path_value,
 };
 pub use precondition::IfMatch;

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use tenantry_control::tenants::TenantRef;
 use tenantry_domain::code::Code;
 use tenantry_domain::gateway::LoginName;
-use tenantry_domain::id::{ApprovalId, GrantId, OperationId, RolloutId, TokenId, WebhookId};
+use tenantry_domain::id::{ApprovalId, GrantId, IncidentId, OperationId, RolloutId, TokenId, WebhookId};
 
 use crate::State;
 use crate::problem::{Failure, Result};
@@ -116,6 +116,20 @@ impl FromRequestParts<State> for WebhookPath {
         let text = path_value(parts, state, "webhook").await?;
         text.parse::<WebhookId>().map(Self).map_err(|error| {
             Failure::field(Code::InvalidParameter, "webhook", error).hint("Name the endpoint by its id (`whe_…`).")
+        })
+    }
+}
+
+/// `{incident}`: an id.
+#[derive(Debug)]
+pub struct IncidentPath(pub IncidentId);
+
+impl FromRequestParts<State> for IncidentPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let text = path_value(parts, state, "incident").await?;
+        text.parse::<IncidentId>().map(Self).map_err(|error| {
+            Failure::field(Code::InvalidParameter, "incident", error).hint("Name the incident by its id (`inc_…`).")
         })
     }
 }

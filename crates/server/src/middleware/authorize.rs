@@ -131,6 +131,12 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/attempts", "webhook.read"),
     (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/dead-letters", "webhook.read"),
     (Method::GET, "/v1/environments/{environment}/webhooks/{webhook}/replays", "webhook.read"),
+    (Method::GET, "/v1/environments/{environment}/incidents", "incident.read"),
+    (Method::GET, "/v1/environments/{environment}/incidents/{incident}", "incident.read"),
+    // They change nothing, and say how many people there are: whoever may tell them may know.
+    (Method::POST, "/v1/environments/{environment}/incidents:preview", "incident.open"),
+    (Method::POST, "/v1/environments/{environment}/incidents/{incident}:preview", "incident.update"),
+    (Method::GET, "/v1/environments/{environment}/notifications", "notification.read"),
     (Method::GET, "/v1/operations/{operation}", "operation.read"),
     (Method::GET, "/v1/operations/{operation}/events", "operation.read"),
     (Method::GET, "/v1/users/{user}/tenants", "member.read"),

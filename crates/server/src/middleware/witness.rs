@@ -29,6 +29,8 @@ const LONGEST: usize = 64;
 
 /// Every call that changes something, with the name of what it does.
 pub const ACTIONS: &[(Method, &str, &str)] = &[
+    (Method::POST, "/v1/environments/{environment}/incidents", "incident.open"),
+    (Method::POST, "/v1/environments/{environment}/incidents/{incident}:update", "incident.update"),
     (Method::POST, "/v1/environments/{environment}/manifests:apply", "manifests.apply"),
     (Method::POST, "/v1/environments/{environment}/tenants", "tenant.create"),
     (Method::PUT, "/v1/environments/{environment}/tenants/{tenant}", "tenant.update"),

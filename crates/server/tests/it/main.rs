@@ -20,6 +20,7 @@ mod flow;
 mod governance;
 mod guard;
 mod idempotency;
+mod incidents;
 mod limits;
 mod logins;
 mod matrix;

@@ -87,8 +87,18 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
             let action = right(&verb, &path).unwrap();
             // A refused call leaves an entry in the audit, so the paths name nothing that exists.
             let place = path.replace("{environment}", world.environment.as_str()).replace("{tenant}", "initech");
-            let ids =
-                ["operation", "rollout", "token", "grant", "approval", "invitation", "reservation", "webhook", "user"];
+            let ids = [
+                "operation",
+                "rollout",
+                "token",
+                "grant",
+                "approval",
+                "invitation",
+                "reservation",
+                "webhook",
+                "incident",
+                "user",
+            ];
             let place = ids.iter().fold(place, |place, name| {
                 let prefix = match *name {
                     "operation" => "op",
@@ -97,6 +107,7 @@ async fn each_role_is_refused_at_each_route_that_is_not_its_own() {
                     "grant" => "bg",
                     "approval" => "apv",
                     "webhook" => "wh",
+                    "incident" => "inc",
                     "invitation" => "inv",
                     "reservation" => "rsv",
                     _ => "usr",

@@ -27,6 +27,8 @@ fn every_changing_route_is_watched() {
             let looks = [
                 "planManifests",
                 "checkMember",
+                "previewIncident",
+                "previewIncidentUpdate",
                 "verifyAudit",
                 "explainPlacement",
                 "takeLimit",

@@ -21,8 +21,10 @@ pub use log::{AttemptFilter, AttemptRow, DeadFilter, DeadRow, Forgotten};
 pub use queue::{DueRow, Fate, LaneChange, Order, Outcome};
 pub use replays::{NewReplay, ReplayRow};
 
-/// The part of a commit's statement that puts new events into the queues of those who want them. It stands behind a common
-/// table expression `told` with the subject, sequence and type of what was written; `$1` is the environment.
+/// The part of a commit's statement that puts new events into the queues of those who want them, and a note of those that
+/// people may have to be told of. It stands behind a common table expression `told` with subject, sequence, id, type and data
+/// of what was written; `$1` is the environment, `$2` the moment. The types are [`tenantry_domain::notice::TYPES`]; of the
+/// changes of a record only its deletion is news.
 macro_rules! fan_out {
     () => {
         "fanned AS (
@@ -32,7 +34,29 @@ macro_rules! fan_out {
                 ON e.env = $1 AND e.subject IN (told.subject, '00000000-0000-0000-0000-000000000000'::uuid) AND e.is_listening
             WHERE (e.only_tenants IS NULL OR told.subject = ANY (e.only_tenants))
                 AND (e.types = '{}' OR told.type = ANY (e.types) OR split_part(told.type, '.', 1) || '.*' = ANY (e.types))
+        ), noted AS (
+            INSERT INTO tenantry.notice (env, id, at)
+            SELECT $1, told.id, $2 FROM told WHERE told.type IN ('tenant.activated', 'plan.applied', 'quota.warning',
+                'quota.exceeded', 'tenant.suspended', 'tenant.resumed', 'tenant.restored', 'access.opened',
+                'webhook.endpoint.disabled', 'incident.opened', 'incident.updated', 'incident.resolved')
+                OR told.type = 'tenant.updated' AND told.data ->> 'action' = 'delete'
         )"
     };
 }
 pub(crate) use fan_out;
+
+#[cfg(test)]
+mod tests {
+    use tenantry_domain::notice::TYPES;
+
+    #[test]
+    fn a_commit_notes_what_people_may_have_to_be_told_of() {
+        let sql = fan_out!();
+        let noted = sql.split_once("noted AS").map_or("", |(_, noted)| noted);
+        for kind in TYPES {
+            assert!(noted.contains(&format!("'{kind}'")), "{kind}");
+        }
+        // Quoted words besides the types: the key of the payload and its value.
+        assert_eq!(noted.matches('\'').count(), 2 * (TYPES.len() + 2));
+    }
+}

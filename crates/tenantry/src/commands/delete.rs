@@ -108,7 +108,7 @@ async fn tenant(args: &Args, session: &Session) -> Result<()> {
     }
 }
 
-fn agrees(question: &str) -> Result<bool> {
+pub(super) fn agrees(question: &str) -> Result<bool> {
     Ok(ask(question)?.is_some_and(|answer| matches!(answer.as_str(), "y" | "Y" | "yes")))
 }
 

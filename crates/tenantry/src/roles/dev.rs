@@ -15,6 +15,7 @@ use super::governance::Policy;
 use super::issuers::{self, Issuers};
 use super::local::{Local, Wanted};
 use super::mail::Mail;
+use super::notify::Notify;
 use super::pools::Identity;
 use super::rates::Rates;
 use super::webhooks::Webhooks;
@@ -80,6 +81,8 @@ pub struct Args {
     rates: Rates,
     #[command(flatten)]
     mail: Mail,
+    #[command(flatten)]
+    notify: Notify,
     #[command(flatten)]
     webhooks: Webhooks,
     #[command(flatten)]
@@ -162,6 +165,7 @@ async fn start(args: &Args, file: &File, globals: &Globals, tell: &Tell) -> Resu
             rates: args.rates.options(),
             members: args.mail.options(),
             webhooks: args.webhooks.options(),
+            notify: args.notify.options()?,
             identity: args.identity.provider(&args.issuers.clone().unwrap_or_default().0)?,
             governance,
             ..Options::default()

@@ -7,10 +7,10 @@ use tenantry_control::members::mail::{self, MailOptions};
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Members")]
 pub struct Mail {
-    /// Mail server for invitations, smtps://user:password@host
+    /// Mail server for invitations and notifications, smtps://user:password@host
     #[arg(long, env = "TENANTRY_SMTP_URL", hide_env_values = true, value_name = "URL", requires_all = ["mail_from", "invite_url"])]
     smtp_url: Option<mail::Smtp>,
-    /// Whom invitations come from
+    /// Whom mail comes from
     #[arg(long, env = "TENANTRY_MAIL_FROM", value_name = "ADDRESS", requires = "smtp_url")]
     mail_from: Option<mail::Sender>,
     /// Where links of invitations lead, with {token} in it

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod local;
 mod mail;
 pub mod migrate;
+pub mod notify;
 mod people;
 mod pools;
 pub mod postgres;

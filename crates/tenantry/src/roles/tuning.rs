@@ -13,6 +13,7 @@ use crate::exit::{Failure, Result};
 use crate::roles::governance::{Policy, Refresher};
 use crate::roles::issuers::{self, Issuers};
 use crate::roles::mail::Mail;
+use crate::roles::notify::Notify;
 use crate::roles::pools::Identity;
 use crate::roles::rates::Rates;
 use crate::roles::streams::Streams;
@@ -60,6 +61,8 @@ pub struct Tuning {
     #[command(flatten)]
     mail: Mail,
     #[command(flatten)]
+    notify: Notify,
+    #[command(flatten)]
     webhooks: Webhooks,
     #[command(flatten)]
     streams: Streams,
@@ -99,7 +102,7 @@ impl Tuning {
     /// The settings as the brain takes them, and what keeps the rules fresh.
     ///
     /// # Errors
-    /// A setting of policy, of webhooks, of streams or of the identity provider cannot be used.
+    /// A setting of policy, of webhooks, of streams, of templates or of the identity provider cannot be used.
     pub fn options(&self) -> Result<(Options, Option<Refresher>)> {
         if self.webhooks.is_lab() && !self.laboratory {
             return Err(Failure::usage("`--webhooks-lab` lets whoever can make an endpoint reach what listens on this machine").hint(
@@ -127,6 +130,7 @@ impl Tuning {
             members: self.mail.options(),
             webhooks: self.webhooks.options(),
             streams: self.streams.options()?,
+            notify: self.notify.options()?,
             identity: self.identity.provider(&self.issuers.clone().unwrap_or_default().0)?,
             ..Options::default()
         };

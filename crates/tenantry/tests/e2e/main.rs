@@ -20,6 +20,7 @@ mod login;
 mod logins;
 mod members;
 mod migrations;
+mod notifications;
 mod offline;
 mod policy;
 mod program;

@@ -18,7 +18,7 @@ pub use asyncapi::asyncapi;
 pub use catalog::{CatalogUpdated, Endpoint, Flag, Quota, UsagePart, UsageReported};
 pub use people::{Access, DomainFact, Login, MemberInvited, MemberJoined, MemberRemoved, MemberRoleChanged, PoolFact};
 pub use schema::{admits, grows};
-pub use tenant::{Created, Lifecycle, Placed, Updated};
+pub use tenant::{Created, IncidentTold, Lifecycle, Placed, PlanApplied, Updated};
 pub use work::{
     Deviation, Drifted, IsolationFinding, IsolationFindings, OperationEnded, OperationProgressed, OperationStarted,
     Repaired, Rollout,
@@ -70,6 +70,8 @@ pub const fn shape(kind: Type) -> Shape {
         | Type::TenantArchived
         | Type::TenantRestored
         | Type::TenantDeleted => Shape::of::<Lifecycle>(),
+        Type::PlanApplied => Shape::of::<PlanApplied>(),
+        Type::IncidentOpened | Type::IncidentUpdated | Type::IncidentResolved => Shape::of::<IncidentTold>(),
         Type::PlacementDecided => Shape::of::<Placed>(),
         Type::OperationStarted => Shape::of::<OperationStarted>(),
         Type::OperationProgressed => Shape::of::<OperationProgressed>(),

@@ -106,3 +106,47 @@ pub struct Placed {
     #[schema(example = 1)]
     pub generation: i64,
 }
+
+/// Another plan is in effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanApplied {
+    /// The tenant's name.
+    #[schema(example = "acme")]
+    pub slug: String,
+    /// The plan that is in effect now.
+    #[schema(example = "business")]
+    pub plan: String,
+    /// The plan that was in effect before.
+    #[schema(example = "starter")]
+    pub before: String,
+}
+
+/// What is said of an incident. That of one tenant is an event of the tenant; that of a cell or of all is one of the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentTold {
+    /// Its id.
+    #[schema(example = "inc_01jd8x3v9mfk2t5h7q0w4z6y8c")]
+    pub incident: String,
+    /// Whom it concerns: a `tenant`, the tenants of a `cell`, or `all`.
+    #[schema(example = "cell")]
+    pub scope: String,
+    /// The cell.
+    #[schema(example = "eu-west-1")]
+    pub cell: Option<String>,
+    /// How bad it is.
+    #[schema(schema_with = words::incident_severity)]
+    pub severity: String,
+    /// In a line.
+    #[schema(example = "Logins fail")]
+    pub title: String,
+    /// How far it is.
+    #[schema(schema_with = words::incident_phase)]
+    pub phase: String,
+    /// The number of the update, from 1.
+    #[schema(example = 1)]
+    pub update: i64,
+    /// What is known.
+    pub message: String,
+}

@@ -19,8 +19,10 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::tenant::Slug;
 use tenantry_store::{MailRow, StoreError};
 
+pub(crate) use smtp::is_local;
 pub use smtp::{Smtp, SmtpError};
 pub use text::Letter;
+pub(crate) use text::tame;
 
 use super::secret::Token;
 use crate::controllers::driver::{Controller, Look};
@@ -198,7 +200,7 @@ impl<M> Post<M> {
 }
 
 /// When the attempt after this one is.
-fn next(now: Timestamp, pause: Duration, attempt: i32) -> Timestamp {
+pub(crate) fn next(now: Timestamp, pause: Duration, attempt: i32) -> Timestamp {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(16);
     let pause = pause.saturating_mul(2_u32.pow(doublings)).min(LONGEST);
     SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now)

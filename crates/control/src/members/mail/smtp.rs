@@ -77,7 +77,7 @@ impl fmt::Debug for Smtp {
 }
 
 /// Whether a URL leads to this very machine.
-pub(super) fn is_local(url: &reqwest::Url) -> bool {
+pub(crate) fn is_local(url: &reqwest::Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

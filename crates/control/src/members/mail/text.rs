@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use lettre::Message;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_domain::Timestamp;
 use tenantry_store::MailRow;
@@ -27,7 +27,8 @@ pub struct Letter {
     pub subject: String,
     at: SystemTime,
     plain: SecretString,
-    html: SecretString,
+    /// The same for readers that show it; absent where plain text is all there is.
+    html: Option<SecretString>,
 }
 
 impl Letter {
@@ -76,26 +77,40 @@ impl Letter {
             subject: format!("Invitation to {name}"),
             at: now.into(),
             plain: SecretString::from(plain),
-            html: SecretString::from(html),
+            html: Some(SecretString::from(html)),
+        }
+    }
+
+    /// One of plain text alone. The subject is one line already.
+    #[must_use]
+    pub fn plain(from: &Sender, id: uuid::Uuid, to: &str, subject: String, body: String, now: Timestamp) -> Self {
+        Self {
+            id: format!("<{}@{}>", id.simple(), from.0.email.domain()),
+            from: from.0.clone(),
+            to: to.to_owned(),
+            subject,
+            at: now.into(),
+            plain: SecretString::from(body),
+            html: None,
         }
     }
 
     /// In its form on the wire.
     pub(super) fn message(&self) -> Result<Message, String> {
         let address = self.to.parse().map_err(|_| "the address cannot be written to".to_owned())?;
-        let body = MultiPart::alternative_plain_html(
-            self.plain.expose_secret().to_owned(),
-            self.html.expose_secret().to_owned(),
-        );
-        Message::builder()
+        let plain = self.plain.expose_secret().to_owned();
+        let head = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, address))
             .subject(self.subject.as_str())
             .date(self.at)
             .message_id(Some(self.id.clone()))
-            .header(AutoSubmitted)
-            .multipart(body)
-            .map_err(|_| "the mail cannot be written".to_owned())
+            .header(AutoSubmitted);
+        let whole = match &self.html {
+            Some(html) => head.multipart(MultiPart::alternative_plain_html(plain, html.expose_secret().to_owned())),
+            None => head.singlepart(SinglePart::plain(plain)),
+        };
+        whole.map_err(|_| "the mail cannot be written".to_owned())
     }
 }
 
@@ -119,7 +134,7 @@ impl Header for AutoSubmitted {
 
 /// A tenant's name as strangers get it: whoever may write to anybody must not choose what the mail says. A name that
 /// looks like a link or an address gives way to the slug.
-fn tame(name: &str, slug: &str) -> String {
+pub(crate) fn tame(name: &str, slug: &str) -> String {
     let short: String = name.chars().filter(|c| !c.is_control()).take(NAME).collect();
     let lower = short.to_lowercase();
     let is_bait = ["://", "www.", "@", "/"].iter().any(|part| lower.contains(part));
@@ -185,7 +200,7 @@ mod tests {
         let (link, password) = ("https://app.example.com/join?t=inv_x", "https://id.example.com/reset?a=1&b=2");
         let at = "2026-11-22T09:30:00Z".parse().unwrap();
         let letter = Letter::invitation(&from, &mail("Acme"), link.into(), Some(password.into()), at);
-        let (plain, html) = (letter.plain.expose_secret(), letter.html.expose_secret());
+        let (plain, html) = (letter.plain.expose_secret(), letter.html.as_ref().unwrap().expose_secret());
         assert!(plain.find(password).unwrap() < plain.find(link).unwrap(), "{plain}");
         assert!(html.contains("reset?a=1&amp;b=2") && !html.contains("a=1&b"), "{html}");
         assert!(!self::letter("Acme").plain.expose_secret().contains("password"));
@@ -197,7 +212,7 @@ mod tests {
         // The name holds an address, so the slug stands for it.
         assert_eq!(letter.subject, "Invitation to acme");
         let letter = self::letter("Acme <b>& Sons</b> - \"best\"".replace("</b>", "").as_str());
-        let (plain, html) = (letter.plain.expose_secret(), letter.html.expose_secret());
+        let (plain, html) = (letter.plain.expose_secret(), letter.html.as_ref().unwrap().expose_secret());
         assert!(plain.contains("o'brian@example.com invites you to Acme <b>& Sons"), "{plain}");
         assert!(
             plain.contains("https://app.example.com/join?a=1&t=inv_x") && plain.contains("25 November 2026, 09:30 UTC")

@@ -1,7 +1,5 @@
 //! Mail on a real mail server: what arrives, what is tried again, what does not leave.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -11,38 +9,15 @@ use tenantry_control::tenants::Expected;
 use tenantry_control::{Options, Runtime};
 use tenantry_domain::code::Code;
 use tenantry_domain::id::InvitationId;
-use tenantry_testkit::process::Process;
+use tenantry_testkit::mail::Sink;
 
 use super::{OWNER, accept, add, by_link, refused, role, tenant};
 use crate::world::{World, name, options};
 
-/// The Python of an environment that has the mail server. It is made once for all tests.
-fn python() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = home.join("mail-venv");
-    let lock = fs::File::create(home.join("mail-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    let done = venv.join("installed");
-    if !done.exists() {
-        let run = |program: &Path, arguments: &[&str]| {
-            let ended = std::process::Command::new(program).args(arguments).output().unwrap();
-            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        };
-        run(Path::new("python3"), &["-m", "venv", "--clear", venv.to_str().unwrap()]);
-        run(&venv.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "aiosmtpd==1.4.6"]);
-        fs::write(&done, "").unwrap();
-    }
-    venv.join("bin/python")
-}
+/// Where what outlives a test is kept.
+pub const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// A mail server of this test.
-struct Sink {
-    folder: PathBuf,
-    port: u16,
-    _process: Process,
-}
-
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -53,38 +28,7 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-impl Sink {
-    async fn start() -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", uuid::Uuid::now_v7().simple()));
-        fs::create_dir_all(&folder).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/members/sink.py");
-        let arguments = [script.to_str().unwrap(), folder.to_str().unwrap()];
-        let process = Process::start(&python(), &arguments, &[], &folder.join("log"));
-        let port =
-            until("the mail server listens", || fs::read_to_string(folder.join("port")).ok()?.parse().ok()).await;
-        Self { folder, port, _process: process }
-    }
-
-    fn mails(&self) -> Vec<String> {
-        let mut files: Vec<_> = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_some_and(|end| end == "eml"));
-        files.sort();
-        files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
-    }
-
-    fn mails_to(&self, address: &str) -> Vec<String> {
-        let head = format!("X-Rcpt: {address}\r\n");
-        self.mails().into_iter().filter(|mail| mail.starts_with(&head)).collect()
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn mailing(port: u16) -> Options {
+pub fn mailing(port: u16) -> Options {
     let mail = MailOptions {
         server: Smtp::parse(&SecretString::from(format!("smtp://127.0.0.1:{port}"))).unwrap(),
         from: "Example <no-reply@example.com>".parse().unwrap(),
@@ -118,7 +62,7 @@ fn token(mail: &str) -> Token {
 
 #[tokio::test]
 async fn an_invitation_arrives_and_its_link_works_once() {
-    let sink = Sink::start().await;
+    let sink = Sink::start(TMP).await;
     let mut world = World::with(mailing(sink.port)).await;
     tenant(&world, "acme", "starter").await;
     let olga = add(&world, "acme", "olga", OWNER).await;
@@ -147,7 +91,7 @@ async fn an_invitation_arrives_and_its_link_works_once() {
 
 #[tokio::test]
 async fn a_mail_is_tried_again_until_it_is_taken_or_refused_for_good() {
-    let sink = Sink::start().await;
+    let sink = Sink::start(TMP).await;
     let mut world = World::with(mailing(sink.port)).await;
     tenant(&world, "acme", "starter").await;
     let busy = send(&world, "busy@example.com").await;
@@ -172,7 +116,7 @@ async fn a_mail_is_tried_again_until_it_is_taken_or_refused_for_good() {
 /// A server that is away loses nothing; what was withdrawn meanwhile does not leave; what was renewed leaves once.
 #[tokio::test]
 async fn nothing_is_lost_and_nothing_void_leaves() {
-    let sink = Sink::start().await;
+    let sink = Sink::start(TMP).await;
     // Nobody listens there.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut world = World::with(mailing(closed)).await;

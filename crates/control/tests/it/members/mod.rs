@@ -3,7 +3,7 @@
 mod apart;
 mod attacks;
 mod counted;
-mod mail;
+pub mod mail;
 mod people;
 
 use jiff::SignedDuration;
