@@ -17,7 +17,7 @@ pub use sinks::{NewSink, SinkRow, SinkSay};
 /// expression `told`; `$1` is the environment. Without a sink it is one look at an empty table.
 macro_rules! note_lines {
     () => {
-        "noted AS (
+        "lined AS (
             INSERT INTO tenantry.stream_line (sink, env, subject, newest, since)
             SELECT s.name, $1, told.subject, max(told.sequence), clock_timestamp()
             FROM tenantry.stream_sink AS s CROSS JOIN told GROUP BY s.name, told.subject
