@@ -46,6 +46,8 @@ spec:
 struct Place {
     home: Home,
     database: tenantry_testkit::pg::TestDatabase,
+    /// The cell: its home for the app belongs to this installation alone.
+    server: tenantry_testkit::pg::PrivateServer,
 }
 
 impl Place {
@@ -57,7 +59,7 @@ impl Place {
         serve
             .args(["--ready-schemas", "0", "--ready-databases", "0", "--guard-every", "off"])
             .args(more)
-            .env("CELL", tenantry_testkit::pg::server().url("postgres"))
+            .env("CELL", self.server.url("postgres"))
             .env("TENANTRY_DATABASE_URL", self.database.url())
             .env("TENANTRY_ROOT_KEY_FILE", self.home.path("root.key"))
             .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", self.home.path("admin.token"))
@@ -102,7 +104,8 @@ async fn end(mut child: Child) {
 /// PROV-10 and DOC-04: a worker gets SIGKILL while a mail is in its hands, two others take over; then a person tells of an incident.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_sends_nothing_twice_and_loses_nothing() {
-    let place = Place { home: Home::new(), database: tenantry_testkit::pg::server().database() };
+    let database = tenantry_testkit::pg::server().database();
+    let place = Place { home: Home::new(), database, server: tenantry_testkit::pg::private_server() };
     for (what, file) in [("root-key", "root.key"), ("token", "admin.token")] {
         assert_eq!(place.home.run(&["secret", what, "--output-file", file]).await.code, 0);
     }
