@@ -24,6 +24,7 @@ pub mod manifests;
 pub mod members;
 pub mod notify;
 pub mod operations;
+mod options;
 pub mod people;
 pub mod pools;
 pub mod quotas;
