@@ -63,10 +63,14 @@ async fn look(pump: Arc<Pump>, id: LaneId, ask: Ask) -> Result<Look, StoreError>
     let limit = u32::try_from(ask.wanted + ask.known).unwrap_or(u32::MAX);
     let order = if is_fifo { Order::Turns(ask.turn) } else { Order::Longest };
     let mut found = store.webhook_due(&id, order, limit).await?;
-    let mut is_short = found.len() < limit as usize;
-    let mut is_cut = is_fifo && (!is_short || has_cut(&found));
+    let is_all = found.len() < limit as usize;
+    let mut is_cut = is_fifo && (!is_all || has_cut(&found));
+    // With a replay there is more than what is in the queue.
+    let mut is_short = is_all && !lane.has_replay;
     let (mut replay, mut is_early) = (None, false);
-    if found.len() < ask.wanted && !is_cut && lane.has_replay {
+    // In order, no more than what is sent soon: whose turn it is follows from what is in the queue.
+    let has_room = if is_fifo { found.len() < ask.wanted && !is_cut } else { is_all };
+    if has_room && lane.has_replay {
         // What is in hand still stands in the queue, and would not be sent again. So a replay begins when nothing is; its later
         // pages are of other events.
         let begins = ask.known == 0;
