@@ -1,4 +1,4 @@
-//! The guard's look at a home with a hundred thousand relations: a schema of twenty tables for each of 900 tenants.
+//! The guard's look at a home with a hundred thousand relations: a schema of twenty tables for each of 720 tenants.
 //!
 //! What is measured is the whole look as the controller has it, from opening its connection to the report. The
 //! comparison reads the same catalogs once and does nothing with them.
@@ -25,7 +25,7 @@ const CATALOGS: &str = "SELECT
     (SELECT sum(hashtext(conname::text)) FROM pg_constraint)";
 
 pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
-    let count = bench.size.pick(900, 100, 2);
+    let count = bench.size.pick(720, 100, 2);
     // A server of its own: the guard looks at what all databases have in common as well.
     let own = Host::start()?;
     let bed = Bed::install(&own, "guard", 10).await?;
