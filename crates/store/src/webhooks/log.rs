@@ -151,15 +151,13 @@ const DEAD: &str = concat!(
 /// The row leaves the dead with the queue's, when it is delivered or dies again; until then it is in the queue only.
 const REDRIVE: &str = concat!(
     "WITH chosen AS (
-        SELECT d.subject, d.sequence FROM tenantry.webhook_dead AS d
+        SELECT d.ctid AS place FROM tenantry.webhook_dead AS d
         JOIN tenantry.outbox AS o ON o.env = d.env AND o.subject = d.subject AND o.sequence = d.sequence
         WHERE ",
     dead_where!(),
     "ORDER BY d.subject, d.sequence LIMIT $8
     ), gone AS (
-        DELETE FROM tenantry.webhook_dead AS d USING chosen
-        WHERE d.env = $1 AND d.endpoint = $2 AND d.subject = chosen.subject AND d.sequence = chosen.sequence
-        RETURNING d.subject, d.sequence
+        DELETE FROM tenantry.webhook_dead WHERE ctid = ANY (ARRAY (SELECT place FROM chosen)) RETURNING subject, sequence
     ), put AS (
         INSERT INTO tenantry.webhook_queue (env, endpoint, subject, sequence, due_at, queued_at, is_replay)
         SELECT $1, $2, subject, sequence, clock_timestamp(), clock_timestamp(), true FROM gone
@@ -171,15 +169,13 @@ const REDRIVE: &str = concat!(
 /// Rows before a moment, and of each endpoint all but the newest, a bounded number at a time.
 const FORGET: &str = "
     WITH oldest AS MATERIALIZED (
-        SELECT env, endpoint, id FROM tenantry.webhook_attempt WHERE at < $1 ORDER BY at LIMIT $3
+        SELECT ctid AS place FROM tenantry.webhook_attempt WHERE at < $1 ORDER BY at LIMIT $3
     ), old AS (
-        DELETE FROM tenantry.webhook_attempt AS a USING oldest AS o
-        WHERE a.env = o.env AND a.endpoint = o.endpoint AND a.id = o.id RETURNING 1
+        DELETE FROM tenantry.webhook_attempt WHERE ctid = ANY (ARRAY (SELECT place FROM oldest)) RETURNING 1
     ), longest AS MATERIALIZED (
-        SELECT env, endpoint, subject, sequence FROM tenantry.webhook_dead WHERE died_at < $2 LIMIT $3
+        SELECT ctid AS place FROM tenantry.webhook_dead WHERE died_at < $2 LIMIT $3
     ), buried AS (
-        DELETE FROM tenantry.webhook_dead AS d USING longest AS l
-        WHERE d.env = l.env AND d.endpoint = l.endpoint AND d.subject = l.subject AND d.sequence = l.sequence RETURNING 1
+        DELETE FROM tenantry.webhook_dead WHERE ctid = ANY (ARRAY (SELECT place FROM longest)) RETURNING 1
     ), done AS (DELETE FROM tenantry.webhook_replay WHERE ended_at < $1),
     left_behind AS (DELETE FROM tenantry.webhook_pump WHERE seen_at < $1)
     SELECT (SELECT count(*) FROM old) AS attempts, (SELECT count(*) FROM buried) AS dead";

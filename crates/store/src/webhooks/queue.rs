@@ -109,6 +109,9 @@ const DUE: &str = concat!(
 
 /// Nothing but the log changes unless the writer holds the lane: its row is locked first, so that a claim comes before all of this or
 /// behind it. A row whose count of attempts is another one by now was recorded already.
+///
+/// Each row is looked up for itself, by its key, and then changed where it lies. Joined by their keys, a planner that last saw the
+/// tables empty reads all rows of the endpoint for each outcome; what has an order and a limit of its own cannot be turned around.
 const RECORD: &str = "
     WITH r AS (
         SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::smallint[], $9::timestamptz[],
@@ -116,25 +119,31 @@ const RECORD: &str = "
         AS r (id, event, type, subject, sequence, attempt, at, took_ms, outcome, status, fault, answer, is_replay, cause, pause)
     ), mine AS MATERIALIZED (
         SELECT FROM tenantry.webhook_lane WHERE env = $1 AND endpoint = $2 AND owner = $22 FOR NO KEY UPDATE
+    ), found AS MATERIALIZED (
+        SELECT w.place, r.attempt, r.cause, r.status, r.fault, r.answer, r.pause FROM r CROSS JOIN LATERAL (
+            SELECT ctid AS place, subject, sequence, attempts FROM tenantry.webhook_queue
+            WHERE env = $1 AND endpoint = $2 AND (subject, sequence) >= (r.subject, r.sequence) ORDER BY subject, sequence LIMIT 1
+        ) AS w
+        WHERE w.subject = r.subject AND w.sequence = r.sequence AND w.attempts = r.attempt - 1 AND EXISTS (SELECT FROM mine)
     ), gone AS (
-        DELETE FROM tenantry.webhook_queue AS q USING r
-        WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
-            AND q.attempts = r.attempt - 1 AND r.pause IS NULL AND EXISTS (SELECT FROM mine)
-        RETURNING q.subject, q.sequence, q.queued_at
+        DELETE FROM tenantry.webhook_queue AS q USING found AS f WHERE q.ctid = f.place AND f.pause IS NULL
+        RETURNING q.subject, q.sequence, q.queued_at, f.attempt, f.cause, f.status, f.fault, f.answer
     ), again AS (
-        UPDATE tenantry.webhook_queue AS q SET attempts = r.attempt, due_at = clock_timestamp() + r.pause * interval '1 second'
-        FROM r WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = r.subject AND q.sequence = r.sequence
-            AND q.attempts = r.attempt - 1 AND r.pause IS NOT NULL AND EXISTS (SELECT FROM mine)
+        UPDATE tenantry.webhook_queue AS q SET attempts = f.attempt, due_at = clock_timestamp() + f.pause * interval '1 second'
+        FROM found AS f WHERE q.ctid = f.place AND f.pause IS NOT NULL
     ), dead AS (
         INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, status, fault, answer, queued_at, died_at)
-        SELECT $1, $2, r.subject, r.sequence, r.attempt, r.cause, r.status, r.fault, r.answer, gone.queued_at, clock_timestamp()
-        FROM gone JOIN r ON r.subject = gone.subject AND r.sequence = gone.sequence WHERE r.cause IS NOT NULL
+        SELECT $1, $2, subject, sequence, attempt, cause, status, fault, answer, queued_at, clock_timestamp()
+        FROM gone WHERE cause IS NOT NULL
         ON CONFLICT ON CONSTRAINT webhook_dead_pkey DO UPDATE SET attempts = excluded.attempts, cause = excluded.cause,
             status = excluded.status, fault = excluded.fault, answer = excluded.answer, died_at = excluded.died_at
     ), alive AS (
-        DELETE FROM tenantry.webhook_dead AS d USING gone, r
-        WHERE d.env = $1 AND d.endpoint = $2 AND d.subject = gone.subject AND d.sequence = gone.sequence
-            AND r.subject = gone.subject AND r.sequence = gone.sequence AND r.cause IS NULL
+        DELETE FROM tenantry.webhook_dead AS d USING gone CROSS JOIN LATERAL (
+            SELECT ctid AS place, subject, sequence FROM tenantry.webhook_dead
+            WHERE env = $1 AND endpoint = $2 AND (subject, sequence) >= (gone.subject, gone.sequence)
+            ORDER BY subject, sequence LIMIT 1
+        ) AS w
+        WHERE d.ctid = w.place AND w.subject = gone.subject AND w.sequence = gone.sequence AND gone.cause IS NULL
     ), lane AS (
         UPDATE tenantry.webhook_lane SET failures = $18,
             failing_since = CASE WHEN $18 = 0 THEN NULL
@@ -178,14 +187,13 @@ const BACKLOG: &str = "
 
 const BURY: &str = "
     WITH chosen AS MATERIALIZED (
-        SELECT subject, sequence FROM tenantry.webhook_queue
+        SELECT ctid AS place FROM tenantry.webhook_queue
         WHERE env = $1 AND endpoint = $2
             AND EXISTS (SELECT FROM tenantry.webhook_endpoint WHERE env = $1 AND id = $2 AND NOT is_listening)
         ORDER BY subject, sequence LIMIT $3
     ), gone AS (
-        DELETE FROM tenantry.webhook_queue AS q USING chosen
-        WHERE q.env = $1 AND q.endpoint = $2 AND q.subject = chosen.subject AND q.sequence = chosen.sequence
-        RETURNING q.subject, q.sequence, q.attempts, q.queued_at
+        DELETE FROM tenantry.webhook_queue WHERE ctid = ANY (ARRAY (SELECT place FROM chosen))
+        RETURNING subject, sequence, attempts, queued_at
     ), buried AS (
         INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, queued_at, died_at)
         SELECT $1, $2, subject, sequence, attempts, $4, queued_at, clock_timestamp() FROM gone

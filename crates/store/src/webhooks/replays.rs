@@ -76,8 +76,11 @@ const REFILL: &str = "
             AND (r.wanted = '{}' OR p.type = ANY (r.wanted) OR split_part(p.type, '.', 1) || '.*' = ANY (r.wanted))
         ON CONFLICT ON CONSTRAINT webhook_queue_pkey DO NOTHING RETURNING subject, sequence
     ), alive AS (
-        DELETE FROM tenantry.webhook_dead AS d USING put
-        WHERE d.env = $1 AND d.endpoint = $2 AND d.subject = put.subject AND d.sequence = put.sequence
+        DELETE FROM tenantry.webhook_dead AS d USING put CROSS JOIN LATERAL (
+            SELECT ctid AS place, subject, sequence FROM tenantry.webhook_dead
+            WHERE env = $1 AND endpoint = $2 AND (subject, sequence) >= (put.subject, put.sequence)
+            ORDER BY subject, sequence LIMIT 1
+        ) AS w WHERE d.ctid = w.place AND w.subject = put.subject AND w.sequence = put.sequence
     ), last AS (SELECT subject, sequence FROM page ORDER BY subject DESC, sequence DESC LIMIT 1)
     UPDATE tenantry.webhook_replay AS w SET queued = w.queued + (SELECT count(*) FROM put),
         at_subject = COALESCE((SELECT subject FROM last), w.at_subject),

@@ -181,3 +181,79 @@ async fn a_full_queue_is_read_through_its_indexes_whatever_was_planned_for_an_em
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// How many entries of the indexes of the queue and of the dead were read.
+const ENTRIES: &str = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes
+    WHERE relid IN ('tenantry.webhook_queue'::regclass, 'tenantry.webhook_dead'::regclass)";
+
+/// A row is found by its key, however many others wait for the same endpoint, and by a plan made when none did.
+#[tokio::test]
+async fn what_is_written_down_costs_the_same_however_much_waits() {
+    const WAITING: i64 = 4000;
+    let (world, _, _, made, _) = simple(5).await;
+    let (store, replica, patience) = (world.deps.store(), world.deps.replica(), Duration::from_secs(60));
+    let lane = LaneId { environment: world.environment.clone(), endpoint: made.id };
+    store.webhook_beat(replica).await.unwrap();
+    store.webhook_claim(replica, patience, std::slice::from_ref(&lane)).await.unwrap();
+    let conn = store.pool().get().await.unwrap();
+    let first = store.webhook_due(&lane, Order::Longest, 1).await.unwrap().remove(0);
+    conn.batch_static("DELETE FROM tenantry.webhook_queue").await.unwrap();
+    conn.batch_static("VACUUM ANALYZE tenantry.webhook_queue, tenantry.webhook_dead").await.unwrap();
+    for attempt in 1..=8 {
+        let again = Outcome { attempt, ..outcome(&first, Fate::Again(Duration::ZERO)) };
+        assert!(store.webhook_record(replica, &lane, &[again], None).await.unwrap());
+    }
+    for fill in [
+        "INSERT INTO tenantry.webhook_queue (env, endpoint, subject, sequence, due_at, queued_at)
+        SELECT env, id, $2, n, clock_timestamp(), clock_timestamp()
+        FROM tenantry.webhook_endpoint, generate_series(1, $1::bigint) AS n",
+        "INSERT INTO tenantry.webhook_dead (env, endpoint, subject, sequence, attempts, cause, queued_at, died_at)
+        SELECT env, id, $2, n, 1, 'attempts', clock_timestamp(), clock_timestamp()
+        FROM tenantry.webhook_endpoint, generate_series(1, $1::bigint) AS n",
+    ] {
+        assert_eq!(
+            conn.execute(fill, &[&WAITING, &first.event.subject.uuid()]).await.unwrap(),
+            u64::try_from(WAITING).unwrap()
+        );
+    }
+    conn.batch_static("SELECT pg_stat_force_next_flush()").await.unwrap();
+    conn.batch_static("SELECT").await.unwrap();
+    conn.release();
+    let before = number(&world, ENTRIES).await;
+    let outcomes: Vec<Outcome> = (1..=300)
+        .map(|n| {
+            let fate = match n % 3 {
+                0 => Fate::Delivered,
+                1 => Fate::Dead(tenantry_domain::webhook::Cause::Attempts),
+                _ => Fate::Again(Duration::from_secs(60)),
+            };
+            Outcome { sequence: n, attempt: 1, ..outcome(&first, fate) }
+        })
+        .collect();
+    assert!(store.webhook_record(replica, &lane, &outcomes, None).await.unwrap());
+    let began = std::time::Instant::now();
+    loop {
+        // The connection tells what it read, at most once a second, when it has done something again.
+        assert!(store.webhook_record(replica, &lane, &[], None).await.unwrap());
+        let read = number(&world, ENTRIES).await - before;
+        assert!(read < WAITING, "{read} entries were read for 300 outcomes");
+        if read >= 300 {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 30, "the server counts: {read}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Whoever is not sure to have written it down does it again.
+    for _ in 0..2 {
+        for (sql, count) in [
+            ("SELECT count(*) FROM tenantry.webhook_queue", WAITING - 200),
+            ("SELECT count(*) FROM tenantry.webhook_queue WHERE attempts = 1", 100),
+            ("SELECT count(*) FROM tenantry.webhook_queue WHERE due_at > clock_timestamp() + interval '50 s'", 100),
+            ("SELECT count(*) FROM tenantry.webhook_dead", WAITING - 100),
+            ("SELECT count(*) FROM tenantry.webhook_dead WHERE status = 200", 100),
+        ] {
+            assert_eq!(number(&world, sql).await, count, "{sql}");
+        }
+        assert!(store.webhook_record(replica, &lane, &outcomes, None).await.unwrap());
+    }
+}
