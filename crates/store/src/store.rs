@@ -64,10 +64,16 @@ const IDLE_IN_TX: Duration = Duration::from_secs(5);
 const QUEUE_CONNECTIONS: usize = 8;
 
 /// What holds for statements about queues. Their tables shrink to nothing and grow to anything between two statements, and a plan
-/// is kept: one that was made for three rows reads all of them each time, also when they are a hundred thousand. And no commit of
+/// is kept: one that was made for three rows reads all of them each time, also when they are a hundred thousand. So they are written
+/// to have one good plan whatever there is, which is made once: to plan one anew costs more than to carry it out. And no commit of
 /// theirs waits for the disk: should the server's machine die within the next moment (three times `wal_writer_delay`, 0.6 s), what
 /// was done in it is done once more, as after a kill of ours; nothing is lost by it.
-const QUEUE_SETTINGS: &[(&str, &str)] = &[("enable_seqscan", "off"), ("jit", "off"), ("synchronous_commit", "off")];
+const QUEUE_SETTINGS: &[(&str, &str)] = &[
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("synchronous_commit", "off"),
+];
 
 /// What a store needs to know.
 #[derive(Debug, Clone)]
