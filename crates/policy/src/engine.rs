@@ -36,7 +36,7 @@ impl Engine {
         fingerprint: &str,
     ) -> Result<Self, FieldError> {
         let ground = ground(&rules, settings, windows)?;
-        let index = Index::new(rules.policies(), ground.names());
+        let index = Index::new(rules.policies(), ground.names(), ground.values());
         Ok(Self { rules: Arc::new(rules), index: Arc::new(index), ground, fingerprint: fingerprint.into() })
     }
 
@@ -46,7 +46,8 @@ impl Engine {
     /// As of [`Engine::new`].
     pub(crate) fn with(&self, settings: &Settings, windows: &Windows) -> Result<Self, FieldError> {
         let ground = ground(&self.rules, settings, windows)?;
-        Ok(Self { ground, ..self.clone() })
+        let index = Index::new(self.rules.policies(), ground.names(), ground.values());
+        Ok(Self { ground, index: Arc::new(index), ..self.clone() })
     }
 
     /// Name, version and digest of the rules: `acme/3+sha256:1f0c9b…`.

@@ -61,7 +61,7 @@ impl Engine {
         let answer = self.ask(question);
         let mut considered = Vec::new();
         if let Ok(facts) = self.ground().put(question, None)
-            && let Some(sets) = self.index().sets(&question.action, Sort::of(&question.resource), &facts)
+            && let Some(sets) = self.index().fitting(&question.action, Sort::of(&question.resource), &facts)
         {
             let authorizer = Authorizer::new();
             for policy in sets.iter().flat_map(|set| set.policies()) {

@@ -106,6 +106,7 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 pub struct Ground {
     names: Names,
     settings: Entity,
+    values: Value,
     actions: HashMap<&'static str, Entity>,
     windows: Vec<(String, Vec<Window>)>,
 }
@@ -137,7 +138,7 @@ impl Ground {
     pub fn new(settings: &Settings, windows: &Windows) -> Result<Self, GroundError> {
         let names = Names::new().ok_or(GroundError::Unfit)?;
         let value = serde_json::to_value(settings).map_err(|_| GroundError::Unfit)?;
-        let attributes = match value {
+        let attributes = match &value {
             Value::Object(members) => members
                 .iter()
                 .map(|(key, value)| Ok((key.clone(), expression(&format!("settings.{key}"), value)?)))
@@ -163,12 +164,17 @@ impl Ground {
                     .map_err(|source| GroundError::Window { name: name.clone(), source })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { names, settings, actions, windows })
+        Ok(Self { names, settings, values: value, actions, windows })
     }
 
     /// Names of the entity types.
     pub const fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The settings, as rules see them.
+    pub const fn values(&self) -> &Value {
+        &self.values
     }
 
     /// Puts a question. With a schema, everything is checked against it.

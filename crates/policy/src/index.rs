@@ -1,8 +1,8 @@
-//! Which rules can matter for a question, by what their scopes say, so that a thousand rules cost as much as the few
-//! that are about the action.
+//! Which rules can matter for a question, by what their scopes and their first conditions say, so that a thousand rules cost as
+//! much as the few that are about the action and its circumstances.
 //!
-//! INVARIANT: a rule that is left out could not have been satisfied: its scope names another action, another sort of
-//! resource, or an entity that the question does not mention. A property test compares the answers with those of all
+//! INVARIANT: a rule that is left out could not have been satisfied, nor have failed: its scope names another action, another sort
+//! of resource, or an entity that the question does not mention, or the first of its conditions does not hold. A property test compares the answers with those of all
 //! rules together. The shares of an answer that come from several sets are put together in [`Share`], which is what
 //! Cedar does inside of one set: any refusal wins, then any permission.
 
@@ -17,6 +17,7 @@ use cedar_policy::{
 use crate::action::ACTIONS;
 use crate::answer::Fault;
 use crate::facts::{Facts, Names, Sort};
+use crate::gate::{Gate, Key, Word};
 
 /// Rules by action and sort of resource.
 #[derive(Debug, Clone)]
@@ -30,8 +31,21 @@ pub struct Index {
 struct Slot {
     /// Whatever else the question mentions.
     general: Option<Arc<PolicySet>>,
+    /// Only if an attribute is what the rule's first condition wants.
+    gated: Vec<Gated>,
+    /// Never, under the settings as they are.
+    shut: Option<Arc<PolicySet>>,
     /// Only if the question mentions this entity.
     named: HashMap<EntityUid, Arc<PolicySet>>,
+}
+
+/// Rules whose first condition is about one attribute.
+#[derive(Debug, Clone)]
+struct Gated {
+    key: Key,
+    by_word: HashMap<Word, Arc<PolicySet>>,
+    /// All of them: for a question that does not say what the attribute is.
+    all: Arc<PolicySet>,
 }
 
 /// What some rules say to a question.
@@ -56,37 +70,40 @@ enum Place {
 }
 
 impl Index {
-    /// Sorts rules in.
-    pub fn new(policies: &[Policy], names: &Names) -> Self {
+    /// Sorts rules in, as they are under these settings.
+    pub fn new(policies: &[Policy], names: &Names, settings: &serde_json::Value) -> Self {
         let lean: Vec<_> = policies.iter().map(without_scope).collect();
+        let gates: Vec<_> = policies.iter().map(|policy| Gate::of(policy, settings)).collect();
         // Most actions share their rules: equal sets are kept once.
         let mut kept: HashMap<(bool, Vec<usize>), Arc<PolicySet>> = HashMap::new();
-        let mut keep = |is_general: bool, members: Vec<usize>| {
-            let from = if is_general { lean.as_slice() } else { policies };
+        let mut keep = |is_lean: bool, members: Vec<usize>| {
+            let from = if is_lean { lean.as_slice() } else { policies };
             let made = || Arc::new(set(members.iter().filter_map(|place| from.get(*place))));
-            Arc::clone(kept.entry((is_general, members.clone())).or_insert_with(made))
+            Arc::clone(kept.entry((is_lean, members.clone())).or_insert_with(made))
         };
         let mut slots = HashMap::new();
         for (action, groups) in ACTIONS {
             let uids: Vec<_> = std::iter::once(action).chain(*groups).map(|name| names.action(name)).collect();
-            let about: Vec<_> =
-                policies.iter().enumerate().filter(|(_, policy)| covers(&policy.action_constraint(), &uids)).collect();
+            let about: Vec<_> = policies
+                .iter()
+                .zip(&gates)
+                .enumerate()
+                .filter(|(_, (policy, _))| covers(&policy.action_constraint(), &uids))
+                .collect();
             let slot = |sort: Sort| {
-                let mut general = Vec::new();
-                let mut named: HashMap<EntityUid, Vec<usize>> = HashMap::new();
-                for (place, policy) in &about {
-                    match place_of(policy, sort, names) {
-                        Place::General => general.push(*place),
-                        Place::Named(uid) => named.entry(uid).or_default().push(*place),
-                        Place::Nowhere => {}
+                let mut sorted = Sorted::default();
+                for (place, (policy, gate)) in &about {
+                    match (place_of(policy, sort, names), gate) {
+                        (Place::General, Gate::On(key, word)) => sorted.gate(key, word, *place),
+                        (Place::General, Gate::Shut) => sorted.shut.push(*place),
+                        (Place::General, Gate::Open) => sorted.general.push(*place),
+                        (Place::Named(uid), _) => sorted.named.entry(uid).or_default().push(*place),
+                        (Place::Nowhere, _) => {}
                     }
                 }
-                (general, named)
+                sorted
             };
-            let slot = Sort::ALL.map(slot).map(|(general, named)| Slot {
-                general: (!general.is_empty()).then(|| keep(true, general)),
-                named: named.into_iter().map(|(uid, members)| (uid, keep(false, members))).collect(),
-            });
+            let slot = Sort::ALL.map(slot).map(|sorted| sorted.kept(&mut keep));
             slots.insert(*action, slot);
         }
         Self { slots, authorizer: Authorizer::new() }
@@ -96,7 +113,23 @@ impl Index {
     pub fn sets(&self, action: &str, sort: Sort, facts: &Facts) -> Option<Vec<&PolicySet>> {
         let slot = &self.slots.get(action)?[sort as usize];
         let named = facts.named.iter().filter_map(|uid| slot.named.get(uid));
-        Some(slot.general.iter().chain(named).map(Arc::as_ref).collect())
+        let mut sets: Vec<_> = slot.general.iter().chain(named).map(Arc::as_ref).collect();
+        for gated in &slot.gated {
+            match gated.key.words(facts) {
+                Some(words) => sets.extend(words.iter().filter_map(|word| gated.by_word.get(word)).map(Arc::as_ref)),
+                None => sets.push(&gated.all),
+            }
+        }
+        Some(sets)
+    }
+
+    /// The sets of rules whose scope fits, also of those whose first condition does not hold; nothing for an action that is not
+    /// known.
+    pub fn fitting(&self, action: &str, sort: Sort, facts: &Facts) -> Option<Vec<&PolicySet>> {
+        let slot = &self.slots.get(action)?[sort as usize];
+        let named = facts.named.iter().filter_map(|uid| slot.named.get(uid));
+        let gated = slot.gated.iter().map(|gated| &gated.all);
+        Some(slot.general.iter().chain(&slot.shut).chain(named).chain(gated).map(Arc::as_ref).collect())
     }
 
     /// What the rules say that can matter.
@@ -106,6 +139,37 @@ impl Index {
             share.add(&self.authorizer, set, facts);
         }
         Some(share)
+    }
+}
+
+/// Places of a slot's rules.
+#[derive(Default)]
+struct Sorted {
+    general: Vec<usize>,
+    shut: Vec<usize>,
+    gated: HashMap<Key, HashMap<Word, Vec<usize>>>,
+    named: HashMap<EntityUid, Vec<usize>>,
+}
+
+impl Sorted {
+    fn gate(&mut self, key: &Key, word: &Word, place: usize) {
+        self.gated.entry(key.clone()).or_default().entry(word.clone()).or_default().push(place);
+    }
+
+    fn kept(self, keep: &mut impl FnMut(bool, Vec<usize>) -> Arc<PolicySet>) -> Slot {
+        let gated = self.gated.into_iter().map(|(key, words)| {
+            let mut all: Vec<_> = words.values().flatten().copied().collect();
+            all.sort_unstable();
+            let by_word = words.into_iter().map(|(word, members)| (word, keep(true, members))).collect();
+            Gated { key, by_word, all: keep(true, all) }
+        });
+        let gated = gated.collect();
+        Slot {
+            general: (!self.general.is_empty()).then(|| keep(true, self.general)),
+            gated,
+            shut: (!self.shut.is_empty()).then(|| keep(true, self.shut)),
+            named: self.named.into_iter().map(|(uid, members)| (uid, keep(false, members))).collect(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod depth;
 mod engine;
 mod explain;
 mod facts;
+mod gate;
 pub mod governance;
 mod index;
 mod opa;

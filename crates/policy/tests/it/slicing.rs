@@ -60,6 +60,24 @@ fn condition() -> impl Strategy<Value = &'static str> {
         // Overflows.
         "context.approvalCount + 9223372036854775807 + 1 > 0",
         "context.granted && context.approvalCount + 9223372036854775807 + 1 > 0",
+        "context.approvalCount + 9223372036854775807 + 1 > 0 && context.environment == \"prod\"",
+        "context.environment == \"prod\" && context.approvalCount + 9223372036854775807 + 1 > 0",
+        "context.regions.contains(\"eu-west\") && principal.kind == \"operator\"",
+        "context.regions.contains(\"us-east\")",
+        "context.approvalCount == 1",
+        "!context.approvals.isEmpty()",
+        // Known before any question.
+        "context.settings.residency.enabled",
+        "context.settings.fourEyes.enabled",
+        "!context.settings.fourEyes.enabled && context.granted",
+        "context.settings.residency.enabled && principal.kind == \"service\"",
+        "context.settings.fourEyes.enabled && context.approvalCount + 9223372036854775807 + 1 > 0",
+        "principal has environment && principal.environment == \"prod\"",
+        // Nothing that may be turned around.
+        "context.granted || context.environment == \"prod\"",
+        "if context.granted then context.environment == \"prod\" else true",
+        "!(context.granted && context.environment == \"prod\")",
+        "context.environment != \"prod\"",
     ])
 }
 
@@ -69,11 +87,17 @@ fn rules() -> impl Strategy<Value = Vec<(bool, String, String, String, &'static 
 
 fn thing() -> impl Strategy<Value = Resource> {
     let facts = || {
-        (select(TENANTS.to_vec()), select(ENVIRONMENTS.to_vec())).prop_map(|(id, environment)| TenantFacts {
-            id: id.to_owned(),
-            environment: environment.to_owned(),
-            ..acme()
-        })
+        let what = (select(vec!["standard", "enterprise"]), any::<bool>(), select(vec!["eu-west", "us-east"]));
+        (select(TENANTS.to_vec()), select(ENVIRONMENTS.to_vec()), what).prop_map(
+            |(id, environment, (plan, regulated, region))| TenantFacts {
+                id: id.to_owned(),
+                environment: environment.to_owned(),
+                plan: plan.to_owned(),
+                regulated,
+                allowed_regions: sample::set(&[region]),
+                ..acme()
+            },
+        )
     };
     prop_oneof![
         facts().prop_map(Resource::Tenant),
@@ -114,27 +138,40 @@ fn asked() -> impl Strategy<Value = Question> {
     })
 }
 
-fn engine(rules: &[(bool, String, String, String, &'static str)]) -> Engine {
+/// What a rule about tenants asks before its condition.
+const FIRST: [&str; 6] = [
+    "",
+    "resource.plan == \"standard\" && ",
+    "resource.allowedRegions.contains(\"eu-west\") && ",
+    "!resource.regulated && ",
+    "resource.regulated && ",
+    "context.settings.fourEyes.enabled && resource.plan == \"enterprise\" && ",
+];
+
+fn engine(rules: &[(bool, String, String, String, &'static str)], four_eyes: bool) -> Engine {
     let mut text = String::new();
     for (number, (forbids, principal, action, resource, condition)) in rules.iter().enumerate() {
         let effect = if *forbids { "forbid" } else { "permit" };
+        let is_of_tenants = resource.starts_with("resource is Tenantry::Tenant");
+        let first = if is_of_tenants { FIRST[number % FIRST.len()] } else { "" };
         writeln!(
             text,
-            "@id(\"r{number}\") @remedy(\"No.\") {effect} ({principal}, {action}, {resource}) when {{ {condition} }};"
+            "@id(\"r{number}\") @remedy(\"No.\") {effect} ({principal}, {action}, {resource}) when {{ {first}({condition}) }};"
         )
         .unwrap();
     }
-    let manifest = "name = 'made-up'\nversion = '1'\ngovernance = []\n";
-    let compiled = bundle(&[("policy.toml", manifest), ("made-up.cedar", &text)]).compile();
+    let manifest =
+        format!("name = 'made-up'\nversion = '1'\ngovernance = []\n[settings.fourEyes]\nenabled = {four_eyes}\n");
+    let compiled = bundle(&[("policy.toml", &manifest), ("made-up.cedar", &text)]).compile();
     compiled.unwrap_or_else(|error| panic!("{:?}\n{text}", error.complaints())).engine
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn answers_are_those_of_all_rules_together(rules in rules(), questions in proptest::collection::vec(asked(), 24)) {
-        let engine = engine(&rules);
+    fn answers_are_those_of_all_rules_together(rules in rules(), four_eyes in any::<bool>(), questions in proptest::collection::vec(asked(), 24)) {
+        let engine = engine(&rules, four_eyes);
         let whole = engine.whole();
         for question in &questions {
             prop_assert_eq!(engine.ask(question), engine.ask_whole(question, &whole), "{:?}", question);
@@ -150,7 +187,25 @@ fn the_index_leaves_out_what_cannot_matter() {
             (false, "principal".to_owned(), "action".to_owned(), resource, "true")
         })
         .collect();
-    let considered = engine(&rules).explain(&sample::question("tenant.move")).considered;
+    let considered = engine(&rules, false).explain(&sample::question("tenant.move")).considered;
     assert_eq!(considered.len(), 1);
     assert!(considered[0].decided && considered[0].rule == "r1");
+}
+
+/// Who asks why is told of rules too whose first condition does not hold.
+#[test]
+fn an_explanation_names_what_the_index_leaves_out() {
+    let rule = |name: &str, condition: &str| sample::forbid(name, "tenant.move", condition);
+    let text = [
+        rule("plan", "resource.plan == \"standard\""),
+        rule("other-plan", "resource.plan == \"enterprise\""),
+        rule("switched-off", "context.settings.fourEyes.enabled && resource.plan == \"standard\""),
+    ]
+    .concat();
+    let manifest = "name = 'made-up'\nversion = '1'\ngovernance = []\n";
+    let explained =
+        sample::engine(&[("policy.toml", manifest), ("own.cedar", &text)]).explain(&sample::question("tenant.move"));
+    assert_eq!(explained.answer.rules.iter().map(String::as_str).collect::<Vec<_>>(), ["plan"]);
+    let told: Vec<_> = explained.considered.iter().map(|one| (one.rule.as_str(), one.holds)).collect();
+    assert_eq!(told, [("other-plan", false), ("plan", true), ("switched-off", false)]);
 }
