@@ -5,7 +5,9 @@
 //! loaded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr, Schema,
 };
@@ -109,6 +111,8 @@ pub struct Ground {
     values: Value,
     actions: HashMap<&'static str, Entity>,
     windows: Vec<(String, Vec<Window>)>,
+    /// The last moment that was put, by its second: to make one is a fifth of a decision.
+    moment: Arc<ArcSwapOption<(i64, Expr)>>,
 }
 
 /// Settings that cannot be put to rules.
@@ -164,7 +168,7 @@ impl Ground {
                     .map_err(|source| GroundError::Window { name: name.clone(), source })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { names, settings, values: value, actions, windows })
+        Ok(Self { names, settings, values: value, actions, windows, moment: Arc::default() })
     }
 
     /// Names of the entity types.
@@ -282,6 +286,19 @@ impl Ground {
         Entity::new_with_tags(id, attributes, [home], tags(&facts.labels)).map_err(|_| QuestionError::Unfit)
     }
 
+    /// A moment in the one form that Cedar reads, to the second.
+    fn moment(&self, now: Timestamp) -> Expr {
+        let second = now.as_second();
+        if let Some(last) = self.moment.load().as_deref()
+            && last.0 == second
+        {
+            return last.1.clone();
+        }
+        let made = Expr::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        self.moment.store(Some(Arc::new((second, made.clone()))));
+        made
+    }
+
     fn context(&self, question: &Question, name: &str, environment: &str) -> Result<Context, QuestionError> {
         let context = &question.context;
         let others = context.approvals.iter().filter(|approval| approval.as_str() != name).count();
@@ -301,7 +318,7 @@ impl Ground {
             ("action".to_owned(), text(&question.action)),
             ("environment".to_owned(), text(environment)),
             ("granted".to_owned(), Expr::new_bool(context.granted)),
-            ("now".to_owned(), moment(context.now)),
+            ("now".to_owned(), self.moment(context.now)),
             ("windows".to_owned(), Expr::new_set(open.map(|(name, _)| text(name)))),
             ("approvals".to_owned(), texts(&context.approvals)),
             ("approvalCount".to_owned(), Expr::new_long(i64::try_from(others).unwrap_or(i64::MAX))),
@@ -326,11 +343,6 @@ fn texts(all: &BTreeSet<String>) -> Expr {
 
 fn tags(labels: &BTreeMap<String, String>) -> impl Iterator<Item = (String, Expr)> + '_ {
     labels.iter().map(|(key, value)| (key.clone(), text(value)))
-}
-
-/// A moment in the one form that Cedar reads, to the millisecond.
-fn moment(now: Timestamp) -> Expr {
-    Expr::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
 fn expression(path: &str, value: &Value) -> Result<Expr, GroundError> {

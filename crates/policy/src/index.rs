@@ -1,8 +1,8 @@
-//! Which rules can matter for a question, by what their scopes and their first conditions say, so that a thousand rules cost as
+//! Which rules can matter for a question, by what their scopes and conditions say, so that a thousand rules cost as
 //! much as the few that are about the action and its circumstances.
 //!
 //! INVARIANT: a rule that is left out could not have been satisfied, nor have failed: its scope names another action, another sort
-//! of resource, or an entity that the question does not mention, or the first of its conditions does not hold. A property test compares the answers with those of all
+//! of resource, or an entity that the question does not mention, or one of its conditions does not hold, in front of which nothing can fail. A property test compares the answers with those of all
 //! rules together. The shares of an answer that come from several sets are put together in [`Share`], which is what
 //! Cedar does inside of one set: any refusal wins, then any permission.
 
@@ -17,7 +17,7 @@ use cedar_policy::{
 use crate::action::ACTIONS;
 use crate::answer::Fault;
 use crate::facts::{Facts, Names, Sort};
-use crate::gate::{Gate, Key, Word};
+use crate::gate::{self, Gate, Key, Word};
 
 /// Rules by action and sort of resource.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Index {
 struct Slot {
     /// Whatever else the question mentions.
     general: Option<Arc<PolicySet>>,
-    /// Only if an attribute is what the rule's first condition wants.
+    /// Only if an attribute is what the rule asks for.
     gated: Vec<Gated>,
     /// Never, under the settings as they are.
     shut: Option<Arc<PolicySet>>,
@@ -39,7 +39,7 @@ struct Slot {
     named: HashMap<EntityUid, Arc<PolicySet>>,
 }
 
-/// Rules whose first condition is about one attribute.
+/// Rules that ask for one attribute.
 #[derive(Debug, Clone)]
 struct Gated {
     key: Key,
@@ -73,7 +73,7 @@ impl Index {
     /// Sorts rules in, as they are under these settings.
     pub fn new(policies: &[Policy], names: &Names, settings: &serde_json::Value) -> Self {
         let lean: Vec<_> = policies.iter().map(without_scope).collect();
-        let gates: Vec<_> = policies.iter().map(|policy| Gate::of(policy, settings)).collect();
+        let gates = gate::gates(policies, settings);
         // Most actions share their rules: equal sets are kept once.
         let mut kept: HashMap<(bool, Vec<usize>), Arc<PolicySet>> = HashMap::new();
         let mut keep = |is_lean: bool, members: Vec<usize>| {
@@ -123,7 +123,7 @@ impl Index {
         Some(sets)
     }
 
-    /// The sets of rules whose scope fits, also of those whose first condition does not hold; nothing for an action that is not
+    /// The sets of rules whose scope fits, also of those that ask for something else; nothing for an action that is not
     /// known.
     pub fn fitting(&self, action: &str, sort: Sort, facts: &Facts) -> Option<Vec<&PolicySet>> {
         let slot = &self.slots.get(action)?[sort as usize];

@@ -17,6 +17,7 @@ mod resolve;
 mod search;
 mod sweep;
 mod tenant_tx;
+mod tokens;
 mod usage;
 mod webhooks;
 
@@ -66,6 +67,8 @@ pub enum Name {
     Policy,
     /// Authorising and listing people, with a million memberships.
     Members,
+    /// Who a request is from.
+    Tokens,
     /// Counting usage events.
     Usage,
     /// From the commit of an event to its receiver.
@@ -94,6 +97,7 @@ impl Name {
             Self::Limits => "limits",
             Self::Policy => "policy",
             Self::Members => "members",
+            Self::Tokens => "tokens",
             Self::Usage => "usage",
             Self::Webhooks => "webhooks",
         }
@@ -118,6 +122,7 @@ impl Name {
             Some(Self::Noisy) => "nine tenants' transactions beside a tenth with 64 clients, milliseconds",
             Some(Self::Gateway) => "beside PgBouncer and no pooler; µs are processor time of one transaction",
             Some(Self::Members) => "people of ten thousand organisations, milliseconds",
+            Some(Self::Tokens) => "who a request is from, milliseconds",
             Some(Self::Usage) => "on one PostgreSQL with the control database's settings; milliseconds",
             Some(Self::Webhooks) => "events of twenty tenants, each with an endpoint; receivers on this machine",
             Some(Self::Guard) => "one look as the controller has it, milliseconds",
@@ -148,6 +153,7 @@ impl Name {
             Self::Limits => limits::run(bench).await,
             Self::Policy => policy::run(bench).await,
             Self::Members => members::run(bench).await,
+            Self::Tokens => tokens::run(bench).await,
             Self::Usage => usage::run(bench).await,
             Self::Webhooks => webhooks::run(bench).await,
         }

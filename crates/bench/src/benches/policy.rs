@@ -173,6 +173,7 @@ fn question(number: usize) -> Question {
         }),
         context: Circumstances {
             granted: true,
+            now: tenantry_domain::Timestamp::now(),
             reason: Some("asked for by the customer".to_owned()),
             regions: set(&[home]),
             ..Circumstances::default()

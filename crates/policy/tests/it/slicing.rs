@@ -73,6 +73,9 @@ fn condition() -> impl Strategy<Value = &'static str> {
         "context.settings.residency.enabled && principal.kind == \"service\"",
         "context.settings.fourEyes.enabled && context.approvalCount + 9223372036854775807 + 1 > 0",
         "principal has environment && principal.environment == \"prod\"",
+        "context.granted && !context.regions.isEmpty() && context.environment == \"prod\" && context.approvalCount == 1",
+        "context.approvalCount < 1 && context.approvalCount + 9223372036854775807 + 1 > 0 && context.environment == \"prod\"",
+        "context.settings.fourEyes.needed > 0 && principal.roles.containsAny([\"admin\", \"none\"]) && context.granted",
         // Nothing that may be turned around.
         "context.granted || context.environment == \"prod\"",
         "if context.granted then context.environment == \"prod\" else true",
@@ -87,14 +90,16 @@ fn rules() -> impl Strategy<Value = Vec<(bool, String, String, String, &'static 
 
 fn thing() -> impl Strategy<Value = Resource> {
     let facts = || {
-        let what = (select(vec!["standard", "enterprise"]), any::<bool>(), select(vec!["eu-west", "us-east"]));
+        let plans = select(vec!["standard", "enterprise"]);
+        let what = (plans, any::<bool>(), select(vec!["eu-west", "us-east"]), select(vec!["gold", "tin", ""]));
         (select(TENANTS.to_vec()), select(ENVIRONMENTS.to_vec()), what).prop_map(
-            |(id, environment, (plan, regulated, region))| TenantFacts {
+            |(id, environment, (plan, regulated, region, tier))| TenantFacts {
                 id: id.to_owned(),
                 environment: environment.to_owned(),
                 plan: plan.to_owned(),
                 regulated,
                 allowed_regions: sample::set(&[region]),
+                labels: (!tier.is_empty()).then(|| ("tier".to_owned(), tier.to_owned())).into_iter().collect(),
                 ..acme()
             },
         )
@@ -139,11 +144,14 @@ fn asked() -> impl Strategy<Value = Question> {
 }
 
 /// What a rule about tenants asks before its condition.
-const FIRST: [&str; 6] = [
+const FIRST: [&str; 9] = [
     "",
     "resource.plan == \"standard\" && ",
     "resource.allowedRegions.contains(\"eu-west\") && ",
     "!resource.regulated && ",
+    "resource.hasTag(\"tier\") && resource.getTag(\"tier\") == \"gold\" && ",
+    "resource.hasTag(\"tier\") && resource.getTag(\"tier\") == \"tin\" && resource.plan == \"standard\" && ",
+    "resource.regulated && resource.phase like \"act*\" && resource.plan == \"standard\" && ",
     "resource.regulated && ",
     "context.settings.fourEyes.enabled && resource.plan == \"enterprise\" && ",
 ];
