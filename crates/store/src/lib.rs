@@ -97,7 +97,9 @@ pub use tenants::{
     TenantRow,
 };
 pub use tokens::{NewToken, TokenFilter, TokenRow};
-pub use usage::{NewUsage, UsageDue, UsageHour, UsageKey, UsageQuery, UsageReport, UsageRow, UsageShare};
+pub use usage::{
+    NewUsage, UsageBeside, UsageDue, UsageHour, UsageKey, UsageQuery, UsageQuota, UsageReport, UsageRow, UsageShare,
+};
 pub use verify::{Finding as AuditFinding, Verification};
 pub use versions::VersionRow;
 pub use webhooks::{

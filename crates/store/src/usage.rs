@@ -10,7 +10,7 @@
 mod read;
 mod told;
 
-pub use read::{UsageQuery, UsageRow, UsageShare};
+pub use read::{UsageBeside, UsageQuery, UsageQuota, UsageRow, UsageShare};
 pub use told::{UsageDue, UsageHour, UsageReport};
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ pub type UsageKey = [u8; 16];
 /// An event that is to be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUsage {
-    /// Its identity.
+    /// Its identity, together with the UTC day of its time.
     pub key: UsageKey,
     /// Its own time.
     pub at: Timestamp,
@@ -61,9 +61,9 @@ const COUNT: &str = "
     fresh AS (
         INSERT INTO tenantry.usage_event (env, day, key, tenant, meter, received_at)
         SELECT $1::text, day, key, tenant, meter, $10::timestamptz FROM input ORDER BY day, key
-        ON CONFLICT DO NOTHING RETURNING key
+        ON CONFLICT DO NOTHING RETURNING day, key
     ),
-    counted AS MATERIALIZED (SELECT i.* FROM input AS i JOIN fresh USING (key)),
+    counted AS MATERIALIZED (SELECT i.* FROM input AS i JOIN fresh USING (day, key)),
     seen AS (
         INSERT INTO tenantry.usage_member (env, tenant, meter, hour, dimensions, member)
         SELECT DISTINCT $1::text, tenant, meter, hour, dimensions, member FROM counted WHERE member IS NOT NULL
@@ -101,8 +101,9 @@ const SUBJECTS: &str = "
     WHERE env = $1 AND phase <> 'deleted' AND (id = ANY ($2::uuid[]) OR slug = ANY ($3::text[]))";
 
 impl Store {
-    /// Counts events of an environment that were not counted before, all in one commit. Gives the keys of those that were new;
-    /// the others had been counted. The days of all events must be there, see [`Self::usage_days`].
+    /// Counts events of an environment that were not counted before, all in one commit. Gives the key of each that was new, in no
+    /// order; the others had been counted. A key on two days is two events. The days of all events must be there, see
+    /// [`Self::usage_days`].
     ///
     /// # Errors
     /// The database's; when its answer was lost, sending the same again tells.
@@ -111,10 +112,11 @@ impl Store {
         environment: &EnvironmentName,
         events: &[NewUsage],
         now: Timestamp,
-    ) -> Result<HashSet<UsageKey>, StoreError> {
+    ) -> Result<Vec<UsageKey>, StoreError> {
         // One event twice in one statement would be joined with itself.
         let mut known = HashSet::with_capacity(events.len());
-        let events: Vec<&NewUsage> = events.iter().filter(|event| known.insert(event.key)).collect();
+        let day = |event: &NewUsage| event.at.as_second().div_euclid(86_400);
+        let events: Vec<&NewUsage> = events.iter().filter(|event| known.insert((event.key, day(event)))).collect();
         let keys: Vec<Vec<u8>> = events.iter().map(|event| event.key.to_vec()).collect();
         let times: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
         let tenants: Vec<Uuid> = events.iter().map(|event| event.tenant.uuid()).collect();

@@ -69,7 +69,7 @@ pub struct UsageEvent {
     /// `1.0`.
     #[schema(example = "1.0", pattern = "^1[.]0$")]
     pub specversion: String,
-    /// Unique in its source: the same source and id is the same event, which counts once.
+    /// Unique in its source: the same tenant, source and id is the same event, which counts once.
     #[schema(min_length = 1, max_length = 256, example = "req-8f14e45f")]
     pub id: String,
     /// Who made it.

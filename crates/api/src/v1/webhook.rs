@@ -383,7 +383,7 @@ pub struct WebhookReplay {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
     pub created_at: Option<Timestamp>,
-    /// When its last event was put into the queue; left out while there are more.
+    /// When its last event was put into the queue, or the endpoint was disabled; left out while there are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,

@@ -161,7 +161,8 @@ fn judge(
         .measure(&event.data)
         .map_err(|error| fault(Code::UsageEvent, format!("data.{}", error.field()), error.to_string()))?;
     Ok(NewUsage {
-        key: key(&[&event.source, &event.id]),
+        // The tenant is part of it: who may count for one can take no event of another one away.
+        key: key(&[&tenant.to_string(), &event.source, &event.id]),
         at: event.at,
         tenant: *tenant,
         meter: event.meter.clone(),

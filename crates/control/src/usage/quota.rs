@@ -3,19 +3,19 @@
 
 use tenantry_domain::audit::Category;
 use tenantry_domain::id::TenantId;
-use tenantry_domain::limit::QuotaName;
+use tenantry_domain::limit::{Bound, Mode, QuotaName};
 use tenantry_domain::name::{EnvironmentName, MeterName};
 use tenantry_domain::policy::{self, Scope};
 use tenantry_domain::quantity::Period;
 use tenantry_domain::usage::{MeterSpec, Window};
-use tenantry_store::{CatalogKind, Entry, StoreError};
+use tenantry_store::{CatalogKind, Entry, StoreError, UsageQuota};
 
 use crate::deps::Deps;
 
-/// Tenants of one meter that one look puts right.
-const BATCH: i64 = 200;
+/// Tenants of one meter that are looked at together.
+const BATCH: u32 = 200;
 
-/// Puts the quotas right that meters count.
+/// Puts the quotas right that meters count, of all tenants: one whose quota cannot be put right holds up nobody behind it.
 ///
 /// # Errors
 /// Our database's.
@@ -26,15 +26,27 @@ pub(crate) async fn settle(deps: &Deps) -> Result<(), StoreError> {
             let spec = serde_json::from_value::<MeterSpec>(row.spec).ok().and_then(|spec| spec.quota);
             let (Some(quota), Ok(meter)) = (spec, row.name.parse::<MeterName>()) else { continue };
             let month = Window::Month.begin(deps.now());
-            let reader = deps.store().read(&environment.name);
-            for (tenant, used) in reader.usage_beside_quota(&meter, &quota, month, BATCH).await? {
-                if let Err(error) = of_tenant(deps, &environment.name, tenant, &quota, used).await {
-                    tracing::warn!(%tenant, %quota, %error, "a quota that a meter counts was not put right yet");
-                }
-            }
+            of_meter(deps, &environment.name, &UsageQuota { meter, quota, month }).await?;
         }
     }
     Ok(())
+}
+
+async fn of_meter(deps: &Deps, environment: &EnvironmentName, of: &UsageQuota) -> Result<(), StoreError> {
+    let (reader, quota) = (deps.store().read(environment), &of.quota);
+    let mut behind = None;
+    loop {
+        let page = reader.usage_beside_quota(of, behind, BATCH).await?;
+        for (tenant, used) in page.tenants {
+            if let Err(error) = of_tenant(deps, environment, tenant, quota, used).await {
+                tracing::warn!(%tenant, %quota, %error, "a quota that a meter counts was not put right yet");
+            }
+        }
+        behind = page.next;
+        if behind.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 async fn of_tenant(
@@ -50,8 +62,9 @@ async fn of_tenant(
     let row = tx.tenants().lock(tenant).await?;
     let all = crate::quotas::entitlements(&cx, &mut tx, &row).await;
     let bound = all.ok().and_then(|all| all.quotas.get(quota.as_str()).map(|derived| derived.value));
-    // Only an amount a month begins anew when the meter's month does.
-    let Some(bound) = bound.filter(|bound| bound.limit.per == Some(Period::Month)) else {
+    // Only an amount a month begins anew when the meter's month does; and what is off is not counted, so nothing is put right.
+    let is_kept = |bound: &Bound| bound.limit.per == Some(Period::Month) && bound.mode != Mode::Off;
+    let Some(bound) = bound.filter(is_kept) else {
         tx.rollback().await;
         return Ok(());
     };

@@ -53,9 +53,9 @@ impl FromRequest<State> for Events {
 /// Count usage events
 ///
 /// CloudEvents 1.0 in JSON: a batch of at most 1,000 events and 1 MiB, or one event as `application/cloudevents+json`. An event
-/// is known by source and id and counts once, however often it is sent within 35 days of its time. Each event is judged by itself:
-/// 200 when all are counted, 207 when some were refused and the others counted. What is answered is in reports at once. After an
-/// error, or no answer at all, send the same again.
+/// is known by its tenant, source and id and counts once, however often it is sent within 35 days of its time. Each event is
+/// judged by itself: 200 when all are counted, 207 when some were refused and the others counted. What is answered is in reports
+/// at once. After an error, or no answer at all, send the same again.
 #[utoipa::path(
     post, path = "/v1/environments/{environment}/usage", tag = "usage", operation_id = "ingestUsage",
     params(InEnvironment),

@@ -189,6 +189,12 @@ async fn a_token_counts_for_its_own_tenant_alone() {
     let answer = sent(&token(&["application"], &[], None).await).await.json();
     assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(1), &json!(1)), "{answer}");
     sent(&token(&["auditor"], &[], None).await).await.problem("TEN-0022");
+    // Whoever may count for one tenant cannot make events of another one look as if they had been counted.
+    let taken = json!([event("stolen", "acme", json!({ "bytes": 1 }))]);
+    let first = world.bare("POST", &path).header("authorization", &bound).text(BATCH, &taken.to_string()).send().await;
+    assert_eq!(first.json()["accepted"], 1, "{first:?}");
+    let answer = send(&world, &json!([event("stolen", "globex", json!({ "bytes": 5 }))])).await.json();
+    assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(1), &json!(0)), "{answer}");
     world.end().await;
 }
 
@@ -271,5 +277,60 @@ async fn a_closed_hour_is_told_once_and_corrected_by_a_revision() {
         quota.filter(|quota| quota["used"] != 0)
     });
     assert_eq!(quota.await["status"], "warning");
+    world.end().await;
+}
+
+/// Asks until the rate of callers lets it through.
+async fn patient(ask: impl AsyncFn() -> Reply) -> Reply {
+    until(async || Some(ask().await).filter(|reply| reply.status.as_u16() != 429)).await
+}
+
+/// Plans in which the quota is no monthly one, or is not enforced, beside the one of the tests.
+const OTHER_PLANS: &str = "
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: off }
+spec: { isolation: schema, quotas: { egress: { limit: 1000/month, mode: \"off\" } }, backup: { retention: 30d } }
+---
+apiVersion: tenantry.dev/v1
+kind: Plan
+metadata: { name: daily }
+spec: { isolation: schema, quotas: { egress: { limit: 1000/day, mode: soft } }, backup: { retention: 30d } }
+";
+
+#[tokio::test]
+async fn a_quota_is_kept_however_many_tenants_have_one_that_is_not() {
+    let world = World::running().await;
+    prepare(&world).await;
+    let applied = world.post("manifests:apply").keyed().header("if-match", "*").yaml(OTHER_PLANS).send().await;
+    assert!(applied.status.is_success(), "{applied:?}");
+    let mut events = Vec::new();
+    // More than are looked at together, and all of them in front of the one that has a quota to be kept.
+    for place in 0..202 {
+        let slug = format!("customer-{place}");
+        let mut manifest = crate::world::manifest(&slug);
+        manifest["spec"]["plan"] = json!(if place % 2 == 0 { "off" } else { "daily" });
+        let reply = patient(async || world.post("tenants").keyed().json(&manifest).send().await).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+        events.push(event(&slug, &slug, json!({ "bytes": 3 })));
+    }
+    let reply =
+        patient(async || world.post("tenants").keyed().json(&crate::world::manifest("last")).send().await).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    events.push(event("last", "last", json!({ "bytes": 900 })));
+    let counted = patient(async || send(&world, &json!(events)).await).await.json();
+    assert_eq!(counted["accepted"], 203, "{counted}");
+    let quota = until(async || {
+        let quotas = patient(async || world.get("tenants/last/quotas").send().await).await.json();
+        let quota = quotas["items"].as_array().unwrap().iter().find(|quota| quota["name"] == "egress").cloned();
+        quota.filter(|quota| quota["used"] != 0)
+    });
+    assert_eq!(quota.await["used"], 900);
+    // Nothing was done about the others, so nothing is told of it.
+    let conn = world.deps.store().pool().get().await.unwrap();
+    let sql = "SELECT count(DISTINCT subject) FROM tenantry.audit WHERE action = 'quota.set'";
+    let told: i64 = conn.query_one(sql, &[]).await.unwrap().get(0);
+    conn.release();
+    assert_eq!(told, 1);
     world.end().await;
 }

@@ -7,6 +7,7 @@ use tenantry_domain::name::MeterName;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::usage::{Aggregation, Field, Total, Window};
 use tenantry_pg::{Row, ToSql};
+use uuid::Uuid;
 
 use crate::columns::{count, get, slug};
 use crate::{Reader, StoreError};
@@ -54,6 +55,26 @@ pub struct UsageShare {
     pub events: i64,
     /// The figure.
     pub value: Total,
+}
+
+/// A quota that a meter counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageQuota {
+    /// The meter.
+    pub meter: MeterName,
+    /// The quota.
+    pub quota: QuotaName,
+    /// When the month began.
+    pub month: Timestamp,
+}
+
+/// A page of tenants whose use of a quota is to be put right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageBeside {
+    /// Who, and what the meter has counted.
+    pub tenants: Vec<(TenantId, u64)>,
+    /// Behind whom the next page begins; absent when this was the last.
+    pub next: Option<TenantId>,
 }
 
 /// The part of the dimensions that is asked for.
@@ -107,18 +128,28 @@ const SHARES: &str = "
     ) AS s JOIN tenantry.tenant AS t ON t.env = $1 AND t.id = s.tenant
     ORDER BY s.value DESC, t.id LIMIT $6";
 
-/// Tenants whose hours are not all told yet, where what a meter counted since the month began is not what the quota's row says.
+/// A page of tenants whose hours are not all told yet, and whether what a meter counted since the month began is not what the
+/// quota's row says. All of a page come, for the next one to begin behind them. Plans that do not enforce the quota, or not by the
+/// month, are left out; an override may name another period, which is judged by whoever puts the quota right.
 const BESIDE: &str = "
-    SELECT s.tenant, s.used FROM (
-        SELECT h.tenant, floor(sum(h.value) / 1000000)::bigint AS used FROM tenantry.usage_hour AS h
-        WHERE h.env = $1 AND h.meter = $2 AND h.hour >= $4 AND h.tenant IN (
-            SELECT u.tenant FROM tenantry.usage_hour AS u WHERE u.env = $1 AND u.meter = $2 AND NOT u.is_told
-        ) GROUP BY h.tenant
+    WITH active AS MATERIALIZED (
+        SELECT DISTINCT u.tenant FROM tenantry.usage_hour AS u
+        JOIN tenantry.tenant AS t ON t.env = u.env AND t.id = u.tenant AND t.phase <> 'deleted'
+        JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan
+        CROSS JOIN LATERAL (SELECT p.spec -> 'quotas' -> $3 AS bound) AS b
+        WHERE u.env = $1 AND u.meter = $2 AND NOT u.is_told AND u.tenant > $6 AND b.bound ->> 'mode' IS DISTINCT FROM 'off'
+            AND b.bound IS NOT NULL AND (COALESCE(b.bound ->> 'limit', b.bound #>> '{}') LIKE '%/month'
+                OR t.spec #> '{overrides,quotas}' ? $3)
+        ORDER BY u.tenant LIMIT $5
+    )
+    SELECT a.tenant, s.used, COALESCE(s.used <> CASE WHEN q.since >= $4 THEN q.used ELSE 0 END, false) AS is_beside
+    FROM active AS a
+    CROSS JOIN LATERAL (
+        SELECT floor(sum(h.value) / 1000000)::bigint AS used FROM tenantry.usage_hour AS h
+        WHERE h.env = $1 AND h.tenant = a.tenant AND h.meter = $2 AND h.hour >= $4
     ) AS s
-    JOIN tenantry.tenant AS t ON t.env = $1 AND t.id = s.tenant AND t.phase <> 'deleted'
-    JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan AND p.spec -> 'quotas' ? $3
-    LEFT JOIN tenantry.quota AS q ON q.env = $1 AND q.tenant = s.tenant AND q.name = $3
-    WHERE s.used <> CASE WHEN q.since >= $4 THEN q.used ELSE 0 END ORDER BY s.tenant LIMIT $5";
+    LEFT JOIN tenantry.quota AS q ON q.env = $1 AND q.tenant = a.tenant AND q.name = $3
+    ORDER BY a.tenant";
 
 /// A value in millionths.
 pub(super) fn total(row: &Row) -> Result<Total, StoreError> {
@@ -156,21 +187,35 @@ impl Reader {
         self.store.query(sql, &params).await?.iter().map(read).collect()
     }
 
-    /// Tenants for whom a quota's use is not what its meter has counted since the month began, with what was counted.
+    /// Tenants for whom a quota's use is not what its meter has counted since the month began, with what was counted. Looks at
+    /// `limit` tenants behind one, from the first when absent.
     ///
     /// # Errors
     /// The database's.
     pub async fn usage_beside_quota(
         &self,
-        meter: &MeterName,
-        quota: &QuotaName,
-        month: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<(TenantId, u64)>, StoreError> {
-        let params: [&(dyn ToSql + Sync); 5] =
-            [&self.environment.as_str(), &meter.as_str(), &quota.as_str(), &month, &limit];
+        of: &UsageQuota,
+        behind: Option<TenantId>,
+        limit: u32,
+    ) -> Result<UsageBeside, StoreError> {
+        let params: [&(dyn ToSql + Sync); 6] = [
+            &self.environment.as_str(),
+            &of.meter.as_str(),
+            &of.quota.as_str(),
+            &of.month,
+            &i64::from(limit),
+            &behind.map_or(Uuid::nil(), |tenant| tenant.uuid()),
+        ];
         let rows = self.store.query(BESIDE, &params).await?;
-        rows.iter().map(|row| Ok((TenantId::from_uuid(get(row, "tenant")?), count(row, "used")?))).collect()
+        let mut page = UsageBeside::default();
+        for row in &rows {
+            let tenant = TenantId::from_uuid(get(row, "tenant")?);
+            if get(row, "is_beside")? {
+                page.tenants.push((tenant, count(row, "used")?));
+            }
+            page.next = Some(tenant).filter(|_| rows.len() >= limit as usize);
+        }
+        Ok(page)
     }
 
     /// What each tenant had of a meter, those with most first. Window and group of the query are not looked at.

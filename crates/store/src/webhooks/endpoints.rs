@@ -138,6 +138,9 @@ const ROTATE: &str = "
     WHERE env = $1 AND id = $2";
 
 const DISABLE: &str = "
+    WITH ended AS (
+        UPDATE tenantry.webhook_replay SET ended_at = $3 WHERE env = $1 AND endpoint = $2 AND ended_at IS NULL
+    )
     UPDATE tenantry.webhook_endpoint SET is_listening = false, disabled_at = $3, disabled_why = $4, version = version + 1,
         updated_at = $3
     WHERE env = $1 AND id = $2";
@@ -281,7 +284,8 @@ impl Webhooks<'_> {
         self.change(statement, id).await
     }
 
-    /// Ends deliveries to a locked endpoint. What waits for it is given up little by little, by whoever has its lane.
+    /// Ends deliveries to a locked endpoint, and its replays as far as they are. What waits for it is given up little by little, by
+    /// whoever has its lane.
     ///
     /// # Errors
     /// The database's.

@@ -11,17 +11,24 @@ pub const TURNS: usize = 32;
 
 /// `$3` rows at most, subjects behind `$4` first, `$5` rows of each at most.
 ///
-/// A subject's first row decides: while it waits for another attempt, nothing of the subject is due.
+/// A subject's first row decides: while it waits for another attempt, or for a release that knows its type (`$6` are ours), nothing
+/// of the subject is due. First rows are looked up in their turn, so that no more of them are than a fetch holds.
 pub(super) const DUE_IN_ORDER: &str = concat!(
     "WITH RECURSIVE head AS (
-        (SELECT subject, due_at FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2 ORDER BY subject, sequence LIMIT 1)
+        (SELECT subject, sequence, due_at FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2
+        ORDER BY subject, sequence LIMIT 1)
         UNION ALL
-        SELECT n.subject, n.due_at FROM head, LATERAL (
-            SELECT q.subject, q.due_at FROM tenantry.webhook_queue AS q
+        SELECT n.subject, n.sequence, n.due_at FROM head, LATERAL (
+            SELECT q.subject, q.sequence, q.due_at FROM tenantry.webhook_queue AS q
             WHERE q.env = $1 AND q.endpoint = $2 AND q.subject > head.subject ORDER BY q.subject, q.sequence LIMIT 1
         ) AS n
     ), ready AS (
-        SELECT subject FROM head WHERE due_at <= clock_timestamp() ORDER BY subject <= $4, subject LIMIT $3
+        SELECT first.subject FROM (
+            SELECT subject, sequence FROM head WHERE due_at <= clock_timestamp() ORDER BY subject <= $4, subject OFFSET 0
+        ) AS first CROSS JOIN LATERAL (
+            SELECT FROM tenantry.outbox AS o
+            WHERE o.env = $1 AND o.subject = first.subject AND o.sequence = first.sequence AND o.type = ANY ($6) LIMIT 1
+        ) AS known LIMIT $3
     )
     SELECT ",
     due_columns!(),

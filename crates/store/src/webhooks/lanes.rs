@@ -31,6 +31,8 @@ pub struct LaneWork {
     pub lane: LaneId,
     /// Whether the asking process holds it.
     pub is_mine: bool,
+    /// Whether its endpoint is gone: there is nothing to send, and what waits is to be swept.
+    pub is_gone: bool,
 }
 
 /// A lane as its holder sees it.
@@ -60,6 +62,8 @@ const LEAVE: &str = "
 
 /// The earliest row of each endpoint, one step through the index per endpoint, however long its queue is; and each endpoint that
 /// a replay is open for. Endpoints that are gone come with no lane, for what is left of them to be removed.
+///
+/// Lanes that nobody has come first, the longest due before the others: those that run look by themselves.
 const WORK: &str = "
     WITH RECURSIVE head AS (
         (SELECT env, endpoint, due_at FROM tenantry.webhook_queue ORDER BY env, endpoint, due_at LIMIT 1)
@@ -69,10 +73,14 @@ const WORK: &str = "
             WHERE (q.env, q.endpoint) > (head.env, head.endpoint) ORDER BY q.env, q.endpoint, q.due_at LIMIT 1
         ) AS n
     ), wanted AS (
-        SELECT env, endpoint FROM head WHERE due_at <= clock_timestamp()
-        UNION SELECT env, endpoint FROM tenantry.webhook_replay WHERE ended_at IS NULL
-        UNION SELECT h.env, h.endpoint FROM head AS h JOIN tenantry.webhook_endpoint AS e
-            ON e.env = h.env AND e.id = h.endpoint AND NOT e.is_listening
+        SELECT env, endpoint, min(since) AS since FROM (
+            SELECT env, endpoint, due_at AS since FROM head WHERE due_at <= clock_timestamp()
+            UNION ALL SELECT r.env, r.endpoint, r.created_at FROM tenantry.webhook_replay AS r
+                JOIN tenantry.webhook_endpoint AS e ON e.env = r.env AND e.id = r.endpoint AND e.is_listening
+                WHERE r.ended_at IS NULL
+            UNION ALL SELECT h.env, h.endpoint, h.due_at FROM head AS h JOIN tenantry.webhook_endpoint AS e
+                ON e.env = h.env AND e.id = h.endpoint AND NOT e.is_listening
+        ) AS reasons GROUP BY env, endpoint
     )
     SELECT w.env, w.endpoint, COALESCE(l.owner = $1, false) AS is_mine, l.endpoint IS NULL AS is_gone
     FROM wanted AS w
@@ -83,7 +91,7 @@ const WORK: &str = "
     WHERE (l.paused_until IS NULL OR l.paused_until <= clock_timestamp())
         AND (t.id IS NULL OR t.phase NOT IN ('suspended', 'archived') OR NOT e.is_listening)
         AND (l.owner IS NULL OR l.owner = $1 OR p.replica IS NULL OR p.seen_at < clock_timestamp() - $2 * interval '1 second')
-    LIMIT $3";
+    ORDER BY is_mine, w.since LIMIT $3";
 
 // Without a join to the owners: a row that somebody else took between our look and our lock is looked at once more, and a join
 // would be looked at as it was before.
@@ -112,7 +120,17 @@ const LOOK: &str = concat!(
     "WHERE e.env = $1 AND e.id = $2 AND l.owner = $3"
 );
 
-const SWEEP: &str = "DELETE FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2";
+/// Others may sweep the same lane: nobody waits for what somebody else removes.
+const SWEEP: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT ctid AS place FROM tenantry.webhook_queue
+        WHERE env = $1 AND endpoint = $2
+            AND NOT EXISTS (SELECT FROM tenantry.webhook_endpoint WHERE env = $1 AND id = $2)
+        ORDER BY subject, sequence LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM tenantry.webhook_queue WHERE ctid = ANY (ARRAY (SELECT place FROM chosen)) RETURNING 1
+    )
+    SELECT count(*) AS count FROM gone";
 
 fn id(row: &Row) -> Result<LaneId, StoreError> {
     Ok(LaneId { environment: parse(row, "env")?, endpoint: WebhookId::from_uuid(get(row, "endpoint")?) })
@@ -140,8 +158,8 @@ impl Store {
         self.query(LEAVE, &[&replica.uuid()]).await.map(|_| ())
     }
 
-    /// Lanes in which there is something to do now, apart from those that others hold. What is left of endpoints that are gone
-    /// is removed on the way.
+    /// Lanes in which there is something to do now, apart from those that others hold; `limit` at most, those that nobody has
+    /// first. It changes nothing.
     ///
     /// # Errors
     /// The database's.
@@ -152,19 +170,24 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<LaneWork>, StoreError> {
         let rows = self.queue_query(WORK, &[&replica.uuid(), &patience.as_secs_f64(), &i64::from(limit)]).await?;
-        let mut work = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let lane = id(row)?;
-            if get(row, "is_gone")? {
-                self.queue_query(SWEEP, &[&lane.environment.as_str(), &lane.endpoint.uuid()]).await?;
-                continue;
-            }
-            work.push(LaneWork { lane, is_mine: get(row, "is_mine")? });
-        }
-        Ok(work)
+        let read = |row| Ok(LaneWork { lane: id(row)?, is_mine: get(row, "is_mine")?, is_gone: get(row, "is_gone")? });
+        rows.iter().map(read).collect()
     }
 
-    /// Takes those of the lanes that nobody holds.
+    /// Removes what waits in the lane of an endpoint that is gone, at most `limit` rows; says how many. Fewer than `limit` means
+    /// that nothing is left, apart from rows that somebody else has locked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_sweep(&self, lane: &LaneId, limit: u32) -> Result<i64, StoreError> {
+        let params: [&(dyn tenantry_pg::ToSql + Sync); 3] =
+            [&lane.environment.as_str(), &lane.endpoint.uuid(), &i64::from(limit)];
+        let row = self.queue_query_opt(SWEEP, &params).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "count")
+    }
+
+    /// Takes those of the lanes that nobody holds. Unlike what is done in a lane this is on the disk when it returns: a claim that
+    /// a crash of the server undid would leave the lane to two processes.
     ///
     /// # Errors
     /// The database's.
@@ -176,7 +199,7 @@ impl Store {
     ) -> Result<Vec<LaneId>, StoreError> {
         let envs: Vec<&str> = lanes.iter().map(|lane| lane.environment.as_str()).collect();
         let endpoints: Vec<Uuid> = lanes.iter().map(|lane| lane.endpoint.uuid()).collect();
-        let rows = self.queue_query(CLAIM, &[&replica.uuid(), &patience.as_secs_f64(), &envs, &endpoints]).await?;
+        let rows = self.query(CLAIM, &[&replica.uuid(), &patience.as_secs_f64(), &envs, &endpoints]).await?;
         rows.iter().map(id).collect()
     }
 

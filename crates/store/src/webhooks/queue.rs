@@ -97,15 +97,31 @@ macro_rules! due_columns {
 }
 pub(super) use due_columns;
 
+/// Events of types that a later release knows (`$4` are ours) take no place of those that can be sent. Each event is looked up for
+/// itself: what has a limit of its own cannot be turned around by a planner that last saw the tables empty.
 const DUE: &str = concat!(
     "SELECT ",
     due_columns!(),
     "FROM (
-        SELECT * FROM tenantry.webhook_queue WHERE env = $1 AND endpoint = $2 AND due_at <= clock_timestamp()
-        ORDER BY due_at LIMIT $3
+        SELECT q.* FROM tenantry.webhook_queue AS q CROSS JOIN LATERAL (
+            SELECT FROM tenantry.outbox AS o
+            WHERE o.env = q.env AND o.subject = q.subject AND o.sequence = q.sequence AND o.type = ANY ($4) LIMIT 1
+        ) AS known
+        WHERE q.env = $1 AND q.endpoint = $2 AND q.due_at <= clock_timestamp() ORDER BY q.due_at LIMIT $3
     ) AS q JOIN tenantry.outbox AS o ON o.env = q.env AND o.subject = q.subject AND o.sequence = q.sequence
     ORDER BY q.due_at, q.subject, q.sequence"
 );
+
+/// Of what is due only the longest due is looked at: where nothing can be sent it is one that cannot be read, or one that waits for
+/// its turn.
+const UNREAD: &str = "
+    SELECT EXISTS (
+        SELECT FROM (
+            SELECT subject, sequence FROM tenantry.webhook_queue
+            WHERE env = $1 AND endpoint = $2 AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1
+        ) AS q JOIN tenantry.outbox AS o ON o.env = $1 AND o.subject = q.subject AND o.sequence = q.sequence
+        WHERE o.type <> ALL ($3)
+    ) AS is_unread";
 
 /// Nothing but the log changes unless the writer holds the lane: its row is locked first, so that a claim comes before all of this or
 /// behind it. A row whose count of attempts is another one by now was recorded already.
@@ -201,6 +217,11 @@ const BURY: &str = "
     )
     SELECT count(*) AS count FROM gone";
 
+/// The types that can be read.
+fn kinds() -> Vec<&'static str> {
+    event::Type::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
 fn read(row: &Row) -> Result<DueRow, StoreError> {
     let attempts: i16 = get(row, "attempts")?;
     Ok(DueRow {
@@ -211,7 +232,8 @@ fn read(row: &Row) -> Result<DueRow, StoreError> {
 }
 
 impl Store {
-    /// What is due in a lane; in turns, the first ones of each subject whose first one is due.
+    /// What is due in a lane; in turns, the first ones of each subject whose first one is due. Events of types that a later release
+    /// knows are left out, and so are, in turns, those behind them.
     ///
     /// # Errors
     /// The database's.
@@ -219,12 +241,13 @@ impl Store {
         let limit = i64::from(limit);
         let (env, endpoint) = (lane.environment.as_str(), lane.endpoint.uuid());
         let is_ordered = matches!(order, Order::Turns(_));
+        let kinds = kinds();
         let rows = match order {
-            Order::Longest => self.queue_query(DUE, &[&env, &endpoint, &limit]).await?,
+            Order::Longest => self.queue_query(DUE, &[&env, &endpoint, &limit, &kinds]).await?,
             Order::Turns(behind) => {
                 let behind = behind.map_or(Uuid::max(), Subject::uuid);
                 let turns = i64::try_from(TURNS).unwrap_or(i64::MAX);
-                self.queue_query(DUE_IN_ORDER, &[&env, &endpoint, &limit, &behind, &turns]).await?
+                self.queue_query(DUE_IN_ORDER, &[&env, &endpoint, &limit, &behind, &turns, &kinds]).await?
             }
         };
         let mut stalled: BTreeSet<Uuid> = BTreeSet::new();
@@ -240,6 +263,16 @@ impl Store {
             }
         }
         Ok(due)
+    }
+
+    /// Whether the longest due in a lane is of a type that a later release knows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn webhook_unread(&self, lane: &LaneId) -> Result<bool, StoreError> {
+        let params: [&(dyn ToSql + Sync); 3] = [&lane.environment.as_str(), &lane.endpoint.uuid(), &kinds()];
+        let row = self.queue_query_opt(UNREAD, &params).await?.ok_or(StoreError::NotFound)?;
+        get(&row, "is_unread")
     }
 
     /// Writes down what came of attempts: rows leave the queue or wait, the dead are kept, the log grows, and the lane knows how its

@@ -38,7 +38,7 @@ pub struct ReplayRow {
     pub queued: i64,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When its last event was put into the queue; absent while there are more.
+    /// When its last event was put into the queue, or the endpoint was disabled; absent while there are more.
     pub ended_at: Option<Timestamp>,
 }
 

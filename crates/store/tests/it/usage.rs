@@ -9,10 +9,11 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::event::{Draft, Type};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::MeterName;
+use tenantry_domain::tenant::spec::Override;
 use tenantry_domain::usage::{Aggregation, Amount, Total, Window, hour};
-use tenantry_store::{Entry, NewUsage, Store, UsageKey, UsageQuery, UsageReport};
+use tenantry_store::{CatalogKind, CatalogPut, Entry, NewUsage, Store, UsageKey, UsageQuery, UsageQuota, UsageReport};
 
-use crate::world::{World, at, draft, permit_for, prod};
+use crate::world::{World, at, draft, new_tenant, permit_for, prod};
 
 /// A row of numbers that a seed decides.
 struct Dice(u64);
@@ -268,4 +269,100 @@ async fn days_are_made_and_dropped_as_a_whole() {
     let left = ["tenantry.usage_event_20261004", "tenantry.usage_event_20261005", "tenantry.usage_event_20261006"];
     assert_eq!(days().await, left);
     assert!(world.store.usage_days("2026-10-06", "2027-10-06").await.is_err(), "a year is no span of days");
+}
+
+/// One event of the meter `egress`.
+fn egress(number: usize, tenant: TenantId, amount: &str, second: i64) -> NewUsage {
+    NewUsage {
+        key: key(number),
+        at: at(second),
+        tenant,
+        meter: "egress".parse().unwrap(),
+        aggregation: Aggregation::Sum,
+        amount: Amount::parse(amount).unwrap(),
+        dimensions: "{}".into(),
+        member: None,
+    }
+}
+
+#[tokio::test]
+async fn a_key_on_two_days_is_two_events_also_in_one_batch() {
+    let (world, tenants) = world_with(1).await;
+    let batch =
+        [egress(1, tenants[0], "1", 0), egress(1, tenants[0], "2", 86_400), egress(1, tenants[0], "4", 86_400 + 1)];
+    let count = async |now| world.store.count_usage(&prod(), &batch, at(now)).await.unwrap();
+    assert_eq!(count(90_000).await, [key(1), key(1)]);
+    assert!(count(90_001).await.is_empty());
+    let whole = UsageQuery { to: at(2 * 86_400), ..query("egress", Aggregation::Sum, Window::Hour) };
+    let rows = world.store.read(&prod()).usage(tenants[0], &whole).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.events, row.value.to_string())).collect();
+    assert_eq!(rows, [(1, "1".to_string()), (1, "2".into())]);
+}
+
+#[tokio::test]
+async fn quotas_of_all_tenants_are_looked_at_however_many_cannot_be_put_right() {
+    let (world, _) = world_with(0).await;
+    for (name, bound) in [
+        ("plain", json!("1000/month")),
+        ("soft", json!({ "limit": "1000/month", "mode": "soft" })),
+        ("daily", json!({ "limit": "1000/day", "mode": "soft" })),
+        ("standing", json!("1000")),
+        ("off", json!({ "limit": "1000/month", "mode": "off" })),
+    ] {
+        let mut tx = world.write().await;
+        let put = CatalogPut {
+            kind: CatalogKind::Plan,
+            name: name.into(),
+            from_version: 0,
+            spec: json!({ "isolation": "shared", "quotas": { "egress": bound } }),
+            action: "manifests.apply".into(),
+            correlation_id: "c".into(),
+        };
+        tx.catalog().put(&put).await.unwrap();
+        let entry = Entry::environment(draft("manifests.apply", Category::Mutation, Some(1)), vec![]);
+        tx.commit(vec![entry]).await.unwrap();
+    }
+    let mut expected = Vec::new();
+    let plans = ["off", "daily", "standing", "plain", "soft", "off", "daily", "plain", "other", "soft", "daily"];
+    for (place, plan) in plans.iter().enumerate() {
+        let mut new = new_tenant(&format!("acme{place}"));
+        new.spec.plan = plan.parse().unwrap();
+        // Of the last one only its own deviation is by the month.
+        if place == plans.len() - 1 {
+            let deviation = Override { value: "5/month".parse().unwrap(), reason: "pilot".into(), until: None };
+            new.spec.overrides.quotas.insert("egress".into(), deviation);
+            expected.push(new.id);
+        } else if ["plain", "soft"].contains(plan) {
+            expected.push(new.id);
+        }
+        let tenant = world.create_from(new, 0).await.unwrap().id;
+        world.store.count_usage(&prod(), &[egress(place, tenant, "7.9", 0)], at(0)).await.unwrap();
+    }
+    expected.sort_unstable();
+    let reader = world.store.read(&prod());
+    let of = UsageQuota {
+        meter: "egress".parse().unwrap(),
+        quota: "egress".parse().unwrap(),
+        month: Window::Month.begin(at(0)),
+    };
+    let (mut behind, mut found, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let page = reader.usage_beside_quota(&of, behind, 2).await.unwrap();
+        assert!(page.tenants.len() <= 2);
+        found.extend(page.tenants);
+        pages += 1;
+        behind = page.next;
+        if behind.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found, pages), (expected.iter().map(|id| (*id, 7)).collect(), 3));
+    // What the row says already takes a place in a page and is nothing to do.
+    world.sql(&format!(
+        "INSERT INTO tenantry.quota (env, tenant, name, used, reserved, since, mode, updated_at)
+        SELECT 'prod', '{}', 'egress', 7, 0, '2026-09-01T00:00:00Z', 'hard', clock_timestamp()",
+        expected[0].uuid()
+    ));
+    let page = reader.usage_beside_quota(&of, None, 2).await.unwrap();
+    assert_eq!((page.tenants, page.next), (vec![(expected[1], 7)], Some(expected[1])));
 }

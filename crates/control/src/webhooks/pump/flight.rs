@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Pump;
 use super::lane::STALE;
+use super::share::Share;
 use crate::webhooks::payload;
 
 /// One event on its way, and what came back.
@@ -22,29 +23,33 @@ pub(super) struct Flight {
     pub(super) answer: Option<Answer>,
 }
 
-/// Starts an attempt, in a task of its own: what is in hand goes on while its lane looks at the database.
-pub(super) fn start(
-    pump: Arc<Pump>,
-    endpoint: Arc<EndpointRow>,
-    signer: Arc<Signer>,
-    row: DueRow,
-    is_failing: bool,
-) -> impl Future<Output = Flight> + Send + 'static {
-    landed(tokio::spawn(fly(pump, endpoint, signer, row, is_failing)))
+/// By what a lane lets its events go.
+#[derive(Clone)]
+pub(super) struct Leave {
+    /// As it was at the last look.
+    pub(super) endpoint: Arc<EndpointRow>,
+    /// Of the endpoint.
+    pub(super) signer: Arc<Signer>,
+    /// The places of the endpoint's owner.
+    pub(super) share: Arc<Share>,
+    /// When the look began.
+    pub(super) looked: Instant,
+    /// Whether the endpoint fails, or is slow.
+    pub(super) is_failing: bool,
 }
 
-/// Sends one event. Endpoints that fail share a few places, so that those that work always have theirs.
-async fn fly(
-    pump: Arc<Pump>,
-    endpoint: Arc<EndpointRow>,
-    signer: Arc<Signer>,
-    row: DueRow,
-    is_failing: bool,
-) -> Flight {
-    let places = if is_failing { &pump.failing } else { &pump.working };
-    let asked = Instant::now();
-    let _place = places.acquire().await;
-    if asked.elapsed() > STALE || !pump.is_fresh() {
+/// Starts an attempt, in a task of its own: what is in hand goes on while its lane looks at the database.
+pub(super) fn start(pump: Arc<Pump>, leave: Leave, row: DueRow) -> impl Future<Output = Flight> + Send + 'static {
+    landed(tokio::spawn(fly(pump, leave, row)))
+}
+
+/// Sends one event. Endpoints that fail share a few places, so that those that work always have theirs; and of both nobody has
+/// more than a share.
+async fn fly(pump: Arc<Pump>, leave: Leave, row: DueRow) -> Flight {
+    let Leave { endpoint, signer, share, looked, is_failing } = leave;
+    let _own = share.places(is_failing).acquire().await;
+    let _place = if is_failing { &pump.failing } else { &pump.working }.acquire().await;
+    if looked.elapsed() > STALE || !pump.is_fresh() {
         return Flight { row, at: pump.deps.now(), answer: None };
     }
     let stats = pump.deps.outbound().stats();

@@ -10,19 +10,21 @@
 mod flight;
 mod lane;
 mod pace;
+mod share;
 pub mod stats;
+mod sweep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
-use tenantry_domain::Timestamp;
 use tenantry_store::{LaneId, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::share::Shares;
+use self::sweep::Gone;
 use super::options::WebhookOptions;
 use crate::deps::Deps;
 
@@ -35,10 +37,8 @@ const LANES: u32 = 4096;
 const REST: Duration = Duration::from_millis(10);
 /// Statements of the pump at a time, so that others get connections too.
 const STATEMENTS: usize = 6;
-/// Time between two looks for what has served its time.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-/// Rows that are forgotten at a time.
-const FORGOTTEN: u32 = 10_000;
+/// How long a lane in which nothing can be read is left to processes of a later release; longer than these rest between two looks.
+const UNREAD: Duration = Duration::from_secs(1);
 /// Attempts of one endpoint that are kept.
 const NEWEST: u32 = 10_000;
 /// Attempts between two cuts of an endpoint's log.
@@ -49,10 +49,13 @@ pub(super) struct Pump {
     deps: Deps,
     working: Semaphore,
     failing: Semaphore,
+    /// Of each subject's endpoints; to be had before one of the two above.
+    shares: Shares,
     statements: Semaphore,
     /// Logs are cut one after the other.
     trimming: Semaphore,
     reported: Mutex<Option<Instant>>,
+    gone: Gone,
 }
 
 impl Pump {
@@ -79,11 +82,22 @@ impl Pump {
     }
 }
 
+/// What a lane ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Nothing, or what ends it for now.
+    Nothing,
+    /// Nothing but events that a later release knows.
+    Unread,
+}
+
 /// The lanes that this process has taken.
 #[derive(Default)]
 struct Lanes {
     wakes: HashMap<LaneId, Arc<Notify>>,
-    tasks: JoinSet<LaneId>,
+    tasks: JoinSet<(LaneId, Found)>,
+    /// Lanes in which nothing could be read, and when that was.
+    unread: HashMap<LaneId, Instant>,
 }
 
 impl Lanes {
@@ -93,9 +107,9 @@ impl Lanes {
         let (pump, stop) = (Arc::clone(pump), stop.clone());
         pump.deps.outbound().stats().hold(1);
         self.tasks.spawn(async move {
-            lane::run(&pump, &id, &wake, &stop).await;
+            let found = lane::run(&pump, &id, &wake, &stop).await;
             pump.deps.outbound().stats().hold(-1);
-            id
+            (id, found)
         });
     }
 
@@ -109,9 +123,14 @@ impl Lanes {
         has_ended
     }
 
-    fn ended(&mut self, ended: Result<LaneId, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(LaneId, Found), tokio::task::JoinError>) {
         match ended {
-            Ok(id) => drop(self.wakes.remove(&id)),
+            Ok((id, found)) => {
+                self.wakes.remove(&id);
+                if found == Found::Unread {
+                    self.unread.insert(id, Instant::now());
+                }
+            }
             // Which one it was cannot be told: those that run are found again by what they do not answer to.
             Err(error) => {
                 tracing::error!(%error, "a lane of webhooks ended by a panic");
@@ -130,14 +149,17 @@ pub async fn run(deps: Deps, stop: CancellationToken) {
     let pump = Arc::new(Pump {
         working: Semaphore::new(options.in_hand.0),
         failing: Semaphore::new(options.in_hand.1),
+        shares: Shares::new(options.in_hand),
         statements: Semaphore::new(STATEMENTS),
         trimming: Semaphore::new(1),
         reported: Mutex::new(None),
+        gone: Gone::default(),
         deps,
     });
     let mut lanes = Lanes::default();
     let beats = tokio::spawn(beats(Arc::clone(&pump), stop.clone()));
-    let forgets = tokio::spawn(forgets(Arc::clone(&pump), stop.clone()));
+    let forgets = tokio::spawn(sweep::forgets(Arc::clone(&pump), stop.clone()));
+    let sweeps = tokio::spawn(sweep::sweeps(Arc::clone(&pump), stop.clone()));
     let mut nudges = pump.deps.nudges();
     while !stop.is_cancelled() {
         nudges.mark_unchanged();
@@ -163,6 +185,7 @@ pub async fn run(deps: Deps, stop: CancellationToken) {
     lanes.tasks.abort_all();
     beats.abort();
     forgets.abort();
+    sweeps.abort();
     if let Err(error) = pump.store().webhook_leave(pump.deps.replica()).await {
         tracing::debug!(%error, "webhooks: the lanes could not be given back");
     }
@@ -175,10 +198,14 @@ async fn look(pump: &Arc<Pump>, lanes: &mut Lanes, stop: &CancellationToken) -> 
     }
     let (replica, patience) = (pump.deps.replica(), pump.options().patience);
     let found = pump.store().webhook_work(replica, patience, LANES).await?;
+    lanes.unread.retain(|_, since| since.elapsed() < UNREAD);
     let mut free = Vec::new();
     for work in found {
         match lanes.wakes.get(&work.lane) {
+            // Not to be sent: also what still runs learns so by itself.
+            _ if work.is_gone => pump.gone.add(work.lane),
             Some(wake) => wake.notify_one(),
+            None if lanes.unread.contains_key(&work.lane) => {}
             // Its task has ended and the lane could not be given back.
             None if work.is_mine => lanes.run(pump, work.lane, stop),
             None => free.push(work.lane),
@@ -202,27 +229,6 @@ async fn beats(pump: Arc<Pump>, stop: CancellationToken) {
         tokio::time::sleep(pause).await;
         if stop.is_cancelled() && pump.deps.outbound().stats().counted().lanes <= 0 {
             return;
-        }
-    }
-}
-
-async fn forgets(pump: Arc<Pump>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(FORGET_EVERY) => {}
-        }
-        let before = |kept: Duration| {
-            let kept = SignedDuration::try_from(kept).unwrap_or(SignedDuration::MAX);
-            pump.deps.now().checked_sub(kept).unwrap_or(Timestamp::MIN)
-        };
-        let (attempts, dead) = pump.options().kept;
-        match pump.store().webhook_forget(before(attempts), before(dead), FORGOTTEN).await {
-            Ok(gone) if gone.attempts + gone.dead > 0 => {
-                tracing::debug!(attempts = gone.attempts, dead = gone.dead, "webhooks: forgotten");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "webhooks: nothing was forgotten"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod claims;
+mod crowd;
 mod endpoints;
 mod farm;
 mod order;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tenantry_control::Subject;
-use tenantry_control::webhooks::Wanted;
+use tenantry_control::tenants::edit::Expected;
+use tenantry_control::webhooks::{self, Change, Wanted};
 use tenantry_domain::event::Type;
 use tenantry_domain::webhook::Terms;
 use tenantry_store::{LaneId, Order, TURNS};
@@ -111,4 +112,23 @@ async fn a_fetch_that_cannot_hold_everybody_begins_behind_the_one_before() {
     assert_eq!(fetch(Some(3), 2).await, [(4, 2), (0, 2)]);
     assert_eq!(fetch(Some(3), 7).await, [(4, 2), (0, 2), (1, 2), (2, 2), (3, 2), (4, 3), (0, 3)]);
     assert_eq!(fetch(None, 10_000).await.len(), 5 * TURNS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_asked_for_while_others_are_in_hand_begins_when_they_are_through() {
+    let world = World::with(lab(100)).await;
+    let acme = draft(&world, "acme").await;
+    let receiver = Receiver::start(Mood::Hang).await;
+    let types = vec![tenantry_domain::webhook::Pattern::parse("tenant.updated").unwrap()];
+    let (made, _) = endpoint(&world, Wanted { terms: Terms { types, ..terms() }, ..wanted(&receiver.url()) }).await;
+    // Few, so that the lane looks again while the first ones are in hand.
+    emit(&world.deps, &world, Subject::Tenant(acme), Type::TenantUpdated, 14).await;
+    let process = Process::start(&world.deps);
+    until("the first ones are in hand", 20, || receiver.count() == 4).await;
+    let change = Change { fifo: Some(true), ..Change::default() };
+    webhooks::update(&world.cx(), &world.deps, made.id, Expected::Any, change).await.unwrap();
+    receiver.set(Mood::Ok);
+    until("all are through", 30, || taken(&receiver.got(), acme).len() == 14).await;
+    assert_eq!(taken(&receiver.got(), acme), (2..=15).collect::<Vec<i64>>(), "none overtakes one that failed");
+    process.stop().await;
 }

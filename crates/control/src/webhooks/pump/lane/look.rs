@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{Key, LINGER, Run, STALE, TURN};
 use crate::webhooks::keys;
-use crate::webhooks::pump::Pump;
 use crate::webhooks::pump::pace::{self, Pace, Window};
+use crate::webhooks::pump::{Found, Pump};
 
 /// Rows of a look, the fewest and the most.
 pub(super) const FEWEST: usize = 32;
@@ -27,6 +27,8 @@ const BURIED: u32 = 1000;
 
 /// What a look at the lane found.
 pub(super) struct Look {
+    /// When it began.
+    began: Instant,
     /// The lane; absent when another process holds it, or the endpoint is gone.
     lane: Option<Lane>,
     found: Vec<DueRow>,
@@ -38,6 +40,8 @@ pub(super) struct Look {
     replay: Option<Uuid>,
     /// Whether a replay may not begin yet.
     is_early: bool,
+    /// Whether there is nothing but what a later release knows.
+    is_unread: bool,
 }
 
 /// What is to be looked for.
@@ -54,7 +58,18 @@ struct Ask {
 async fn look(pump: Arc<Pump>, id: LaneId, ask: Ask) -> Result<Look, StoreError> {
     let _turn = pump.statements.acquire().await;
     let (store, replica) = (pump.store(), pump.deps.replica());
-    let nothing = |lane| Look { lane, found: Vec::new(), is_short: true, is_cut: false, replay: None, is_early: false };
+    // What it says is as old as its first statement, however long the others take.
+    let began = Instant::now();
+    let nothing = |lane| Look {
+        began,
+        lane,
+        found: Vec::new(),
+        is_short: true,
+        is_cut: false,
+        replay: None,
+        is_early: false,
+        is_unread: false,
+    };
     let Some(lane) = store.webhook_lane(replica, &id).await? else { return Ok(nothing(None)) };
     if is_closed(&lane) {
         return Ok(nothing(Some(lane)));
@@ -82,7 +97,8 @@ async fn look(pump: Arc<Pump>, id: LaneId, ask: Ask) -> Result<Look, StoreError>
         is_short = page.is_some_and(|(_, count)| count > 0) && found.is_empty();
         is_cut = is_fifo && has_cut(&found);
     }
-    Ok(Look { lane: Some(lane), found, is_short, is_cut, replay, is_early })
+    let is_unread = found.is_empty() && ask.known == 0 && !lane.has_replay && store.webhook_unread(&id).await?;
+    Ok(Look { began, lane: Some(lane), found, is_short, is_cut, replay, is_early, is_unread })
 }
 
 const fn is_closed(lane: &Lane) -> bool {
@@ -113,7 +129,7 @@ impl Run<'_> {
         let is_free = |row: &DueRow| !self.busy.contains(&row.event.subject);
         self.flights.len() < self.window.size()
             && !self.buffer.iter().any(is_free)
-            && (self.buffer.is_empty() || self.looked.elapsed() > TURN)
+            && (self.buffer.is_empty() || self.fetched.elapsed() > TURN)
     }
 
     /// Begins a look. The first one is waited for, and so are those of a lane that keeps the order.
@@ -173,14 +189,21 @@ impl Run<'_> {
             self.is_ending = true;
             return Ok(());
         }
+        if look.is_unread {
+            // Whoever knows it may have the lane.
+            self.ends_with = Found::Unread;
+            self.is_ending = true;
+            return Ok(());
+        }
         self.adopt(&lane)?;
         self.is_cut = look.is_cut;
         self.replay = look.replay.or(self.replay);
         self.is_early = look.is_early;
         self.turn = last_of_the_first_turn(&look.found);
-        let is_quick = self.looked.elapsed() < QUICK && !look.is_short;
+        let is_quick = self.fetched.elapsed() < QUICK && !look.is_short;
         self.batch = if is_quick { (self.batch * 2).min(MOST) } else { self.batch };
-        self.looked = Instant::now();
+        self.looked = look.began;
+        self.fetched = Instant::now();
         let before = self.buffer.len();
         for row in look.found {
             if self.known.insert((row.event.subject, row.event.sequence)) {
@@ -213,6 +236,12 @@ impl Run<'_> {
                 self.failures = lane.failures;
                 self.window = Window::new(terms.concurrency, lane.failures);
                 self.pace = Pace::new(terms.rate, Instant::now());
+                self.share = Some(self.pump.shares.of(&self.id.environment, lane.endpoint.subject));
+            }
+            // Of what is in hand several may be of one subject, or none is known by its own: the order begins with another run.
+            Some((before, _)) if before.terms.fifo != terms.fifo => {
+                self.is_ending = true;
+                return Ok(());
             }
             Some((before, _)) => {
                 self.window.bound(terms.concurrency);

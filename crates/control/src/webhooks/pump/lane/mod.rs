@@ -27,15 +27,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Pump;
-use super::flight::{self, Flight};
+use super::flight::{self, Flight, Leave};
 use super::pace::{self, Pace, Window};
+use super::share::Share;
+use super::{Found, Pump};
 use look::Look;
 use record::Written;
 
 /// How long an empty lane is kept for what may come.
 const LINGER: Duration = Duration::from_secs(1);
-/// How old the last look may become.
+/// How old the last look may become, counted from its beginning.
 pub(super) const STALE: Duration = Duration::from_secs(2);
 /// How often a lane that keeps the order looks for subjects whose turn it could be, while those that it knows are in hand.
 const TURN: Duration = Duration::from_millis(50);
@@ -53,8 +54,13 @@ struct Run<'p> {
     id: &'p LaneId,
     /// As it was at the last look.
     endpoint: Option<(Arc<EndpointRow>, Arc<Signer>)>,
+    /// Places of the endpoint's owner; present once the endpoint is.
+    share: Option<Arc<Share>>,
     buffer: VecDeque<DueRow>,
+    /// When the last look began: what it said was so then at the earliest.
     looked: Instant,
+    /// When it was through.
+    fetched: Instant,
     /// Rows that the next look is to bring; grows while they are sent quickly.
     batch: usize,
     /// In the buffer, in hand, or not written down yet.
@@ -96,6 +102,8 @@ struct Run<'p> {
     is_lost: bool,
     /// Whether nothing new is begun.
     is_ending: bool,
+    /// What the lane ends with.
+    ends_with: Found,
 }
 
 /// What happened first.
@@ -108,7 +116,7 @@ enum Step {
 }
 
 /// Runs a lane until it is empty, paused, lost, or the process stops.
-pub(super) async fn run(pump: &Arc<Pump>, id: &LaneId, wake: &Notify, stop: &CancellationToken) {
+pub(super) async fn run(pump: &Arc<Pump>, id: &LaneId, wake: &Notify, stop: &CancellationToken) -> Found {
     let mut run = Run::new(pump, id);
     loop {
         run.is_ending |= stop.is_cancelled() || run.is_lost;
@@ -128,7 +136,7 @@ pub(super) async fn run(pump: &Arc<Pump>, id: &LaneId, wake: &Notify, stop: &Can
         }
         run.step(wake, stop, wait).await;
     }
-    run.end().await;
+    run.end().await
 }
 
 impl<'p> Run<'p> {
@@ -138,8 +146,10 @@ impl<'p> Run<'p> {
             pump,
             id,
             endpoint: None,
+            share: None,
             buffer: VecDeque::new(),
             looked: now,
+            fetched: now,
             batch: look::FEWEST,
             known: HashSet::new(),
             retired: Vec::new(),
@@ -167,6 +177,7 @@ impl<'p> Run<'p> {
             is_early: false,
             is_lost: false,
             is_ending: false,
+            ends_with: Found::Nothing,
         }
     }
 
@@ -179,11 +190,16 @@ impl<'p> Run<'p> {
         self.is_ending || self.pause.is_some() || self.gone.is_some()
     }
 
-    /// Starts as much as may be started; says how long the pace wants to wait.
+    /// Starts as much as may be started; says how long to wait with the rest, for the pace, or for this process to report itself.
     fn start(&mut self) -> Option<Duration> {
-        let (endpoint, signer) = self.endpoint.clone()?;
+        let ((endpoint, signer), share) = self.endpoint.clone().zip(self.share.clone())?;
         let is_fifo = endpoint.terms.fifo;
-        while self.flights.len() < self.window.size() && self.outcomes.len() < UNWRITTEN && self.pump.is_fresh() {
+        let is_failing = self.failures >= pace::FAILING || self.is_slow;
+        let leave = Leave { endpoint, signer, share, looked: self.looked, is_failing };
+        while self.flights.len() < self.window.size() && self.outcomes.len() < UNWRITTEN {
+            if !self.pump.is_fresh() {
+                return (!self.buffer.is_empty()).then_some(TURN);
+            }
             let place =
                 if is_fifo { self.buffer.iter().position(|row| !self.busy.contains(&row.event.subject))? } else { 0 };
             self.buffer.get(place)?;
@@ -194,9 +210,7 @@ impl<'p> Run<'p> {
             if is_fifo {
                 self.busy.insert(row.event.subject);
             }
-            let is_failing = self.failures >= pace::FAILING || self.is_slow;
-            let pump = Arc::clone(self.pump);
-            self.flights.push(Box::pin(flight::start(pump, endpoint.clone(), signer.clone(), row, is_failing)));
+            self.flights.push(Box::pin(flight::start(Arc::clone(self.pump), leave.clone(), row)));
         }
         None
     }

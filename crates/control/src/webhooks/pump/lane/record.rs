@@ -13,7 +13,7 @@ use super::{Run, luck};
 use crate::ctx::Ctx;
 use crate::deps::mint;
 use crate::webhooks::endpoint;
-use crate::webhooks::pump::{NEWEST, Pump, TRIMMED};
+use crate::webhooks::pump::{Found, NEWEST, Pump, TRIMMED};
 
 /// Between two tries to write down, when the database is away.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -115,8 +115,8 @@ impl Run<'_> {
         });
     }
 
-    /// Gives the lane back; ends the endpoint if that is what came out.
-    pub(super) async fn end(self) {
+    /// Gives the lane back; ends the endpoint if that is what came out. Says what the lane ended with.
+    pub(super) async fn end(self) -> Found {
         if let (Some(why), Some((endpoint, _)), false) = (self.gone, &self.endpoint, self.is_lost) {
             give_up(self.pump, endpoint, why).await;
         }
@@ -124,12 +124,15 @@ impl Run<'_> {
         if luck() * f64::from(u32::try_from(TRIMMED).unwrap_or(1))
             < f64::from(u32::try_from(self.untrimmed).unwrap_or(0))
         {
-            trim(self.pump, self.id).await;
+            // Nobody waits for it: the lane is free while its log is cut.
+            let (pump, id) = (Arc::clone(self.pump), self.id.clone());
+            tokio::spawn(async move { trim(&pump, &id).await });
         }
         let _turn = self.pump.statements.acquire().await;
         if let Err(error) = self.pump.store().webhook_release(self.pump.deps.replica(), self.id).await {
             tracing::debug!(%error, "webhooks: a lane could not be given back");
         }
+        self.ends_with
     }
 }
 
