@@ -15,8 +15,8 @@ use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
-use crate::members::mail::Post;
-use crate::notify::{Courier, Notes};
+use crate::members::mail::{self, Post};
+use crate::notify::{ByChat, ByMail, Courier, Keeper, Notes};
 use crate::streams;
 use crate::webhooks::pump;
 use crate::workflows::TenantSteps;
@@ -54,10 +54,13 @@ impl Runtime {
         }
         if let Some(mail) = &deps.options().members.mail {
             tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
+            tasks.spawn(driver::run(Courier::new(ByMail(mail.server.clone())), deps.clone(), stop.clone()));
+        }
+        if deps.options().notify.chat.is_some() {
+            tasks.spawn(driver::run(Courier::new(ByChat), deps.clone(), stop.clone()));
         }
         tasks.spawn(driver::run(Notes::default(), deps.clone(), stop.clone()));
-        let mailer = deps.options().members.mail.as_ref().map(|mail| mail.server.clone());
-        tasks.spawn(driver::run(Courier::new(mailer), deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Keeper::default(), deps.clone(), stop.clone()));
         tasks.spawn(pump::run(deps.clone(), stop.clone()));
         tasks.spawn(streams::pump::run(deps.clone(), stop.clone()));
         tasks.spawn(listen(deps.clone(), stop.clone()));
@@ -71,7 +74,8 @@ impl Runtime {
     /// The leases could not be given back; they run out by themselves.
     pub async fn shutdown(mut self, deps: &Deps) -> Result<(), StoreError> {
         self.stop.cancel();
-        let _ = tokio::time::timeout(DRAIN.max(pump::DRAIN) + Duration::from_secs(2), async {
+        let longest = DRAIN.max(pump::DRAIN).max(mail::DRAIN);
+        let _ = tokio::time::timeout(longest + Duration::from_secs(2), async {
             while self.tasks.join_next().await.is_some() {}
         })
         .await;

@@ -199,6 +199,27 @@ pub fn mask(address: &str) -> String {
     }
 }
 
+/// A text of somebody else with every address in it masked: a mail server's words repeat whom they are about, in letters of
+/// its own choice.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || "@.!#$%&'*+-/=?^_`{|}~".contains(c);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
+        if word.contains('@') {
+            shown.push_str(&mask(word))
+        } else {
+            shown.push_str(word)
+        }
+        let (gap, behind) = behind.split_at(behind.find(is_part).unwrap_or(behind.len()));
+        shown.push_str(gap);
+        rest = behind;
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test says what it expects by stopping")]
@@ -265,5 +286,20 @@ mod tests {
         assert_eq!(topic(Type::TenantActivated, &data), None);
         assert_eq!(mask("anna@example.com"), "a…@example.com");
         assert_eq!((mask("@x"), mask("")), ("…@x".to_owned(), "…".to_owned()));
+    }
+    #[test]
+    fn addresses_in_the_words_of_others_are_masked_however_they_are_written() {
+        for (said, shown) in [
+            ("5.1.1 <Gone@Acme.example>: no such user", "5.1.1 <G…@Acme.example>: no such user"),
+            (
+                "no mailbox gone+x@acme.example, nor GONE@ACME.EXAMPLE.",
+                "no mailbox g…@acme.example, nor G…@ACME.EXAMPLE.",
+            ),
+            ("<prvs=1=anna@a.example>;ölga@b.example", "<p…@a.example>;ö…@b.example"),
+            ("permanent error (550): 5.1.1 unknown", "permanent error (550): 5.1.1 unknown"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(said), shown);
+        }
     }
 }

@@ -75,8 +75,8 @@ pub use members::{
     Roll, UserRow,
 };
 pub use notices::{
-    Among, AudienceRow, Matter, NewNotification, NoteRow, NotificationFilter, NotificationRow, NotificationState,
-    OutgoingRow, Told, Waiting,
+    Among, AudienceRow, Matter, NewNotification, NoteRow, NotesFound, NotificationFilter, NotificationRow,
+    NotificationState, Outgoing, OutgoingRow, Told, Waiting,
 };
 pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
 pub use outbox::EventRow;

@@ -1,6 +1,8 @@
 //! A mail server that keeps what it gets, spoken to by SMTP: aiosmtpd, in an environment of Python that is made once.
 //!
-//! An address that begins with `gone@` is refused for good (550), one that begins with `busy@` is told "later" (451) twice.
+//! By how an address begins it is refused for good (`gone@`, 550 5.1.1), twice told "later" (`busy@`, 451) or that we may not send
+//! there (`relay@`, 554 5.7.1). Mail for others is kept, and then the server gives no answer (`slow@`), breaks the connection off
+//! instead of answering (`lost@`), or takes it and never answers the farewell (`cling@`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,17 +8,23 @@ from aiosmtpd.smtp import SMTP
 
 folder = pathlib.Path(sys.argv[1])
 count = 0
-busy = {}
+tries = {}
+
+
+def first_two(address):
+    tries[address] = tries.get(address, 0) + 1
+    return tries[address] < 3
 
 
 class Keeper:
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if address.startswith("gone@"):
-            return "550 5.1.1 no such mailbox"
-        if address.startswith("busy@"):
-            busy[address] = busy.get(address, 0) + 1
-            if busy[address] < 3:
-                return "451 4.3.0 try again later"
+        name = address.lower()
+        if name.startswith("gone@"):
+            return f"550 5.1.1 <{address}>: no such mailbox"
+        if name.startswith("busy@") and first_two(name):
+            return "451 4.3.0 try again later"
+        if name.startswith("relay@") and first_two(name):
+            return f"554 5.7.1 <{address}>: Relay access denied"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -28,7 +34,18 @@ class Keeper:
         part = folder / f"{count:04}.part"
         part.write_bytes(b"X-Rcpt: " + ",".join(envelope.rcpt_tos).encode() + b"\r\n" + envelope.original_content)
         part.rename(folder / f"{count:04}.eml")
+        first = envelope.rcpt_tos[0].lower()
+        if first.startswith("slow@"):
+            await asyncio.Event().wait()
+        if first.startswith("lost@"):
+            server.transport.abort()
+        session.is_clinging = first.startswith("cling@")
         return "250 kept"
+
+    async def handle_QUIT(self, server, session, envelope):
+        if getattr(session, "is_clinging", False):
+            await asyncio.Event().wait()
+        return "221 Bye"
 
 
 async def main():

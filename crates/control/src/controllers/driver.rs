@@ -35,6 +35,11 @@ pub trait Controller: Send + 'static {
     /// # Errors
     /// Our database does not answer.
     fn look(&mut self, deps: &Deps) -> impl Future<Output = Result<Look, StoreError>> + Send;
+
+    /// Ends what is in hand once nothing more is looked for. Whoever stops the process decides how long that may take.
+    fn end(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Longest pause after repeated errors.
@@ -67,4 +72,5 @@ pub async fn run<C: Controller>(mut controller: C, deps: Deps, stop: Cancellatio
             Ok(()) = nudges.changed(), if C::IS_NUDGED && failures == 0 => {}
         }
     }
+    controller.end().await;
 }

@@ -8,6 +8,7 @@ pub mod drift;
 pub mod driver;
 pub mod freshness;
 pub mod guard;
+pub(crate) mod in_hand;
 pub mod pools;
 pub mod rollout;
 pub mod stock;

@@ -1,49 +1,93 @@
-//! Sends what is queued: makes the text, hands it to the mail server or the chat, and notes what came of it.
+//! Sends what is queued on one way: makes the text, hands it to the mail server or the chat, and notes what came of it.
+//!
+//! INVARIANT: what leaves is still true, and goes to somebody who is still told of this tenant, by what is known when the attempt
+//! begins.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tenantry_domain::notice::Kind;
-use tenantry_store::{OutgoingRow, StoreError};
+use tenantry_domain::notice::{self, Kind};
+use tenantry_domain::tenant::lifecycle::Phase;
+use tenantry_store::{Among, OutgoingRow, StoreError};
 
-use super::{KEPT, NEWS, chat, facts, notes, templates};
+use super::templates::Text;
+use super::{NEWS, OLD, chat, facts, notes, templates};
 use crate::controllers::driver::{Controller, Look};
+use crate::controllers::in_hand::InHand;
 use crate::deps::Deps;
-use crate::members::mail::{self, Letter, MailOptions, Mailer, SendError};
+use crate::members::mail::{self, Fate, Letter, Mailer, SendError};
 
-/// Notifications of one look; all at the same time.
-const AT_ONCE: i64 = 16;
+/// Notifications that are sent at the same time.
+const AT_ONCE: usize = 16;
 
-/// How long a notification is one replica's: longer than an attempt can take.
-const LEASE: Duration = Duration::from_secs(90);
+/// A way on which people are told. Each has a courier of its own, so that one that hangs holds up no other.
+pub trait Way: Send + Sync + 'static {
+    /// The courier's name in logs.
+    const NAME: &'static str;
+    /// Whether it is mail, and whether it is the chat.
+    const IS: (bool, bool);
+    /// How long a notification is one replica's: longer than an attempt can take.
+    const LEASE: Duration;
 
-/// Between two looks for what is kept for no longer.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
-
-/// Notifications that are forgotten together.
-const FORGOTTEN: i64 = 5000;
-
-/// Sends what is due. Mail needs a mailer; without one only the chat is told.
-pub struct Courier<M> {
-    mailer: Option<M>,
-    forgotten: Option<Instant>,
+    /// Sends a text. It is sent when somebody else has taken responsibility for it.
+    fn send(&self, deps: &Deps, row: &OutgoingRow, text: Text) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
-impl<M> Courier<M> {
-    /// One that sends by a mailer, if there is one.
-    pub const fn new(mailer: Option<M>) -> Self {
-        Self { mailer, forgotten: None }
+/// By a mail server.
+#[derive(Debug)]
+pub struct ByMail<M>(pub M);
+
+impl<M: Mailer> Way for ByMail<M> {
+    const NAME: &'static str = "notifications by mail";
+    const IS: (bool, bool) = (true, false);
+    const LEASE: Duration = mail::LEASE;
+
+    async fn send(&self, deps: &Deps, row: &OutgoingRow, text: Text) -> Result<(), SendError> {
+        let Some(options) = &deps.options().members.mail else {
+            return Err(SendError::Later("mail is not configured here".to_owned()));
+        };
+        let letter = Letter::plain(&options.from, row.id.uuid(), &row.address, text.subject, text.body, deps.now());
+        self.0.send(letter).await
     }
 }
 
-impl<M> fmt::Debug for Courier<M> {
+/// By the operator's chat.
+#[derive(Debug)]
+pub struct ByChat;
+
+impl Way for ByChat {
+    const NAME: &'static str = "notifications by chat";
+    const IS: (bool, bool) = (false, true);
+    const LEASE: Duration = Duration::from_secs(90);
+
+    async fn send(&self, deps: &Deps, row: &OutgoingRow, text: Text) -> Result<(), SendError> {
+        chat::send(deps, row, &text).await
+    }
+}
+
+/// Sends what is due on its way.
+pub struct Courier<W> {
+    way: Arc<W>,
+    in_hand: InHand,
+}
+
+impl<W> Courier<W> {
+    /// One of a way.
+    pub fn new(way: W) -> Self {
+        Self { way: Arc::new(way), in_hand: InHand::new(AT_ONCE) }
+    }
+}
+
+impl<W: Way> fmt::Debug for Courier<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Courier")
+        write!(f, "Courier({})", W::NAME)
     }
 }
 
-impl<M: Mailer> Controller for Courier<M> {
-    const NAME: &'static str = "notifications";
+impl<W: Way> Controller for Courier<W> {
+    const NAME: &'static str = W::NAME;
     const IS_NUDGED: bool = true;
 
     fn every(&self, deps: &Deps) -> Duration {
@@ -51,24 +95,17 @@ impl<M: Mailer> Controller for Courier<M> {
     }
 
     async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
-        if self.forgotten.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
-            let before = deps.now().saturating_sub(KEPT).unwrap_or_else(|_| deps.now());
-            if deps.store().forget_notifications(before, FORGOTTEN).await? < FORGOTTEN {
-                self.forgotten = Some(Instant::now());
-            }
+        let room = self.in_hand.room().await;
+        let most = i64::try_from(room).unwrap_or(1);
+        let claimed = deps.store().claim_notifications(deps.now(), W::LEASE, most, W::IS).await?;
+        for row in claimed.rows {
+            self.in_hand.take(one(deps.clone(), Arc::clone(&self.way), row));
         }
-        let (by_mail, by_chat) = notes::ways(deps);
-        let ways = (by_mail && self.mailer.is_some(), by_chat);
-        if ways == (false, false) {
-            return Ok(Look::Done);
-        }
-        let due = deps.store().claim_notifications(deps.now(), LEASE, AT_ONCE, ways).await?;
-        let is_full = i64::try_from(due.len()).is_ok_and(|count| count == AT_ONCE);
-        let sent = due.iter().map(|row| self.one(deps, row));
-        for done in futures_util::future::join_all(sent).await {
-            done?;
-        }
-        Ok(if is_full { Look::Again } else { Look::Done })
+        Ok(if claimed.taken >= room { Look::Again } else { Look::Done })
+    }
+
+    async fn end(&mut self) {
+        self.in_hand.end().await;
     }
 }
 
@@ -79,71 +116,81 @@ enum Outcome {
     Failed(SendError),
 }
 
-impl<M: Mailer> Courier<M> {
-    async fn one(&self, deps: &Deps, row: &OutgoingRow) -> Result<(), StoreError> {
-        let (store, stats) = (deps.store(), deps.notified());
-        match self.attempt(deps, row).await {
-            Outcome::Sent => {
-                stats.count(row.is_chat, "sent", 1);
-                store.notification_sent(row, deps.now()).await
-            }
-            Outcome::Void(why) => {
-                stats.count(row.is_chat, "dropped", 1);
-                store.notification_dropped(row, deps.now(), why).await
-            }
-            Outcome::Failed(SendError::Refused(cause)) => {
-                tracing::warn!(notification = %row.id, kind = %row.kind, cause, "a notification was refused for good");
-                stats.count(row.is_chat, "dropped", 1);
-                store.notification_dropped(row, deps.now(), &cause).await
-            }
-            Outcome::Failed(SendError::Later(cause)) => {
-                let attempt = row.attempt;
-                tracing::warn!(notification = %row.id, kind = %row.kind, attempt, cause, "a notification was not sent");
-                stats.count(row.is_chat, "failed", 1);
-                let due = mail::next(deps.now(), deps.options().notify.pause, row.attempt);
-                store.notification_later(row, due, &cause).await
-            }
+async fn one<W: Way>(deps: Deps, way: Arc<W>, row: OutgoingRow) -> Result<(), StoreError> {
+    let (store, stats, row) = (deps.store(), deps.notified(), &row);
+    let error = match attempt(&deps, &*way, row).await? {
+        Outcome::Sent => {
+            stats.count(row.is_chat, "sent", 1);
+            return store.notification_sent(row, deps.now()).await;
+        }
+        Outcome::Void(why) => {
+            stats.count(row.is_chat, "dropped", 1);
+            return store.notification_dropped(row, deps.now(), why).await;
+        }
+        Outcome::Failed(error) => error,
+    };
+    let (cause, attempt) = (error.to_string(), row.attempt);
+    match Fate::of(error, row.cause.as_deref()) {
+        Fate::Dropped(why) => {
+            tracing::warn!(notification = %row.id, kind = %row.kind, attempt, cause, "a notification was given up");
+            stats.count(row.is_chat, "dropped", 1);
+            store.notification_dropped(row, deps.now(), &why).await
+        }
+        Fate::Again(why) => {
+            tracing::warn!(notification = %row.id, kind = %row.kind, attempt, cause, "a notification was not sent");
+            stats.count(row.is_chat, "failed", 1);
+            let due = mail::next(deps.now(), deps.options().notify.pause, row.attempt);
+            store.notification_later(row, due, &why).await
         }
     }
+}
 
-    async fn attempt(&self, deps: &Deps, row: &OutgoingRow) -> Outcome {
-        if row.is_gone && row.kind != Kind::Deletion {
-            return Outcome::Void("the tenant is deleted");
-        }
-        if row.incident.as_ref().is_some_and(|told| told.is_old) {
-            return Outcome::Void("there is newer word of the incident");
-        }
-        if deps.now().duration_since(row.created_at) > NEWS {
-            return Outcome::Void("it could not be sent in time and is not news any more");
-        }
-        let name = templates::name(row.kind, row.incident.as_ref().map(|told| told.phase));
-        let text = match deps.options().notify.templates.fill(name, &facts::of(row)) {
-            Ok(text) => text,
-            // A template can be mended while the notification waits.
-            Err(error) => return Outcome::Failed(SendError::Later(error.to_string())),
-        };
-        let sent = if row.is_chat {
-            chat::send(deps, row, &text).await
-        } else {
-            self.mail(deps.options().members.mail.as_ref(), deps, row, text).await
-        };
-        match sent {
-            Ok(()) => Outcome::Sent,
-            Err(error) => Outcome::Failed(error),
-        }
+async fn attempt<W: Way>(deps: &Deps, way: &W, row: &OutgoingRow) -> Result<Outcome, StoreError> {
+    if let Some(why) = overtaken(row) {
+        return Ok(Outcome::Void(why));
     }
+    if deps.now().duration_since(row.created_at) > NEWS {
+        return Ok(Outcome::Void(OLD));
+    }
+    if row.attempt > 1 && !is_still_told(deps, row).await? {
+        return Ok(Outcome::Void("whoever it was for is not told of this tenant any more"));
+    }
+    let name = templates::name(row.kind, row.incident.as_ref().map(|told| told.phase));
+    let text = match deps.options().notify.templates.fill(name, &facts::of(row)) {
+        Ok(text) => text,
+        // A template can be mended while the notification waits.
+        Err(error) => return Ok(Outcome::Failed(SendError::Later(error.to_string()))),
+    };
+    Ok(way.send(deps, row, text).await.map_or_else(Outcome::Failed, |()| Outcome::Sent))
+}
 
-    async fn mail(
-        &self,
-        options: Option<&MailOptions>,
-        deps: &Deps,
-        row: &OutgoingRow,
-        text: templates::Text,
-    ) -> Result<(), SendError> {
-        let (Some(options), Some(mailer)) = (options, &self.mailer) else {
-            return Err(SendError::Later("mail is not configured here".to_owned()));
-        };
-        let letter = Letter::plain(&options.from, row.id.uuid(), &row.address, text.subject, text.body, deps.now());
-        mailer.send(letter).await
+/// Why a notification would not be true any more.
+fn overtaken(row: &OutgoingRow) -> Option<&'static str> {
+    let is = |phase: Option<Phase>, expected: Phase| phase.is_none_or(|phase| phase == expected);
+    match row.kind {
+        // Also of one that is erased by now: whoever was not told of it yet has to be.
+        Kind::Deletion if !is(row.requested, Phase::Deleted) => Some("the deletion was taken back"),
+        Kind::Deletion => None,
+        _ if row.phase == Some(Phase::Deleted) => Some("the tenant is deleted"),
+        Kind::Suspended if !is(row.phase, Phase::Suspended) => Some("the tenant is not suspended any more"),
+        Kind::Reactivated if !is(row.phase, Phase::Active) => Some("the tenant is not served any more"),
+        Kind::Incident if row.incident.as_ref().is_some_and(|told| told.is_old) => {
+            Some("there is newer word of the incident")
+        }
+        _ => None,
     }
+}
+
+/// Whether a mail that was not sent at once would still be queued for this address: people leave while it waits. What is about
+/// many tenants, or one that is erased, says nothing of a tenant's people.
+async fn is_still_told(deps: &Deps, row: &OutgoingRow) -> Result<bool, StoreError> {
+    let Some(tenant) = row.about.filter(|_| !row.is_chat) else { return Ok(true) };
+    let found = deps.store().read(&row.environment).audience(&Among::One(tenant), None, 1).await?;
+    let key = row.address.to_lowercase();
+    let is_there = found.first().is_none_or(|audience| {
+        // Contacts that this release cannot read may be the ones.
+        audience.contacts.is_none()
+            || notes::addresses(row.kind, audience).iter().any(|email| notice::key(email) == key)
+    });
+    Ok(is_there)
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tenantry_domain::Timestamp;
+use tenantry_domain::incident::Phase;
 use tenantry_domain::notice::Kind;
 use tenantry_store::{OutgoingRow, Told};
 
@@ -80,11 +81,26 @@ fn extend(facts: &mut Value, more: Value) {
     }
 }
 
-/// Facts of every sort, for templates to be tried with.
-pub(super) fn sample(has_tenant: bool) -> Value {
+/// The facts that a kind has besides those that all have.
+const fn own(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Welcome | Kind::Suspended | Kind::Reactivated => &["plan"],
+        Kind::Ready => &["plan", "plan_before"],
+        Kind::Limit => &["quota"],
+        Kind::Deletion => &["delete_not_before"],
+        Kind::BreakGlass => &["access"],
+        Kind::WebhookDisabled => &["webhook"],
+        Kind::Incident => &["incident"],
+    }
+}
+
+/// A sample of facts, for the template of a kind to be tried with: those that its notifications have, and no others.
+pub(super) fn sample(kind: Kind, phase: Option<Phase>, has_tenant: bool) -> Value {
     let whose = if has_tenant { json!({ "slug": "acme", "name": "Acme GmbH" }) } else { Value::Null };
-    json!({
-        "environment": "prod", "kind": "welcome", "at": "22 November 2026, 09:30 UTC", "tenant": whose,
+    let mut facts = json!({
+        "environment": "prod", "kind": kind.as_str(), "at": "22 November 2026, 09:30 UTC", "tenant": whose,
+    });
+    let all = json!({
         "plan": "business", "plan_before": "starter",
         "quota": { "name": "users", "used": 90, "limit": 100, "is_exceeded": false },
         "delete_not_before": "29 November 2026, 09:30 UTC",
@@ -94,19 +110,91 @@ pub(super) fn sample(has_tenant: bool) -> Value {
         },
         "webhook": { "endpoint": "whe_01jd8x3v9mfk2t5h7q0w4z6y8c", "host": "hooks.acme.example", "why": "failing" },
         "incident": {
-            "id": "inc_01jd8x3v9mfk2t5h7q0w4z6y8c", "title": "Logins fail", "severity": "major", "phase": "investigating",
+            "id": "inc_01jd8x3v9mfk2t5h7q0w4z6y8c", "title": "Logins fail", "severity": "major",
+            "phase": phase.unwrap_or(Phase::Investigating).as_str(),
             "message": "Since 09:20 UTC about half of all logins fail.\nData is not affected.",
         },
-    })
+    });
+    for name in own(kind) {
+        facts[*name] = all[*name].clone();
+    }
+    facts
 }
 
 /// The same with what may be missing missing.
-pub(super) fn sparse() -> Value {
-    let mut facts = sample(true);
-    facts["quota"] = json!({ "name": "users", "used": 90, "limit": null, "is_exceeded": true });
-    facts["delete_not_before"] = Value::Null;
-    facts["webhook"]["why"] = json!("gone");
-    facts["access"]["approver"] = Value::Null;
-    facts["plan_before"] = Value::Null;
+pub(super) fn sparse(kind: Kind, phase: Option<Phase>) -> Value {
+    let mut facts = sample(kind, phase, true);
+    match kind {
+        Kind::Welcome | Kind::Suspended | Kind::Reactivated => facts["plan"] = Value::Null,
+        Kind::Ready => facts["plan_before"] = Value::Null,
+        Kind::Limit => facts["quota"] = json!({ "name": "users", "used": 90, "limit": null, "is_exceeded": true }),
+        Kind::Deletion => facts["delete_not_before"] = Value::Null,
+        Kind::BreakGlass => facts["access"]["approver"] = Value::Null,
+        Kind::WebhookDisabled => facts["webhook"]["why"] = json!("gone"),
+        Kind::Incident => {}
+    }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects by stopping")]
+
+    use tenantry_domain::event::Type;
+    use tenantry_domain::id::{IncidentId, NotificationId};
+    use tenantry_domain::incident::Severity;
+    use tenantry_domain::name::EnvironmentName;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(kind: Kind) -> OutgoingRow {
+        let told = Told {
+            id: IncidentId::from_uuid(Uuid::from_u128(1)),
+            title: "x".to_owned(),
+            severity: Severity::Major,
+            phase: Phase::Resolved,
+            message: "x".to_owned(),
+            is_old: false,
+        };
+        OutgoingRow {
+            id: NotificationId::from_uuid(Uuid::from_u128(2)),
+            environment: EnvironmentName::parse("prod").unwrap(),
+            kind,
+            is_chat: false,
+            address: "a@a.example".to_owned(),
+            event: Type::QuotaWarning,
+            at: Timestamp::UNIX_EPOCH,
+            data: json!({}),
+            about: None,
+            tenant: None,
+            phase: None,
+            requested: None,
+            delete_not_before: None,
+            incident: (kind == Kind::Incident).then_some(told),
+            attempt: 1,
+            cause: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// All names, those inside of others as well.
+    fn names(value: &Value) -> Vec<String> {
+        let Value::Object(fields) = value else { return Vec::new() };
+        let inner = |(name, value): (&String, &Value)| {
+            let behind = names(value).into_iter().map(|inner| format!("{name}.{inner}")).collect::<Vec<_>>();
+            if behind.is_empty() { vec![name.clone()] } else { behind }
+        };
+        fields.iter().flat_map(inner).collect()
+    }
+
+    #[test]
+    fn a_sample_has_the_facts_of_its_kind_and_no_others() {
+        for kind in Kind::ALL {
+            let real = names(&of(&row(*kind)));
+            assert_eq!(names(&sample(*kind, Some(Phase::Resolved), false)), real, "{kind}");
+            assert_eq!(sample(*kind, None, true)["kind"], kind.as_str());
+        }
+        assert_eq!(sample(Kind::Incident, Some(Phase::Monitoring), true)["incident"]["phase"], "monitoring");
+    }
 }

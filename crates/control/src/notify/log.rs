@@ -6,6 +6,7 @@ use tenantry_domain::notice::{self, Kind};
 use tenantry_domain::page::PageSize;
 use tenantry_store::{NotificationFilter, NotificationRow, NotificationState, Page, Waiting};
 
+use super::notes::ways;
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
@@ -45,12 +46,9 @@ pub struct Notification {
 
 fn view(row: NotificationRow) -> Notification {
     let state = row.state();
-    // A mail server's words may repeat the address.
     let to = (!row.is_chat).then(|| notice::mask(&row.address));
-    let cause = row.cause.map(|cause| match &to {
-        Some(masked) => cause.replace(&row.address, masked),
-        None => cause,
-    });
+    // It is masked when it is written down; earlier releases did not.
+    let cause = row.cause.as_deref().map(notice::masked);
     Notification {
         id: row.id,
         event: row.event,
@@ -92,8 +90,12 @@ pub async fn list(
     Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
 }
 
-/// What waits, and for how many seconds the oldest of it does; nothing while the database is away.
+/// What waits, and for how many seconds the oldest of it does; nothing while the database is away, and where there is no way to
+/// tell anybody: nobody has to be called because of what cannot leave.
 pub async fn waiting(deps: &Deps) -> Option<(Waiting, f64)> {
+    if ways(deps) == (false, false) {
+        return None;
+    }
     let waiting = deps.store().notifications_waiting().await.ok()?;
     let seconds = waiting.since.map_or(0.0, |since| deps.now().duration_since(since).as_secs_f64().max(0.0));
     Some((waiting, seconds))

@@ -8,30 +8,31 @@ use tenantry_domain::id::{IncidentId, NotificationId, TenantId};
 use tenantry_domain::incident::Scope;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::notice::{self, Kind};
-use tenantry_domain::tenant::contact::Email;
+use tenantry_domain::tenant::contact::{Contacts, Email};
 use tenantry_store::{Among, AudienceRow, Matter, NewNotification, NoteRow, StoreError};
 
-use super::NEWS;
 use crate::controllers::driver::{Controller, Look};
 use crate::deps::Deps;
 
 /// The controller.
 #[derive(Debug, Default)]
 pub struct Notes {
-    forgotten: Option<Instant>,
+    /// Notes that were seen in this round and are still there: the next ones are behind them.
+    passed: usize,
+    /// Whether one of them is to be looked at again at once.
+    goes_on: bool,
+    /// When it was said last that some cannot be read.
+    warned: Option<Instant>,
 }
 
 /// Events that one look takes.
-const BATCH: i64 = 50;
+const BATCH: usize = 50;
 
 /// Tenants of an incident that are looked at together.
 const TENANTS: i64 = 200;
 
-/// Between two looks for notes that are too old.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
-/// Notes that are forgotten together.
-const FORGOTTEN: i64 = 1000;
+/// Between two warnings of the same.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// So long a topic is not told again: a quota that is crossed, freed and crossed must not fill a mailbox.
 const QUIET: SignedDuration = SignedDuration::from_hours(24);
@@ -50,33 +51,48 @@ impl Controller for Notes {
     }
 
     async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
-        if self.forgotten.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
-            // A process without any way to tell leaves notes to others; where there is none, they go here.
-            let before = deps.now().saturating_sub(NEWS).unwrap_or_else(|_| deps.now());
-            if deps.store().forget_notes(before, FORGOTTEN).await? < FORGOTTEN {
-                self.forgotten = Some(Instant::now());
-            }
-        }
+        // A process without any way to tell leaves notes to others.
         if ways(deps) == (false, false) {
             return Ok(Look::Done);
         }
-        let notes = deps.store().notes(BATCH).await?;
-        let is_full = i64::try_from(notes.len()).is_ok_and(|count| count == BATCH);
-        let (mut has_more, mut failed) = (false, None);
-        for note in &notes {
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let found = deps.store().notes(whole(BATCH), whole(self.passed)).await;
+        let found = found.inspect_err(|_| self.passed = 0)?;
+        self.warn(found.unreadable);
+        let is_full = found.rows.len() + found.unreadable >= BATCH;
+        let (mut left, mut failed) = (found.unreadable, None);
+        for note in &found.rows {
             // One event's trouble is not that of the others.
             match tell(deps, note).await {
-                Ok(goes_on) => has_more |= goes_on,
+                Ok(false) => {}
+                Ok(true) => {
+                    left += 1;
+                    self.goes_on = true;
+                }
                 Err(error) => {
                     tracing::warn!(event = %note.event.id, %error, "it is not known yet who is to be told of an event");
+                    left += 1;
                     failed = Some(error);
                 }
             }
         }
+        // Behind those that stay there may be others: the next look passes over them, and the one at the end begins anew.
+        self.passed = if is_full { self.passed + left } else { 0 };
         match failed {
+            _ if is_full => Ok(Look::Again),
             Some(error) => Err(error),
-            None if is_full || has_more => Ok(Look::Again),
+            None if std::mem::take(&mut self.goes_on) => Ok(Look::Again),
             None => Ok(Look::Done),
+        }
+    }
+}
+
+impl Notes {
+    /// An event of a later release stays until a process of that release comes by, or it is too old; it is said now and then.
+    fn warn(&mut self, unreadable: usize) {
+        if unreadable > 0 && self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            tracing::warn!(count = unreadable, "events that people may have to be told of cannot be read");
+            self.warned = Some(Instant::now());
         }
     }
 }
@@ -165,9 +181,12 @@ fn is_told(kind: Kind, row: &AudienceRow) -> bool {
 }
 
 /// An address of a member that contacts could not have is left out: nothing can be sent to it.
-fn addresses(kind: Kind, row: &AudienceRow) -> Vec<Email> {
+pub(super) fn addresses(kind: Kind, row: &AudienceRow) -> Vec<Email> {
     let people: Vec<Email> = row.people.iter().filter_map(|text| Email::parse(text).ok()).collect();
-    notice::audience(kind, &row.contacts, &people)
+    match &row.contacts {
+        Some(contacts) => notice::audience(kind, contacts, &people),
+        None => notice::audience(kind, &Contacts::default(), &people),
+    }
 }
 
 /// How many tenants an incident concerns, and how many mailboxes would be told of it now.

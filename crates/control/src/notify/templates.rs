@@ -237,11 +237,15 @@ pub(super) fn line(text: &str, most: usize) -> String {
 
 /// The facts that a template is tried with: every way in which it can be used.
 fn samples(name: &str) -> Vec<Value> {
+    let phases = Phase::ALL.iter().map(|phase| (Kind::Incident, Some(*phase)));
+    let mut all = Kind::ALL.iter().map(|kind| (*kind, None)).chain(phases);
+    let Some((kind, phase)) = all.find(|(kind, phase)| self::name(*kind, *phase) == name) else { return Vec::new() };
+    let mut samples = vec![facts::sample(kind, phase, true), facts::sparse(kind, phase)];
     // These can be about nobody in particular.
-    if name.starts_with("incident-") || name == Kind::WebhookDisabled.as_str() {
-        return vec![facts::sample(true), facts::sample(false), facts::sparse()];
+    if matches!(kind, Kind::Incident | Kind::WebhookDisabled) {
+        samples.push(facts::sample(kind, phase, false));
     }
-    vec![facts::sample(true), facts::sparse()]
+    samples
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -336,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_put_in_is_never_a_template_and_never_a_header() {
         let templates = Templates::default();
-        let mut facts = facts::sample(true);
+        let mut facts = facts::sample(Kind::Welcome, None, true);
         facts["tenant"]["name"] = json!("{{ 7 * 7 }}{% for x in range(9) %}");
         let text = templates.fill("welcome", &facts).unwrap();
         assert!(text.subject.starts_with("{{ 7 * 7 }}{% for") && text.body.contains("{{ 7 * 7 }}"), "{text:?}");
@@ -359,9 +363,41 @@ mod tests {
         let own = folder(&[("welcome.txt", "Subject: Moin {{ tenant.slug }}\n\nBody of {{ plan }}.\n"), (".keep", "")]);
         let templates = Templates::load(&own.0).unwrap();
         assert_eq!(templates.own(), ["welcome"]);
-        let text = templates.fill("welcome", &facts::sample(true)).unwrap();
+        let text = templates.fill("welcome", &facts::sample(Kind::Welcome, None, true)).unwrap();
         assert_eq!((text.subject.as_str(), text.body.as_str()), ("Moin acme", "Body of business.\n"));
         assert!(templates.sample("ready").unwrap().subject.contains("Acme"));
+    }
+
+    /// What only another notification has would be missed each time it is sent.
+    #[test]
+    fn a_template_that_uses_what_its_notification_does_not_have_is_refused() {
+        let facts = [
+            "plan",
+            "plan_before",
+            "quota.name",
+            "delete_not_before",
+            "access.person",
+            "webhook.host",
+            "incident.title",
+        ];
+        for (name, _) in BUILT_IN {
+            let file = format!("{name}{END}");
+            let sample = samples(name).remove(0);
+            let mut foreign = 0;
+            for fact in facts {
+                let own = folder(&[(&file, &format!("Subject: x\n\nHello,\n{{{{ {fact} }}}}\n"))]);
+                let is_known = sample.get(fact.split('.').next().unwrap()).is_some();
+                match Templates::load(&own.0) {
+                    Ok(_) => assert!(is_known, "{file}: {fact}"),
+                    Err(wrong) => {
+                        foreign += 1;
+                        let told = wrong[0].to_string();
+                        assert!(!is_known && told.contains(&format!("{file}, line 4")), "{told}");
+                    }
+                }
+            }
+            assert!(foreign >= 5, "{file}: {foreign}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct MailRow {
     pub is_void: bool,
     /// Which attempt this is, from 1.
     pub attempt: i32,
+    /// What was noted of the attempt before.
+    pub cause: Option<String>,
     /// When it was decided on.
     pub created_at: Timestamp,
 }
@@ -72,9 +74,9 @@ const CLAIM: &str = "
         ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
     ), taken AS (
         UPDATE tenantry.mail AS m SET attempts = attempts + 1, due_at = $1::timestamptz + $2 * interval '1 second'
-        FROM due WHERE m.id = due.id RETURNING m.id, m.env, m.invitation, m.sends, m.attempts, m.created_at
+        FROM due WHERE m.id = due.id RETURNING m.id, m.env, m.invitation, m.sends, m.attempts, m.cause, m.created_at
     )
-    SELECT m.id, m.env, m.invitation, m.attempts, m.created_at, i.tenant, i.email, i.role, i.nonce, i.expires_at, i.with_account, t.slug,
+    SELECT m.id, m.env, m.invitation, m.attempts, m.cause, m.created_at, i.tenant, i.email, i.role, i.nonce, i.expires_at, i.with_account, t.slug,
         t.spec ->> 'displayName' AS display_name, b.email AS inviter,
         i.status <> 'pending' OR i.expires_at <= $1::timestamptz OR i.sends <> m.sends OR t.phase = 'deleted' AS is_void
     FROM taken AS m
@@ -123,6 +125,7 @@ fn read(row: &Row) -> Result<MailRow, StoreError> {
         with_account: get(row, "with_account")?,
         is_void: get(row, "is_void")?,
         attempt: get(row, "attempts")?,
+        cause: get(row, "cause")?,
         created_at: get(row, "created_at")?,
     })
 }

@@ -8,7 +8,7 @@
 
 mod queue;
 
-pub use queue::{NotificationFilter, NotificationRow, NotificationState, OutgoingRow, Told, Waiting};
+pub use queue::{NotificationFilter, NotificationRow, NotificationState, Outgoing, OutgoingRow, Told, Waiting};
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::{EventId, IncidentId, NotificationId, TenantId};
@@ -32,6 +32,15 @@ pub struct NoteRow {
     pub after: Option<TenantId>,
 }
 
+/// Notes as they were found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NotesFound {
+    /// Those that this release can read.
+    pub rows: Vec<NoteRow>,
+    /// How many others there were: events of a type of a later release, for example.
+    pub unreadable: usize,
+}
+
 /// A tenant with those who could be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudienceRow {
@@ -41,8 +50,8 @@ pub struct AudienceRow {
     pub is_synthetic: bool,
     /// Whether it was ever served.
     pub was_served: bool,
-    /// The contacts that its manifest names.
-    pub contacts: Contacts,
+    /// The contacts that its manifest names; absent when this release cannot read them.
+    pub contacts: Option<Contacts>,
     /// Addresses of its owners and admins.
     pub people: Vec<String>,
 }
@@ -99,25 +108,49 @@ pub struct Matter {
 
 const NOTES: &str = "
     SELECT n.after, o.env, o.subject, o.sequence, o.id, o.type, o.at, o.version, o.correlation_id, o.causation_id, o.data
-    FROM (SELECT * FROM tenantry.notice ORDER BY at LIMIT $1) AS n JOIN tenantry.outbox AS o ON o.id = n.id AND o.env = n.env
+    FROM (SELECT env, id, at, after FROM tenantry.notice ORDER BY at LIMIT $1 OFFSET $2) AS n
+    CROSS JOIN LATERAL (
+        SELECT env, subject, sequence, id, type, at, version, correlation_id, causation_id, data FROM tenantry.outbox
+        WHERE id >= n.id ORDER BY id LIMIT 1
+    ) AS o
+    WHERE o.id = n.id AND o.env = n.env
     ORDER BY n.at";
 
-const AUDIENCE: &str = "
-    SELECT t.id, t.spec -> 'contacts' AS contacts, t.activated_at IS NOT NULL AS was_served,
-        coalesce((t.spec -> 'business' ->> 'synthetic')::boolean, false) AS is_synthetic,
-        ARRAY(SELECT m.email FROM tenantry.member AS m
-            WHERE m.env = t.env AND m.tenant = t.id AND m.role IN ('owner', 'admin') ORDER BY m.role DESC, m.email LIMIT 100) AS people
-    FROM tenantry.tenant AS t
-    WHERE t.env = $1 AND t.id > $2 AND ($3::uuid IS NULL OR t.id = $3) AND ($4::text IS NULL OR t.cell = $4)
-        AND CASE WHEN $3::uuid IS NULL THEN t.phase IN ('active', 'suspended') ELSE t.phase <> 'deleted' END
-    ORDER BY t.id LIMIT $5";
+/// Of one tenant, and of many: two statements, so that each has a plan of its own.
+macro_rules! audience {
+    ($among:literal) => {
+        concat!(
+            "SELECT t.id, t.spec -> 'contacts' AS contacts, t.activated_at IS NOT NULL AS was_served,
+                coalesce((t.spec -> 'business' ->> 'synthetic')::boolean, false) AS is_synthetic,
+                ARRAY (
+                    SELECT m.email FROM tenantry.member AS m
+                    WHERE m.env = t.env AND m.tenant = t.id AND m.role IN ('owner', 'admin') ORDER BY m.role DESC, m.email LIMIT 100
+                ) AS people
+            FROM ",
+            $among
+        )
+    };
+}
 
-/// The note goes, or goes on, only for whoever saw it as it is: the one who comes second finds another `after`, or none.
+const AUDIENCE_OF_ONE: &str = audience!(
+    "(SELECT * FROM tenantry.tenant WHERE (env, id) >= ($1::text, $2::uuid) ORDER BY env, id LIMIT 1) AS t
+    WHERE t.env = $1 AND t.id = $2 AND t.phase <> 'deleted'"
+);
+
+const AUDIENCE: &str = audience!(
+    "tenantry.tenant AS t WHERE t.env = $1 AND t.id > $2 AND ($3::text IS NULL OR t.cell = $3) AND t.phase IN ('active', 'suspended')
+    ORDER BY t.env, t.id LIMIT $4"
+);
+
+/// The note goes, or goes on, only for whoever saw it as it is: the one who comes second finds another `after`, or none. Its commit
+/// waits for the disk: what was counted as queued stays so.
 const TOLD: &str = "
-    WITH gone AS (
-        DELETE FROM tenantry.notice WHERE env = $1 AND id = $2 AND after = $3 AND $4::uuid IS NULL RETURNING id
+    WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true)), gone AS (
+        DELETE FROM tenantry.notice WHERE env = $1 AND id = $2 AND after = $3 AND $4::uuid IS NULL AND EXISTS (SELECT FROM durable)
+        RETURNING id
     ), moved AS (
-        UPDATE tenantry.notice SET after = $4 WHERE env = $1 AND id = $2 AND after = $3 AND $4::uuid IS NOT NULL RETURNING id
+        UPDATE tenantry.notice SET after = $4
+        WHERE env = $1 AND id = $2 AND after = $3 AND $4::uuid IS NOT NULL AND EXISTS (SELECT FROM durable) RETURNING id
     ), mine AS (SELECT id FROM gone UNION ALL SELECT id FROM moved), queued AS (
         INSERT INTO tenantry.notification (env, id, event, kind, tenant, incident, number, channel, address, address_key, topic,
             due_at, created_at)
@@ -138,23 +171,38 @@ fn note(row: &Row) -> Result<NoteRow, StoreError> {
     Ok(NoteRow { event: outbox::read(row)?, after: (!after.is_nil()).then(|| TenantId::from_uuid(after)) })
 }
 
+/// Those of a manifest of a later release may be of another form: then its people are told, and those nobody knows of are not.
+fn contacts(row: &Row) -> Result<Option<Contacts>, StoreError> {
+    match json_opt::<Contacts>(row, "contacts") {
+        Ok(contacts) => Ok(Some(contacts.unwrap_or_default())),
+        Err(error) => {
+            let tenant = TenantId::from_uuid(get(row, "id")?);
+            tracing::warn!(%tenant, %error, "a tenant's contacts cannot be read");
+            Ok(None)
+        }
+    }
+}
+
 fn audience(row: &Row) -> Result<AudienceRow, StoreError> {
     Ok(AudienceRow {
         tenant: TenantId::from_uuid(get(row, "id")?),
         is_synthetic: get(row, "is_synthetic")?,
         was_served: get(row, "was_served")?,
-        contacts: json_opt(row, "contacts")?.unwrap_or_default(),
+        contacts: contacts(row)?,
         people: get(row, "people")?,
     })
 }
 
 impl Store {
-    /// Events that nobody looked at yet, the oldest first. Nothing is taken: [`Self::note_told`] says who was the one.
+    /// Events that nobody looked at yet, the oldest first, behind so many that are passed over. Nothing is taken:
+    /// [`Self::note_told`] says who was the one.
     ///
     /// # Errors
     /// The database's.
-    pub async fn notes(&self, most: i64) -> Result<Vec<NoteRow>, StoreError> {
-        self.query(NOTES, &[&most]).await?.iter().map(note).collect()
+    pub async fn notes(&self, most: i64, passed: i64) -> Result<NotesFound, StoreError> {
+        let found = self.queue_query(NOTES, &[&most, &passed]).await?;
+        let rows: Vec<NoteRow> = found.iter().filter_map(|row| note(row).ok()).collect();
+        Ok(NotesFound { unreadable: found.len() - rows.len(), rows })
     }
 
     /// Queues what is to be told of a note as it was seen, and takes it away; or moves it on behind a tenant, where more are to
@@ -190,7 +238,7 @@ impl Store {
             &keys,
             &chats,
         ];
-        let row = self.query_opt(TOLD, &params).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(TOLD, &params).await?.ok_or(StoreError::NotFound)?;
         Ok(if get(&row, "is_mine")? { Some(get(&row, "queued")?) } else { None })
     }
 
@@ -200,7 +248,7 @@ impl Store {
     /// The database's.
     pub async fn note_dropped(&self, environment: &EnvironmentName, event: EventId) -> Result<(), StoreError> {
         let sql = "DELETE FROM tenantry.notice WHERE env = $1 AND id = $2";
-        self.query(sql, &[&environment.as_str(), &event.uuid()]).await.map(|_| ())
+        self.queue_query(sql, &[&environment.as_str(), &event.uuid()]).await.map(|_| ())
     }
 
     /// Whether a tenant was told of another event with the same topic since a moment.
@@ -215,7 +263,7 @@ impl Store {
         since: Timestamp,
     ) -> Result<bool, StoreError> {
         let params: [&(dyn ToSql + Sync); 5] = [&environment.as_str(), &tenant.uuid(), &topic, &since, &event.uuid()];
-        let row = self.query_opt(TOLD_LATELY, &params).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(TOLD_LATELY, &params).await?.ok_or(StoreError::NotFound)?;
         get(&row, "is_known")
     }
 
@@ -226,12 +274,12 @@ impl Store {
     pub async fn forget_notes(&self, before: Timestamp, most: i64) -> Result<i64, StoreError> {
         let sql = "
             WITH gone AS (
-                DELETE FROM tenantry.notice AS n USING (
-                    SELECT env, id FROM tenantry.notice WHERE at < $1 ORDER BY at LIMIT $2
-                ) AS old WHERE n.env = old.env AND n.id = old.id RETURNING 1
+                DELETE FROM tenantry.notice WHERE ctid = ANY (ARRAY (
+                    SELECT ctid FROM tenantry.notice WHERE at < $1 ORDER BY at LIMIT $2
+                )) RETURNING 1
             )
             SELECT count(*) AS count FROM gone";
-        let row = self.query_opt(sql, &[&before, &most]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(sql, &[&before, &most]).await?.ok_or(StoreError::NotFound)?;
         get(&row, "count")
     }
 }
@@ -247,12 +295,17 @@ impl Reader {
         after: Option<TenantId>,
         most: i64,
     ) -> Result<Vec<AudienceRow>, StoreError> {
-        let (one, cell) = match among {
-            Among::One(tenant) => (Some(tenant.uuid()), None),
-            Among::Serving(cell) => (None, cell.as_deref()),
-        };
         let after = after.map_or(Uuid::nil(), TenantId::uuid);
-        let params: [&(dyn ToSql + Sync); 5] = [&self.environment.as_str(), &after, &one, &cell, &most];
-        self.store.query(AUDIENCE, &params).await?.iter().map(audience).collect()
+        let rows = match among {
+            Among::One(tenant) if tenant.uuid() <= after => Vec::new(),
+            Among::One(tenant) => {
+                self.store.queue_query(AUDIENCE_OF_ONE, &[&self.environment.as_str(), &tenant.uuid()]).await?
+            }
+            Among::Serving(cell) => {
+                let params: [&(dyn ToSql + Sync); 4] = [&self.environment.as_str(), &after, &cell.as_deref(), &most];
+                self.store.queue_query(AUDIENCE, &params).await?
+            }
+        };
+        rows.iter().map(audience).collect()
     }
 }

@@ -11,6 +11,7 @@ use tenantry_domain::id::{EventId, IncidentId, NotificationId, TenantId};
 use tenantry_domain::incident::{Phase, Severity};
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::notice::Kind;
+use tenantry_domain::tenant::lifecycle;
 use tenantry_pg::{Row, ToSql};
 use uuid::Uuid;
 
@@ -37,18 +38,33 @@ pub struct OutgoingRow {
     pub at: Timestamp,
     /// The event's payload.
     pub data: serde_json::Value,
-    /// Name and display name of the tenant that it is about.
+    /// The tenant that it is about; absent when that is more than one.
+    pub about: Option<TenantId>,
+    /// Name and display name of that tenant.
     pub tenant: Option<(String, String)>,
-    /// Whether that tenant is gone.
-    pub is_gone: bool,
+    /// How far that tenant is in its life.
+    pub phase: Option<lifecycle::Phase>,
+    /// How far it is wanted to be.
+    pub requested: Option<lifecycle::Phase>,
     /// Before when that tenant is not deleted.
     pub delete_not_before: Option<Timestamp>,
     /// The update of the incident that it is about.
     pub incident: Option<Told>,
     /// Which attempt this is, from 1.
     pub attempt: i32,
+    /// What was noted of the attempt before.
+    pub cause: Option<String>,
     /// When it was queued.
     pub created_at: Timestamp,
+}
+
+/// What a claim took.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outgoing {
+    /// What can be sent.
+    pub rows: Vec<OutgoingRow>,
+    /// How many there were, with those that this release cannot read. They are left to a release that can, until they are old.
+    pub taken: usize,
 }
 
 /// An update of an incident, as it is told.
@@ -174,34 +190,77 @@ pub struct Waiting {
     pub since: Option<Timestamp>,
 }
 
+/// What belongs to a row is looked up for each row by itself, by key, and the rows are changed where they lie: such a statement has
+/// one good plan, also when the tables were empty when it was made. See [`crate::webhooks`] for what happens otherwise.
 const CLAIM: &str = "
-    WITH due AS (
-        SELECT env, id FROM tenantry.notification WHERE due_at <= $1::timestamptz AND sent_at IS NULL AND dropped_at IS NULL
-            AND (channel = 'mail' AND $4 OR channel = 'chat' AND $5)
+    WITH due AS MATERIALIZED (
+        SELECT ctid AS place FROM tenantry.notification
+        WHERE due_at <= $1::timestamptz AND sent_at IS NULL AND dropped_at IS NULL AND (channel = 'mail' AND $4 OR channel = 'chat' AND $5)
         ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        UPDATE tenantry.notification AS n SET attempts = n.attempts + 1, due_at = $1::timestamptz + $2 * interval '1 second'
-        FROM due WHERE n.env = due.env AND n.id = due.id RETURNING n.*
+    ), taken AS MATERIALIZED (
+        UPDATE tenantry.notification SET attempts = attempts + 1, due_at = $1::timestamptz + $2 * interval '1 second'
+        WHERE ctid = ANY (ARRAY (SELECT place FROM due)) RETURNING *
     )
-    SELECT n.id, n.env, n.kind, n.channel, n.address, n.attempts, n.created_at, n.incident, o.type, o.at, o.data,
-        t.slug, t.display_name, coalesce(t.phase = 'deleted', false) AS is_gone, t.delete_not_before,
+    SELECT n.id, n.env, n.kind, n.channel, n.address, n.attempts, n.cause, n.created_at, n.tenant, n.incident, o.type, o.at, o.data,
+        t.slug, t.display_name, t.phase AS tenant_phase, t.requested, t.delete_not_before,
         i.title, i.severity, u.phase, u.message, coalesce(i.updates > n.number, false) AS is_old
     FROM taken AS n
-    JOIN tenantry.outbox AS o ON o.id = n.event
-    LEFT JOIN tenantry.tenant AS t ON t.env = n.env AND t.id = n.tenant
-    LEFT JOIN tenantry.incident AS i ON i.env = n.env AND i.id = n.incident
-    LEFT JOIN tenantry.incident_update AS u ON u.env = n.env AND u.incident = n.incident AND u.number = n.number
+    LEFT JOIN LATERAL (
+        SELECT id, type, at, data FROM tenantry.outbox WHERE id >= n.event ORDER BY id LIMIT 1
+    ) AS o ON o.id = n.event
+    LEFT JOIN LATERAL (
+        SELECT env, id, slug, display_name, phase, requested, delete_not_before FROM tenantry.tenant
+        WHERE n.tenant IS NOT NULL AND (env, id) >= (n.env, n.tenant) ORDER BY env, id LIMIT 1
+    ) AS t ON t.env = n.env AND t.id = n.tenant
+    LEFT JOIN LATERAL (
+        SELECT env, id, title, severity, updates FROM tenantry.incident
+        WHERE n.incident IS NOT NULL AND (env, id) >= (n.env, n.incident) ORDER BY env, id LIMIT 1
+    ) AS i ON i.env = n.env AND i.id = n.incident
+    LEFT JOIN LATERAL (
+        SELECT env, incident, number, phase, message FROM tenantry.incident_update
+        WHERE n.incident IS NOT NULL AND (env, incident, number) >= (n.env, n.incident, n.number)
+        ORDER BY env, incident, number LIMIT 1
+    ) AS u ON u.env = n.env AND u.incident = n.incident AND u.number = n.number
     ORDER BY n.created_at";
 
-const SENT: &str = "
-    UPDATE tenantry.notification SET sent_at = $4, cause = NULL WHERE env = $1 AND id = $2 AND attempts = $3 AND dropped_at IS NULL";
+/// The place of the row that a key names. The condition on the key itself is repeated by whoever uses it.
+macro_rules! place {
+    () => {
+        "ctid = ANY (ARRAY (
+            SELECT ctid FROM tenantry.notification WHERE (env, id) >= ($1::text, $2::uuid) ORDER BY env, id LIMIT 1
+        )) AND env = $1 AND id = $2 AND attempts = $3 "
+    };
+}
 
-const LATER: &str = "
-    UPDATE tenantry.notification SET due_at = $4, cause = $5
-    WHERE env = $1 AND id = $2 AND attempts = $3 AND sent_at IS NULL AND dropped_at IS NULL";
+/// The one statement of these whose commit waits for the disk: what is lost of it is sent once more.
+const SENT: &str = concat!(
+    "WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))
+    UPDATE tenantry.notification SET sent_at = $4, cause = NULL WHERE ",
+    place!(),
+    "AND dropped_at IS NULL AND EXISTS (SELECT FROM durable)"
+);
 
-const DROPPED: &str = "
-    UPDATE tenantry.notification SET dropped_at = $4, cause = $5 WHERE env = $1 AND id = $2 AND attempts = $3 AND sent_at IS NULL";
+const LATER: &str = concat!(
+    "UPDATE tenantry.notification SET due_at = $4, cause = $5 WHERE ",
+    place!(),
+    "AND sent_at IS NULL AND dropped_at IS NULL"
+);
+
+const DROPPED: &str =
+    concat!("UPDATE tenantry.notification SET dropped_at = $4, cause = $5 WHERE ", place!(), "AND sent_at IS NULL");
+
+/// What is somebody's for the time of an attempt is left to them.
+const DROP_OLD: &str = "
+    WITH gone AS (
+        UPDATE tenantry.notification SET dropped_at = $1, cause = $4
+        WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM tenantry.notification
+            WHERE due_at <= $1::timestamptz AND sent_at IS NULL AND dropped_at IS NULL AND created_at < $2
+            ORDER BY due_at LIMIT $3
+        )) AND sent_at IS NULL AND dropped_at IS NULL
+        RETURNING channel
+    )
+    SELECT count(*) FILTER (WHERE channel = 'mail') AS mail, count(*) FILTER (WHERE channel = 'chat') AS chat FROM gone";
 
 const LIST: &str = "
     SELECT id, event, kind, tenant, incident, channel, address, attempts, created_at, due_at, sent_at, dropped_at, cause
@@ -220,9 +279,9 @@ const WAITING: &str = "
 
 const FORGET: &str = "
     WITH gone AS (
-        DELETE FROM tenantry.notification AS n USING (
-            SELECT env, id FROM tenantry.notification WHERE created_at < $1 ORDER BY created_at LIMIT $2
-        ) AS old WHERE n.env = old.env AND n.id = old.id RETURNING 1
+        DELETE FROM tenantry.notification WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM tenantry.notification WHERE created_at < $1 ORDER BY created_at LIMIT $2
+        )) RETURNING 1
     )
     SELECT count(*) AS count FROM gone";
 
@@ -240,8 +299,8 @@ fn outgoing(row: &Row) -> Result<OutgoingRow, StoreError> {
         }),
         None => None,
     };
-    let event: &str = get(row, "type")?;
-    let event = Type::ALL.iter().copied().find(|kind| kind.as_str() == event);
+    let event: Option<&str> = get(row, "type")?;
+    let event = Type::ALL.iter().copied().find(|kind| event == Some(kind.as_str()));
     let slug: Option<String> = get(row, "slug")?;
     let name: Option<String> = get(row, "display_name")?;
     Ok(OutgoingRow {
@@ -253,11 +312,14 @@ fn outgoing(row: &Row) -> Result<OutgoingRow, StoreError> {
         event: event.ok_or(StoreError::Unreadable { what: "type" })?,
         at: get(row, "at")?,
         data: json(row, "data")?,
+        about: get::<Option<Uuid>>(row, "tenant")?.map(TenantId::from_uuid),
         tenant: slug.zip(name),
-        is_gone: get(row, "is_gone")?,
+        phase: parse_opt(row, "tenant_phase")?,
+        requested: parse_opt(row, "requested")?,
         delete_not_before: get(row, "delete_not_before")?,
         incident,
         attempt: get(row, "attempts")?,
+        cause: get(row, "cause")?,
         created_at: get(row, "created_at")?,
     })
 }
@@ -283,7 +345,8 @@ fn shown(row: &Row) -> Result<NotificationRow, StoreError> {
 }
 
 impl Store {
-    /// Takes notifications that are due, for the length of the lease: of the ways that the caller has.
+    /// Takes notifications that are due, for the length of the lease: of the ways that the caller has. One that cannot be read is
+    /// nobody else's trouble.
     ///
     /// # Errors
     /// The database's.
@@ -293,10 +356,21 @@ impl Store {
         lease: Duration,
         most: i64,
         (mail, chat): (bool, bool),
-    ) -> Result<Vec<OutgoingRow>, StoreError> {
+    ) -> Result<Outgoing, StoreError> {
         let seconds = lease.as_secs_f64();
         let params: [&(dyn ToSql + Sync); 5] = [&now, &seconds, &most, &mail, &chat];
-        self.query(CLAIM, &params).await?.iter().map(outgoing).collect()
+        let found = self.queue_query(CLAIM, &params).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in &found {
+            match outgoing(row) {
+                Ok(one) => rows.push(one),
+                Err(error) => {
+                    let id = NotificationId::from_uuid(get(row, "id")?);
+                    tracing::warn!(notification = %id, %error, "a notification cannot be read");
+                }
+            }
+        }
+        Ok(Outgoing { rows, taken: found.len() })
     }
 
     /// Remembers that a server took a notification.
@@ -305,7 +379,7 @@ impl Store {
     /// The database's.
     pub async fn notification_sent(&self, row: &OutgoingRow, at: Timestamp) -> Result<(), StoreError> {
         let params: [&(dyn ToSql + Sync); 4] = [&row.environment.as_str(), &row.id.uuid(), &row.attempt, &at];
-        self.query(SENT, &params).await.map(|_| ())
+        self.queue_query(SENT, &params).await.map(|_| ())
     }
 
     /// Lets a notification be tried again at a moment.
@@ -314,7 +388,7 @@ impl Store {
     /// The database's.
     pub async fn notification_later(&self, row: &OutgoingRow, due: Timestamp, cause: &str) -> Result<(), StoreError> {
         let params: [&(dyn ToSql + Sync); 5] = [&row.environment.as_str(), &row.id.uuid(), &row.attempt, &due, &cause];
-        self.query(LATER, &params).await.map(|_| ())
+        self.queue_query(LATER, &params).await.map(|_| ())
     }
 
     /// Gives a notification up.
@@ -323,7 +397,24 @@ impl Store {
     /// The database's.
     pub async fn notification_dropped(&self, row: &OutgoingRow, at: Timestamp, cause: &str) -> Result<(), StoreError> {
         let params: [&(dyn ToSql + Sync); 5] = [&row.environment.as_str(), &row.id.uuid(), &row.attempt, &at, &cause];
-        self.query(DROPPED, &params).await.map(|_| ())
+        self.queue_query(DROPPED, &params).await.map(|_| ())
+    }
+
+    /// Gives up what was queued before a moment and waits for no attempt, whatever way it was to go by; says how many by mail, and
+    /// how many to the chat.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn drop_notifications(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+        most: i64,
+        cause: &str,
+    ) -> Result<(i64, i64), StoreError> {
+        let params: [&(dyn ToSql + Sync); 4] = [&now, &before, &most, &cause];
+        let row = self.queue_query_opt(DROP_OLD, &params).await?.ok_or(StoreError::NotFound)?;
+        Ok((get(&row, "mail")?, get(&row, "chat")?))
     }
 
     /// What waits, in all environments.
@@ -331,7 +422,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn notifications_waiting(&self) -> Result<Waiting, StoreError> {
-        let row = self.query_opt(WAITING, &[]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(WAITING, &[]).await?.ok_or(StoreError::NotFound)?;
         Ok(Waiting { notes: get(&row, "notes")?, queued: get(&row, "queued")?, since: get(&row, "since")? })
     }
 
@@ -340,7 +431,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn forget_notifications(&self, before: Timestamp, most: i64) -> Result<i64, StoreError> {
-        let row = self.query_opt(FORGET, &[&before, &most]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(FORGET, &[&before, &most]).await?.ok_or(StoreError::NotFound)?;
         get(&row, "count")
     }
 }

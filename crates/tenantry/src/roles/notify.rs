@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tenantry_control::notify::templates::BUILT_IN;
 use tenantry_control::notify::{ChatUrl, NotifyOptions, TemplateError, Templates};
@@ -24,19 +25,24 @@ pub struct Notify {
     templates: Option<PathBuf>,
     /// Incoming webhook of your chat, which is told as well
     #[arg(long, env = "TENANTRY_CHAT_URL", hide_env_values = true, value_name = "URL")]
-    chat_url: Option<ChatUrl>,
+    chat_url: Option<SecretString>,
 }
 
 impl Notify {
     /// The settings as the brain takes them.
     ///
     /// # Errors
-    /// A template is broken.
+    /// A template is broken, or the chat's URL cannot be used. Whoever has that URL can write to the chat, so it is read here, and
+    /// not where arguments are: a complaint about an argument repeats it.
     pub fn options(&self) -> Result<NotifyOptions> {
+        let read = |url: &SecretString| {
+            let read = url.expose_secret().parse::<ChatUrl>();
+            read.map_err(|error| Failure::usage(format!("The chat's URL (TENANTRY_CHAT_URL) {error}")))
+        };
         Ok(NotifyOptions {
             kinds: self.kinds.clone(),
             templates: Arc::new(load(self.templates.as_deref())?),
-            chat: self.chat_url.clone(),
+            chat: self.chat_url.as_ref().map(read).transpose()?,
             ..NotifyOptions::default()
         })
     }

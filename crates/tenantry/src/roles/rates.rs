@@ -2,10 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_control::quotas::rates::RateOptions;
 use tenantry_domain::limit::{Class, Limit};
 use tenantry_domain::quantity::Rate;
+
+use crate::exit::{Failure, Result};
 
 /// Rates of the API.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +29,7 @@ pub struct Rates {
     #[arg(long, env = "TENANTRY_RATE_FAILURES", default_value = "20", value_name = "COUNT", value_parser = bound)]
     rate_failures: Bound,
     /// Redis or Valkey by which replicas share rates, redis://… or rediss://…
-    #[arg(long, env = "TENANTRY_REDIS_URL", hide_env_values = true, value_name = "URL", value_parser = redis)]
+    #[arg(long, env = "TENANTRY_REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<SecretString>,
     /// Proxies in front that add themselves to X-Forwarded-For
     #[arg(long, env = "TENANTRY_PROXIES", default_value_t = 0, value_name = "COUNT")]
@@ -38,25 +40,31 @@ pub struct Rates {
 #[derive(Debug, Clone, Copy)]
 struct Bound(Option<NonZeroU32>);
 
-fn bound(text: &str) -> Result<Bound, String> {
+fn bound(text: &str) -> std::result::Result<Bound, String> {
     if text == "off" {
         return Ok(Bound(None));
     }
     text.parse().map(|count| Bound(Some(count))).map_err(|_| "must be a number from 1 on, or `off`".to_owned())
 }
 
-fn redis(text: &str) -> Result<SecretString, String> {
+/// The URL may hold a password, so it is read here and repeated by nobody: a complaint about an argument would.
+fn redis(url: &SecretString) -> Result<SecretString> {
+    let text = url.expose_secret();
     let has_host = |rest: &str| !rest.is_empty() && !rest.starts_with('/');
     match text.strip_prefix("redis://").or_else(|| text.strip_prefix("rediss://")) {
-        Some(rest) if has_host(rest) => Ok(SecretString::from(text)),
-        // The text may hold a password, so it is not repeated.
-        _ => Err("must be redis://HOST:PORT or rediss://HOST:PORT".to_owned()),
+        Some(rest) if has_host(rest) => Ok(url.clone()),
+        _ => {
+            Err(Failure::usage("The URL of Redis (TENANTRY_REDIS_URL) must be redis://HOST:PORT or rediss://HOST:PORT"))
+        }
     }
 }
 
 impl Rates {
     /// The settings as the brain takes them.
-    pub fn options(&self) -> RateOptions {
+    ///
+    /// # Errors
+    /// The URL of Redis cannot be used.
+    pub fn options(&self) -> Result<RateOptions> {
         let two = NonZeroU32::MIN.saturating_add(1);
         let second =
             |count: NonZeroU32| Limit::new(Rate { amount: count, seconds: NonZeroU32::MIN }, count.saturating_mul(two));
@@ -67,13 +75,13 @@ impl Rates {
             (Class::Bulk, self.rate_bulk),
             (Class::Resolve, self.rate_resolve),
         ];
-        RateOptions {
+        Ok(RateOptions {
             principal: classes.into_iter().filter_map(|(class, bound)| Some((class, second(bound.0?)))).collect(),
             failures: self.rate_failures.0.map(|amount| Limit::of(Rate { amount, seconds: minute })),
-            shared: self.redis_url.clone(),
+            shared: self.redis_url.as_ref().map(redis).transpose()?,
             proxies: self.proxies,
             ..RateOptions::default()
-        }
+        })
     }
 }
 
@@ -92,10 +100,11 @@ mod tests {
 
     #[test]
     fn a_wrong_url_is_told_without_its_password() {
-        assert!(redis("redis://:secret@cache:6379/0").is_ok() && redis("rediss://cache").is_ok());
-        for bad in ["cache:6379", "http://cache", "redis://", "redis:///0", "unix:/run/redis"] {
-            let error = redis(bad).unwrap_err();
-            assert!(!error.contains("secret"), "{error}");
+        let redis = |text: &str| redis(&SecretString::from(text));
+        assert!(redis("redis://:hunter2@cache:6379/0").is_ok() && redis("rediss://cache").is_ok());
+        for bad in ["cache:6379", "http://:hunter2@cache", "redis://", "redis:///0", "unix:/run/hunter2"] {
+            let error = format!("{:?}", redis(bad).unwrap_err());
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 }

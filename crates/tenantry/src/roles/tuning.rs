@@ -102,7 +102,7 @@ impl Tuning {
     /// The settings as the brain takes them, and what keeps the rules fresh.
     ///
     /// # Errors
-    /// A setting of policy, of webhooks, of streams, of templates or of the identity provider cannot be used.
+    /// A setting of policy, of rates, of mail, of webhooks, of streams, of notifications or of the identity provider cannot be used.
     pub fn options(&self) -> Result<(Options, Option<Refresher>)> {
         if self.webhooks.is_lab() && !self.laboratory {
             return Err(Failure::usage("`--webhooks-lab` lets whoever can make an endpoint reach what listens on this machine").hint(
@@ -126,8 +126,8 @@ impl Tuning {
             issuers: self.issuers.clone().unwrap_or_default().0,
             operators: self.issuers.clone().unwrap_or_default().1,
             gateway: self.gateway_url.clone(),
-            rates: self.rates.options(),
-            members: self.mail.options(),
+            rates: self.rates.options()?,
+            members: self.mail.options()?,
             webhooks: self.webhooks.options(),
             streams: self.streams.options()?,
             notify: self.notify.options()?,

@@ -181,4 +181,30 @@ async fn templates_are_shown_and_a_broken_one_is_named_before_anything_starts() 
     assert!(unknown.code == 2 && unknown.err.contains("wellcome"), "{unknown:?}");
     let chat = home.run(&["dev", "--chat-url", "http://chat.example.com/hooks/hush"]).await;
     assert!(chat.code == 2 && chat.err.contains("https://"), "{chat:?}");
+    let url = "TENANTRY_INVITE_URL";
+    let mail = [("TENANTRY_MAIL_FROM", "no-reply@example.com"), (url, "https://app.example.com/join#{token}")];
+    // What is wrong with a URL is said; the URL holds a secret, which whoever reads the log must not learn.
+    for (name, flag, wrong, hint) in [
+        ("TENANTRY_CHAT_URL", "--chat-url", "http://chat.example.com/hooks/hunter2", "https://"),
+        ("TENANTRY_CHAT_URL", "--chat-url", "hunter2", "incoming webhook"),
+        ("TENANTRY_SMTP_URL", "--smtp-url", "smtp://user:hunter2@mail.example.com", "encrypted"),
+        ("TENANTRY_SMTP_URL", "--smtp-url", "smtps://user:hunter2@mail.example.com/?tls=maybe", "of the form"),
+        ("TENANTRY_REDIS_URL", "--redis-url", "cache://:hunter2@cache:6379", "redis://HOST:PORT"),
+    ] {
+        let mut by_environment = home.command(&["dev"]);
+        by_environment.envs(mail).env(name, wrong);
+        let mut by_argument = home.command(&["dev", flag, wrong]);
+        by_argument.envs(mail);
+        if name != "TENANTRY_SMTP_URL" {
+            for (name, _) in mail {
+                by_environment.env_remove(name);
+                by_argument.env_remove(name);
+            }
+        }
+        for command in [by_environment, by_argument] {
+            let ended = finish(command).await;
+            assert!(ended.code == 2 && ended.err.contains(hint) && ended.err.contains(name), "{wrong}: {ended:?}");
+            assert!(!ended.err.contains("hunter2") && !ended.out.contains("hunter2"), "{ended:?}");
+        }
+    }
 }

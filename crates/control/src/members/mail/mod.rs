@@ -2,20 +2,23 @@
 //!
 //! A mail is tried until a server took it, its recipient is refused for good, or its invitation is over; then it is void and
 //! dropped. It is written anew for each attempt, since its link is stored nowhere. A crash between the server's yes and our
-//! note of it sends it twice, under the same `Message-ID`.
+//! note of it sends it twice, under the same `Message-ID`; a server that has a mail and gives no answer gets it three times.
 //! INVARIANT: nothing is sent for an invitation that was withdrawn, answered or renewed before the attempt began.
 
+mod handover;
 mod smtp;
 mod text;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_domain::Timestamp;
+use tenantry_domain::notice;
 use tenantry_domain::tenant::Slug;
 use tenantry_store::{MailRow, StoreError};
 
@@ -26,6 +29,7 @@ pub(crate) use text::tame;
 
 use super::secret::Token;
 use crate::controllers::driver::{Controller, Look};
+use crate::controllers::in_hand::InHand;
 use crate::deps::Deps;
 use crate::pools::{self, PoolError};
 
@@ -103,6 +107,41 @@ pub enum SendError {
     /// It may take it later.
     #[error("{0}")]
     Later(String),
+    /// It has all of it, and did not say whether it took it.
+    #[error("the mail server has the mail and gave no answer: {0}")]
+    Unanswered(String),
+}
+
+/// What is noted of a mail that a server has and gave no answer to, by how often that was so. It may have come each time, so the
+/// last of these ends it.
+const UNANSWERED: [&str; 3] = [
+    "the mail server had all of the mail and gave no answer; it may have come",
+    "the mail server had all of the mail twice and gave no answer; it may have come",
+    "the mail server had all of the mail three times and gave no answer; it may have come",
+];
+
+/// What becomes of a mail that did not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is tried again; why is noted.
+    Again(String),
+    /// It is given up, for this reason.
+    Dropped(String),
+}
+
+impl Fate {
+    /// That of a mail by its last attempt and by what was noted of those before. What was noted of missing answers stays, however
+    /// else an attempt fails in between: it counts.
+    pub(crate) fn of(error: SendError, noted: Option<&str>) -> Self {
+        let times = UNANSWERED.iter().position(|known| noted == Some(*known));
+        match (error, times) {
+            (SendError::Refused(cause), _) => Self::Dropped(cause),
+            (SendError::Unanswered(_), None) => Self::Again(UNANSWERED[0].to_owned()),
+            (SendError::Unanswered(_), Some(0)) => Self::Again(UNANSWERED[1].to_owned()),
+            (SendError::Unanswered(_), Some(_)) => Self::Dropped(UNANSWERED[2].to_owned()),
+            (SendError::Later(cause), _) => Self::Again(noted.filter(|_| times.is_some()).unwrap_or(&cause).to_owned()),
+        }
+    }
 }
 
 /// Whatever sends mail.
@@ -111,21 +150,28 @@ pub trait Mailer: Send + Sync + 'static {
     fn send(&self, letter: Letter) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
-/// Mails of one look; each takes at most [`smtp::PATIENCE`], all at the same time.
-const AT_ONCE: i64 = 8;
+/// Mails that are sent at the same time.
+const AT_ONCE: usize = 8;
 
-/// How long a mail is one replica's: longer than an attempt can take.
-const LEASE: Duration = Duration::from_secs(90);
+/// How long a mail is one replica's: longer than an attempt can take, with the account that may be made before.
+pub(crate) const LEASE: Duration = Duration::from_secs(420);
+
+const _: () = assert!(LEASE.as_secs() >= smtp::CONNECT.as_secs() + smtp::DELIVER.as_secs() + 60);
+
+/// How long mails in hand may take to reach their end when the process stops. Most servers answer within seconds; a mail whose
+/// answer is not heard is sent once more.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 
 /// Sends what is due.
 pub struct Post<M> {
-    mailer: M,
+    mailer: Arc<M>,
+    in_hand: InHand,
 }
 
 impl<M> Post<M> {
     /// One that sends by a mailer.
-    pub const fn new(mailer: M) -> Self {
-        Self { mailer }
+    pub fn new(mailer: M) -> Self {
+        Self { mailer: Arc::new(mailer), in_hand: InHand::new(AT_ONCE) }
     }
 }
 
@@ -144,59 +190,63 @@ impl<M: Mailer> Controller for Post<M> {
     }
 
     async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
-        let Some(options) = &deps.options().members.mail else { return Ok(Look::Done) };
-        let due = deps.store().claim_mail(deps.now(), LEASE, AT_ONCE).await?;
-        let count = due.len();
-        let sent = due.iter().map(|mail| self.one(deps, options, mail));
-        for done in futures_util::future::join_all(sent).await {
-            done?;
+        if deps.options().members.mail.is_none() {
+            return Ok(Look::Done);
         }
-        Ok(if count == usize::try_from(AT_ONCE).unwrap_or(usize::MAX) { Look::Again } else { Look::Done })
+        let room = self.in_hand.room().await;
+        let due = deps.store().claim_mail(deps.now(), LEASE, i64::try_from(room).unwrap_or(1)).await?;
+        let is_full = due.len() >= room;
+        for mail in due {
+            self.in_hand.take(attempt(deps.clone(), Arc::clone(&self.mailer), mail));
+        }
+        Ok(if is_full { Look::Again } else { Look::Done })
+    }
+
+    async fn end(&mut self) {
+        self.in_hand.end().await;
     }
 }
 
-impl<M: Mailer> Post<M> {
-    async fn one(&self, deps: &Deps, options: &MailOptions, mail: &MailRow) -> Result<(), StoreError> {
-        let store = deps.store();
-        if mail.is_void {
-            return store
-                .mail_dropped(mail, deps.now(), "the invitation was answered, withdrawn, renewed or is over")
-                .await;
+async fn attempt<M: Mailer>(deps: Deps, mailer: Arc<M>, mail: MailRow) -> Result<(), StoreError> {
+    let (store, deps, mail) = (deps.store(), &deps, &mail);
+    let Some(options) = &deps.options().members.mail else { return Ok(()) };
+    if mail.is_void {
+        let why = "the invitation was answered, withdrawn, renewed or is over";
+        return store.mail_dropped(mail, deps.now(), why).await;
+    }
+    let again = || next(deps.now(), options.pause, mail.attempt);
+    let token = Token::of(deps, &mail.environment, mail.invitation, &mail.nonce).text();
+    let link = options.link.fill(&token, &mail.slug);
+    let password = match account(deps, mail).await {
+        Ok(password) => password,
+        Err(error) => {
+            let cause = notice::masked(&format!("the account is not made yet: {error}"));
+            tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, cause, "an account was not made");
+            return store.mail_later(mail, again(), &cause).await;
         }
-        let token = Token::of(deps, &mail.environment, mail.invitation, &mail.nonce).text();
-        let link = options.link.fill(&token, &mail.slug);
-        let password = match self.account(deps, mail).await {
-            Ok(password) => password,
-            Err(error) => {
-                tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, %error, "an account was not made");
-                let cause = format!("the account is not made yet: {error}");
-                return store.mail_later(mail, next(deps.now(), options.pause, mail.attempt), &cause).await;
-            }
-        };
-        let letter = Letter::invitation(&options.from, mail, link, password, deps.now());
-        match self.mailer.send(letter).await {
-            Ok(()) => store.mail_sent(mail, deps.now()).await,
-            Err(SendError::Refused(cause)) => {
-                tracing::warn!(invitation = %mail.invitation, cause, "a mail was refused for good");
-                store.mail_dropped(mail, deps.now(), &cause).await
-            }
-            Err(SendError::Later(cause)) => {
-                tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, cause, "a mail was not sent");
-                store.mail_later(mail, next(deps.now(), options.pause, mail.attempt), &cause).await
-            }
+    };
+    let letter = Letter::invitation(&options.from, mail, link, password, deps.now());
+    let Err(error) = mailer.send(letter).await else { return store.mail_sent(mail, deps.now()).await };
+    let cause = error.to_string();
+    match Fate::of(error, mail.cause.as_deref()) {
+        Fate::Dropped(why) => {
+            tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, cause, "a mail was given up");
+            store.mail_dropped(mail, deps.now(), &why).await
+        }
+        Fate::Again(why) => {
+            tracing::warn!(invitation = %mail.invitation, attempt = mail.attempt, cause, "a mail was not sent");
+            store.mail_later(mail, again(), &why).await
         }
     }
 }
 
-impl<M> Post<M> {
-    /// Makes the account that was promised, and gives the link by which its owner sets a password. It is made anew for each
-    /// attempt and stored nowhere.
-    async fn account(&self, deps: &Deps, mail: &MailRow) -> Result<Option<SecretString>, PoolError> {
-        if !mail.with_account {
-            return Ok(None);
-        }
-        pools::account(deps, &mail.environment, mail.tenant, &mail.email).await.map(Some)
+/// Makes the account that was promised, and gives the link by which its owner sets a password. It is made anew for each
+/// attempt and stored nowhere.
+async fn account(deps: &Deps, mail: &MailRow) -> Result<Option<SecretString>, PoolError> {
+    if !mail.with_account {
+        return Ok(None);
     }
+    pools::account(deps, &mail.environment, mail.tenant, &mail.email).await.map(Some)
 }
 
 /// When the attempt after this one is.
@@ -250,5 +300,26 @@ mod tests {
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         let after = |attempt| next(now, Duration::from_secs(10), attempt).duration_since(now).as_secs();
         assert_eq!([1, 2, 3, 7, 8, 100].map(after), [10, 20, 40, 640, 900, 900]);
+    }
+
+    #[test]
+    fn a_mail_that_is_never_answered_is_sent_three_times_at_most() {
+        let unanswered = || SendError::Unanswered("x".to_owned());
+        let later = || SendError::Later("away".to_owned());
+        let mut noted: Option<String> = None;
+        for (error, expected) in [
+            (later(), "away"),
+            (unanswered(), UNANSWERED[0]),
+            (later(), UNANSWERED[0]),
+            (unanswered(), UNANSWERED[1]),
+            (later(), UNANSWERED[1]),
+        ] {
+            let Fate::Again(cause) = Fate::of(error, noted.as_deref()) else { panic!("{noted:?}") };
+            assert_eq!(cause, expected);
+            noted = Some(cause);
+        }
+        assert_eq!(Fate::of(unanswered(), noted.as_deref()), Fate::Dropped(UNANSWERED[2].to_owned()));
+        let refused = SendError::Refused("550".to_owned());
+        assert_eq!(Fate::of(refused, noted.as_deref()), Fate::Dropped("550".to_owned()));
     }
 }

@@ -184,6 +184,7 @@ mod tests {
             with_account: false,
             is_void: false,
             attempt: 1,
+            cause: None,
             created_at: "2026-11-22T09:30:00Z".parse().unwrap(),
         }
     }

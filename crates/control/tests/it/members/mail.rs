@@ -133,7 +133,7 @@ async fn nothing_is_lost_and_nothing_void_leaves() {
     world.pause().await;
     let (cx, acme) = (world.cx(), name("acme"));
     members::withdraw(&cx, &world.deps, &acme, None, withdrawn, Expected::Any).await.unwrap();
-    world.skip_ahead(jiff::SignedDuration::from_mins(2));
+    world.skip_ahead(crate::notify::LEASE);
     members::resend(&world.cx(), &world.deps, &acme, None, renewed, Delivery::Mail).await.unwrap();
     // Another replica, which reaches the server, takes over what is there.
     let twin = world.twin(mailing(sink.port)).await;
@@ -192,5 +192,28 @@ async fn an_address_gets_five_mails_of_a_tenant_in_three_days() {
     members::withdraw(&world.cx(), &world.deps, &acme, None, link.invitation.id, Expected::Any).await.unwrap();
     world.skip_ahead(jiff::SignedDuration::from_hours(72) + jiff::SignedDuration::from_secs(1));
     sixth().await.unwrap();
+    world.stop().await;
+}
+
+/// A server that took a mail is believed, whatever it does when it is left; one that says nothing gets it three times at most.
+#[tokio::test]
+async fn an_invitation_is_not_sent_again_for_the_sake_of_a_farewell() {
+    let sink = Sink::start(TMP).await;
+    let mut world = World::with(mailing(sink.port)).await;
+    tenant(&world, "acme", "starter").await;
+    let (taken, lost) = (send(&world, "cling@example.com").await, send(&world, "lost@example.com").await);
+    world.runtime = Some(Runtime::start(&world.deps));
+    let began = Instant::now();
+    let (taken, lost) = loop {
+        let (taken, lost) = (standing(&world, taken).await, standing(&world, lost).await);
+        if taken.sent_at.is_some() && lost.dropped_at.is_some() {
+            break (taken, lost);
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{taken:?} {lost:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!((taken.attempts, lost.attempts), (1, 3));
+    assert!(lost.cause.as_deref().is_some_and(|cause| cause.contains("three times")), "{lost:?}");
+    assert_eq!((sink.mails_to("cling@example.com").len(), sink.mails_to("lost@example.com").len()), (1, 3));
     world.stop().await;
 }

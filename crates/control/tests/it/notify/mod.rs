@@ -1,14 +1,17 @@
 //! People are told: by real mail servers and a real receiver of HTTP, of what a real database has.
 
 mod chat;
+mod cost;
+mod ends;
 mod incidents;
 mod mails;
+mod servers;
 
 use std::time::{Duration, Instant};
 
 use tenantry_control::controllers::driver;
 use tenantry_control::members::mail::Mailer;
-use tenantry_control::notify::{self, Courier, Notes, Notification, NotifyOptions};
+use tenantry_control::notify::{self, ByChat, ByMail, Courier, Keeper, Notes, Notification, NotifyOptions, Way};
 use tenantry_control::tenants;
 use tenantry_control::{Deps, NotificationFilter, NotificationState, Options};
 use tenantry_domain::page::PageSize;
@@ -20,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::members::mail::mailing;
 use crate::world::{World, spec};
+
+/// Longer than a mail is one process's.
+pub const LEASE: jiff::SignedDuration = jiff::SignedDuration::from_mins(8);
 
 /// With mail to a port, and pauses that a test waits for.
 pub fn telling(port: u16) -> Options {
@@ -35,8 +41,13 @@ impl Tellers {
         let mut tasks = JoinSet::new();
         let stop = CancellationToken::new();
         tasks.spawn(driver::run(Notes::default(), deps.clone(), stop.clone()));
-        let mailer = deps.options().members.mail.as_ref().map(|mail| mail.server.clone());
-        tasks.spawn(driver::run(Courier::new(mailer), deps.clone(), stop));
+        tasks.spawn(driver::run(Keeper::default(), deps.clone(), stop.clone()));
+        if let Some(mail) = &deps.options().members.mail {
+            tasks.spawn(driver::run(Courier::new(ByMail(mail.server.clone())), deps.clone(), stop.clone()));
+        }
+        if deps.options().notify.chat.is_some() {
+            tasks.spawn(driver::run(Courier::new(ByChat), deps.clone(), stop));
+        }
         Self(tasks)
     }
 
@@ -49,8 +60,8 @@ impl Tellers {
 
 /// Whoever sends mail could be another one.
 #[allow(dead_code, reason = "it compiles, which is all that is asked of it")]
-fn is_generic<M: Mailer>(mailer: M) -> Courier<M> {
-    Courier::new(Some(mailer))
+fn is_generic<M: Mailer>(mailer: M) -> Courier<impl Way> {
+    Courier::new(ByMail(mailer))
 }
 
 pub fn contact(email: &str) -> Contact {
@@ -80,7 +91,7 @@ pub fn wanted(name: &str, domain: &str) -> Spec {
 /// Waits until nothing is on its way.
 pub async fn settled(deps: &Deps) {
     eventually("nothing waits", async || {
-        let (waiting, _) = notify::waiting(deps).await.unwrap();
+        let waiting = deps.store().notifications_waiting().await.unwrap();
         waiting.notes == 0 && waiting.queued == 0
     })
     .await;
