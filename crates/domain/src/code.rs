@@ -219,6 +219,7 @@ codes! {
     StreamUnfit = 96, Precondition, "The stream of events cannot be used as it is", "The detail says what does not fit and how to change it; events wait meanwhile and none is lost.";
     StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
     IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
+    StreamStuck = 99, Precondition, "An event cannot be published by this release", "Let a process of the release that made the event publish; what is behind it waits, and nothing else does.";
 }
 
 impl fmt::Display for Code {

@@ -158,6 +158,7 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("metrics.read", &[READ]),
     ("event.read", &[READ]),
     ("stream.read", &[READ]),
+    ("stream.forget", &[WRITE, DESTRUCTIVE]),
     // What people are told.
     ("incident.read", &[READ]),
     ("incident.open", &[WRITE]),

@@ -91,7 +91,10 @@ pub use scim::{Choice, DirectoryCounts, DirectoryRow, GradeRow, GroupPut, GroupR
 pub use scope::Subject;
 pub use search::{Label, TenantFilter};
 pub use store::{Contract, NUDGE, Nudges, Reader, Store, StoreOptions};
-pub use streams::{LineId, LineRow, LineStep, NewSink, SinkRow, SinkSay, StreamBacklog};
+pub use streams::{
+    Forget, LineId, LineRow, LineStep, NewSink, Recorded, SinkRow, SinkSay, StreamBacklog, StreamEvents, StreamHold,
+    Streams, StuckEvent,
+};
 pub use tenants::{
     Condition, ConditionStatus, Due, Finding, NewTenant, Rename, StateChange, SweepRow, TenantChange, TenantKey,
     TenantRow,

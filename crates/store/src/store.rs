@@ -54,6 +54,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 21, name: "standbys", sql: include_str!("../migrations/0021_standbys.sql") },
     Migration { version: 22, name: "streams", sql: include_str!("../migrations/0022_streams.sql") },
     Migration { version: 23, name: "notifications", sql: include_str!("../migrations/0023_notifications.sql") },
+    Migration { version: 24, name: "stream identity", sql: include_str!("../migrations/0024_stream_identity.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

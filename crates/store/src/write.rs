@@ -35,6 +35,7 @@ use crate::rollouts::Rollouts;
 use crate::row;
 use crate::scope::Subject;
 use crate::settle;
+use crate::streams::Streams;
 use crate::tenants::{TenantRow, Tenants};
 use crate::tokens::Tokens;
 use crate::workflows::Workflows;
@@ -181,6 +182,11 @@ impl WriteTx {
     /// Flags of the environment.
     pub fn flags(&mut self) -> Flags<'_> {
         Flags { tx: self }
+    }
+
+    /// Streams that events are published to.
+    pub fn streams(&mut self) -> Streams<'_> {
+        Streams { tx: self }
     }
 
     /// Answers kept for repeated requests.

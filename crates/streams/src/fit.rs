@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tenantry_domain::Timestamp;
+
 /// Room that the largest message needs, in bytes: a body of 16 KiB and its headers.
 const MESSAGE_MIN: i32 = 20 * 1024;
 
@@ -20,9 +22,11 @@ pub struct Shape {
     pub message_max: i32,
     /// For how long it knows messages by their ids.
     pub window: Duration,
+    /// The largest message that its server takes; 0 for no bound.
+    pub payload_max: usize,
 }
 
-/// Why a stream will not do, and what would.
+/// Why a stream will not do, and what would. What has to be forgotten first is published anew: all of it, or what comes from then on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// Our subjects are not among its own.
@@ -54,6 +58,42 @@ pub enum Unfit {
         stream: String,
         /// Its bound.
         found: i32,
+    },
+    /// The server would refuse our largest messages.
+    #[error(
+        "its server takes no message above {found} bytes: set `max_payload` of the server, or of the account, to {MESSAGE_MIN} or more"
+    )]
+    Payload {
+        /// The server's bound.
+        found: usize,
+    },
+    /// What was published to is not there any more.
+    #[error(
+        "it was published to and is gone: set another TENANTRY_NATS_STREAM, or run `tenantry events streams forget {stream}` to have it made anew"
+    )]
+    Gone {
+        /// The stream.
+        stream: String,
+    },
+    /// It has the name of the one that was published to, and was made at another time.
+    #[error(
+        "it was made at {found}, and the one of this name that was published to at {known}: set another TENANTRY_NATS_STREAM, or run `tenantry events streams forget {stream}` to begin anew with this one"
+    )]
+    AnotherStream {
+        /// The stream.
+        stream: String,
+        /// When the one that was published to was made.
+        known: Timestamp,
+        /// When this one was.
+        found: Timestamp,
+    },
+    /// A message is there that we could have published, but of an event that is not ours.
+    #[error(
+        "the newest message on `{subject}` is of an event that this installation does not have, as after a restore of the control database: set another TENANTRY_NATS_STREAM"
+    )]
+    OtherHistory {
+        /// Where.
+        subject: String,
     },
     /// It forgets ids sooner than was asked for.
     #[error("it knows ids of messages for {found:?} and not for {wanted:?}: run `nats stream edit {stream} --dupe-window {}s`, or set TENANTRY_NATS_DUPLICATES", .wanted.as_secs().max(1))]
@@ -102,10 +142,20 @@ pub fn judge(stream: &str, shape: &Shape, wanted: &str, window: Duration) -> Res
     if shape.message_max > 0 && shape.message_max < MESSAGE_MIN {
         return Err(Unfit::Small { stream, found: shape.message_max });
     }
+    judge_payload(shape.payload_max)?;
     if shape.window < window {
         return Err(Unfit::Window { stream, found: shape.window, wanted: window });
     }
     Ok(())
+}
+
+/// Judges the bound of a server, also of one that has no stream yet.
+///
+/// # Errors
+/// It is too small.
+pub fn judge_payload(found: usize) -> Result<(), Unfit> {
+    let is_small = i32::try_from(found).is_ok_and(|found| found > 0 && found < MESSAGE_MIN);
+    if is_small { Err(Unfit::Payload { found }) } else { Ok(()) }
 }
 
 /// Whether every subject that `wanted` (words, then `>`) means is one that `pattern` means.
@@ -134,6 +184,7 @@ mod tests {
             takes: true,
             message_max: -1,
             window: Duration::from_secs(120),
+            payload_max: 1024 * 1024,
         }
     }
 
@@ -155,7 +206,7 @@ mod tests {
     #[test]
     fn what_would_lose_or_refuse_events_is_refused_with_the_way_out() {
         assert_eq!(verdict(&shape()), Ok(()));
-        assert_eq!(verdict(&Shape { message_max: 0, ..shape() }), Ok(()));
+        assert_eq!(verdict(&Shape { message_max: 0, payload_max: 0, ..shape() }), Ok(()));
         let cases = [
             (Shape { subjects: vec!["orders.*".into()], ..shape() }, "--subjects 'tenantry.>'"),
             (Shape { subjects: vec![], ..shape() }, "--subjects"),
@@ -163,6 +214,7 @@ mod tests {
             (Shape { answers: false, ..shape() }, "--ack"),
             (Shape { takes: false, ..shape() }, "another stream"),
             (Shape { message_max: 4096, ..shape() }, "--max-msg-size"),
+            (Shape { payload_max: 8192, ..shape() }, "`max_payload`"),
             (Shape { window: Duration::from_secs(119), ..shape() }, "--dupe-window 120s"),
         ];
         for (shape, hint) in cases {

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture};
+use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
@@ -16,9 +16,10 @@ use async_nats::{ConnectOptions, Event};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
+use tenantry_domain::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::fit::{Shape, Unfit, judge};
+use crate::fit::{Shape, Unfit, judge, judge_payload};
 use crate::message::{self, Behind, Message, SEQUENCE};
 use crate::settings::{Credential, Settings, secret};
 use crate::trouble::Trouble;
@@ -33,6 +34,7 @@ pub struct Link {
     settings: Settings,
     context: Context,
     stream: Stream<()>,
+    made: Timestamp,
     down: CancellationToken,
 }
 
@@ -43,6 +45,8 @@ pub struct Newest {
     pub sequence: i64,
     /// The event's id.
     pub id: String,
+    /// The message's subject.
+    pub subject: String,
 }
 
 /// Where a message is.
@@ -50,7 +54,8 @@ pub struct Newest {
 pub struct Placed {
     /// Its number in the stream.
     pub at: u64,
-    /// Whether it was there before.
+    /// Whether the server knows a message with its id. That is no proof that one is in the stream: the leader of a replicated stream
+    /// can know the id of one that came to nothing.
     pub is_repeated: bool,
 }
 
@@ -61,11 +66,12 @@ pub struct Sent<'a> {
 }
 
 impl Link {
-    /// Connects, and makes the stream or looks whether the one that is there will do.
+    /// Connects, and makes the stream or looks whether the one that is there will do. Where it is known when the stream was made that
+    /// was published to, none is made, and no other one will do.
     ///
     /// # Errors
     /// See [`Trouble`].
-    pub async fn open(settings: &Settings) -> Result<Self, Trouble> {
+    pub async fn open(settings: &Settings, known: Option<Timestamp>) -> Result<Self, Trouble> {
         let down = CancellationToken::new();
         let options = options(settings, &down).await?;
         let addresses: Vec<String> = settings.servers.addresses().collect();
@@ -73,10 +79,16 @@ impl Link {
         let context =
             ContextBuilder::new().timeout(settings.patience).max_ack_inflight(ROOM).backpressure_on_inflight(true);
         let context = context.build(client);
-        ensure(settings, &context).await?;
+        let made = ensure(settings, &context, known).await?;
         let name = settings.stream.as_str();
         let stream = context.get_stream_no_info(name).await.map_err(|_| Trouble::Unreadable)?;
-        Ok(Self { settings: settings.clone(), context, stream, down })
+        Ok(Self { settings: settings.clone(), context, stream, made, down })
+    }
+
+    /// When the stream was made, by its server's clock, to the microsecond: which one of its name it is.
+    #[must_use]
+    pub const fn made(&self) -> Timestamp {
+        self.made
     }
 
     /// The number of the stream's last message; 0 for none.
@@ -102,7 +114,7 @@ impl Link {
         let header = |name: &str| found.headers.get(name).map(|value| value.as_str().to_owned());
         let sequence = header(SEQUENCE).and_then(|text| text.parse::<i64>().ok());
         match (sequence, header("Nats-Msg-Id")) {
-            (Some(sequence), Some(id)) => Ok(Some(Newest { sequence, id })),
+            (Some(sequence), Some(id)) => Ok(Some(Newest { sequence, id, subject: found.subject.to_string() })),
             _ => Err(self.unfit(Unfit::Foreign { subject: found.subject.to_string() })),
         }
     }
@@ -132,11 +144,16 @@ impl Link {
         }
     }
 
-    fn publishing(&self, error: &async_nats::jetstream::context::PublishError) -> Trouble {
+    fn publishing(&self, error: &PublishError) -> Trouble {
+        if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+            return self.unfit(Unfit::Payload { found: self.context.client().server_info().max_payload });
+        }
         Trouble::publishing(error, self.settings.stream.as_str(), &self.settings.prefix.all())
     }
 
-    fn unfit(&self, why: Unfit) -> Trouble {
+    /// That the stream will not do after all.
+    #[must_use]
+    pub fn unfit(&self, why: Unfit) -> Trouble {
         Trouble::Unfit { stream: self.settings.stream.as_str().to_owned(), why }
     }
 }
@@ -212,23 +229,42 @@ async fn tls(settings: &Settings) -> Result<rustls::ClientConfig, Trouble> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Makes the stream, or looks at the one that is there.
-async fn ensure(settings: &Settings, context: &Context) -> Result<(), Trouble> {
+/// Makes the stream, or looks at the one that is there. Says when it was made.
+async fn ensure(settings: &Settings, context: &Context, known: Option<Timestamp>) -> Result<Timestamp, Trouble> {
     let name = settings.stream.as_str();
     let stream = context.get_stream_no_info(name).await.map_err(|_| Trouble::Unreadable)?;
     let wanted = settings.prefix.all();
     let unfit = |why: Unfit| Trouble::Unfit { stream: name.to_owned(), why };
+    let payload_max = context.client().server_info().max_payload;
     match stream.get_info().await {
-        Ok(info) => judge(name, &shape(&info), &wanted, settings.window).map_err(unfit),
+        Ok(info) => {
+            let found = made(&info)?;
+            if let Some(known) = known.filter(|known| *known != found) {
+                return Err(unfit(Unfit::AnotherStream { stream: name.to_owned(), known, found }));
+            }
+            judge(name, &shape(&info, payload_max), &wanted, settings.window).map_err(unfit)?;
+            Ok(found)
+        }
+        Err(error) if says(&error, ErrorCode::STREAM_NOT_FOUND) && known.is_some() => {
+            Err(unfit(Unfit::Gone { stream: name.to_owned() }))
+        }
         Err(error) if says(&error, ErrorCode::STREAM_NOT_FOUND) => {
-            let made = context.create_stream(config(settings)).await;
-            made.map(|_| ()).map_err(|error| match says(&error, ErrorCode::STREAM_SUBJECT_OVERLAP) {
+            judge_payload(payload_max).map_err(unfit)?;
+            let stream = context.create_stream(config(settings)).await;
+            let stream = stream.map_err(|error| match says(&error, ErrorCode::STREAM_SUBJECT_OVERLAP) {
                 true => unfit(Unfit::Overlap { wanted }),
                 false => Trouble::creating(&error),
-            })
+            })?;
+            made(stream.cached_info())
         }
         Err(error) => Err(Trouble::asking(&error)),
     }
+}
+
+/// When a stream was made. To the microsecond, as our database keeps it.
+fn made(info: &Info) -> Result<Timestamp, Trouble> {
+    let micros = i64::try_from(info.created.unix_timestamp_nanos() / 1000).ok();
+    micros.and_then(|micros| Timestamp::from_microsecond(micros).ok()).ok_or(Trouble::Unreadable)
 }
 
 /// Whether it is this that the server said. The driver has it in the kind of some errors, and behind others.
@@ -261,7 +297,7 @@ fn config(settings: &Settings) -> Config {
     }
 }
 
-fn shape(info: &Info) -> Shape {
+fn shape(info: &Info, payload_max: usize) -> Shape {
     let config = &info.config;
     Shape {
         subjects: config.subjects.clone(),
@@ -270,5 +306,6 @@ fn shape(info: &Info) -> Shape {
         takes: config.mirror.is_none() && !config.sealed,
         message_max: config.max_message_size,
         window: config.duplicate_window,
+        payload_max,
     }
 }

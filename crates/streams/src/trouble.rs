@@ -1,6 +1,7 @@
 //! What can be in the way, as those who publish and those who operate need to tell it apart.
 
 use async_nats::ConnectError;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, PublishError, RequestErrorKind};
 use async_nats::jetstream::stream::{InfoError, LastRawMessageError};
 use tenantry_domain::code::Code;
@@ -141,8 +142,14 @@ impl Trouble {
         const FULL: [u64; 7] = [10_002, 10_023, 10_028, 10_047, 10_063, 10_077, 10_122];
         // JetStream is not enabled, or not for the account.
         const NONE: [u64; 3] = [10_035, 10_039, 10_076];
+        // Another message with its id is on its way, or was and came to nothing; or the stream's last message is another one, in the
+        // words of newer servers. What became of it is to be seen in the stream.
+        const DOUBTFUL: [ErrorCode; 2] =
+            [ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
         let code = error.error_code().0;
-        if FULL.contains(&code) {
+        if DOUBTFUL.contains(&error.error_code()) {
+            Self::Overtaken
+        } else if FULL.contains(&code) {
             Self::Full(error)
         } else if NONE.contains(&code) {
             Self::NoJetStream

@@ -69,3 +69,15 @@ pub struct Streams {
     /// The streams, by name.
     pub items: Vec<Stream>,
 }
+
+/// A stream that was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgottenStream {
+    /// Its name.
+    #[schema(example = "TENANTRY")]
+    pub name: String,
+    /// Events of this environment that were committed and not published to it.
+    #[schema(example = 0)]
+    pub behind: i64,
+}

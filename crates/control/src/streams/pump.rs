@@ -3,103 +3,40 @@
 //! The process that has the sink's lane works in stretches ([`stretch`](super::stretch)): one connection each, from a look at the
 //! stream to the first thing that goes wrong. Between two stretches is a rest that doubles. The others ask for the lane now and then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tenantry_domain::code::Code;
-use tenantry_store::{NewSink, SinkSay, Store, StoreError};
+use tenantry_store::{NewSink, SinkSay, StoreError, StreamHold};
 use tenantry_streams::Trouble;
 use tokio_util::sync::CancellationToken;
 
+use super::lane::{End, FAILING, IDLE, Lane};
 use super::options::StreamOptions;
-use super::stats::Stats;
 use super::stretch;
 use crate::deps::Deps;
-
-/// Why a stretch ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    /// The server.
-    #[error(transparent)]
-    Server(#[from] Trouble),
-    /// Our own database.
-    #[error(transparent)]
-    Database(#[from] StoreError),
-    /// Another process has the lane, or we could not report ourselves for so long that one may have it.
-    #[error("the lane of the stream may be another process's")]
-    Lost,
-}
-
-/// The lane of a sink, held.
-pub(super) struct Lane {
-    pub(super) deps: Deps,
-    pub(super) options: StreamOptions,
-    pub(super) claim: i64,
-    reported: Mutex<Instant>,
-    say: Mutex<SinkSay>,
-    /// Cancelled when the process stops or the lane is somebody else's.
-    over: CancellationToken,
-}
-
-impl Lane {
-    pub(super) fn sink(&self) -> &str {
-        self.options.settings.stream.as_str()
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        self.deps.store()
-    }
-
-    pub(super) fn stats(&self) -> &Stats {
-        self.deps.streams().stats()
-    }
-
-    /// Whether the lane is certainly still ours. A process that was frozen finds out here before it sends anything.
-    pub(super) fn is_fresh(&self) -> bool {
-        let reported = *self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        reported.elapsed() < self.options.patience / 2
-    }
-
-    /// What is told of this process from now on; at once, and by each beat.
-    pub(super) async fn tell(&self, say: SinkSay) -> Result<(), End> {
-        self.stats().connect(say.state == PUBLISHING);
-        *self.say.lock().unwrap_or_else(PoisonError::into_inner) = say;
-        self.beat().await
-    }
-
-    async fn beat(&self) -> Result<(), End> {
-        // What counts is when it was sent: the answer may have been under way for long.
-        let now = Instant::now();
-        let say = self.say.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !self.store().stream_beat(self.sink(), self.claim, &say).await? {
-            self.over.cancel();
-            return Err(End::Lost);
-        }
-        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        Ok(())
-    }
-}
-
-/// The word of a publisher that is connected to a stream that will do.
-pub(super) const PUBLISHING: &str = "publishing";
-const CONNECTING: &str = "connecting";
-const FAILING: &str = "failing";
 
 /// Publishes, or waits for its turn, until it is told to stop.
 pub async fn run(deps: Deps, stop: CancellationToken) {
     let Some(options) = deps.options().streams.clone() else { return };
-    let mut is_known = false;
+    let (mut is_known, mut told) = (false, String::new());
     while !stop.is_cancelled() {
+        let mut length = options.patience / 4;
         match take(&deps, &options, &mut is_known).await {
-            Ok(Some(claim)) => hold(&deps, &options, claim, &stop).await,
+            Ok(Some(claimed)) => {
+                if hold(&deps, &options, claimed, &stop, &mut told).await {
+                    // Others ask in the meantime, and one of them may be of the release that can go on.
+                    length = options.patience / 2;
+                }
+            }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "streams: the sink cannot be asked for"),
         }
-        pause(options.patience / 4, &stop).await;
+        pause(length, &stop).await;
     }
 }
 
-async fn take(deps: &Deps, options: &StreamOptions, is_known: &mut bool) -> Result<Option<i64>, StoreError> {
+async fn take(deps: &Deps, options: &StreamOptions, is_known: &mut bool) -> Result<Option<StreamHold>, StoreError> {
     let name = options.settings.stream.as_str();
     if !*is_known {
         let sink = NewSink {
@@ -108,43 +45,60 @@ async fn take(deps: &Deps, options: &StreamOptions, is_known: &mut bool) -> Resu
             prefix: options.settings.prefix.as_str().to_owned(),
             is_whole: options.is_whole,
         };
+        deps.store().stream_clear(name).await?;
         if deps.store().stream_register(&sink).await? {
             tracing::info!(stream = name, "streams: a sink is new; events are kept for it from now on");
         }
         *is_known = true;
     }
-    deps.store().stream_claim(name, deps.replica(), options.patience).await
-}
-
-/// Publishes for as long as the lane is ours.
-async fn hold(deps: &Deps, options: &StreamOptions, claim: i64, stop: &CancellationToken) {
-    let over = stop.child_token();
-    let lane = Arc::new(Lane {
-        deps: deps.clone(),
-        options: options.clone(),
-        claim,
-        reported: Mutex::new(Instant::now()),
-        say: Mutex::new(SinkSay { state: CONNECTING, ..SinkSay::default() }),
-        over: over.clone(),
-    });
-    tracing::info!(stream = lane.sink(), claim, "streams: this process publishes");
-    lane.stats().hold(true);
-    let beats = tokio::spawn(beats(Arc::clone(&lane)));
-    stretches(&lane).await;
-    beats.abort();
-    lane.stats().connect(false);
-    lane.stats().hold(false);
-    if let Err(error) = lane.store().stream_release(lane.sink(), claim).await {
-        tracing::debug!(%error, "streams: the lane could not be given back; it is taken over after the patience");
+    match deps.store().stream_claim(name, deps.replica(), options.patience).await {
+        // Somebody had it forgotten, and this process is still configured for it.
+        Err(StoreError::NotFound) => {
+            *is_known = false;
+            Ok(None)
+        }
+        claimed => claimed,
     }
 }
 
-async fn stretches(lane: &Lane) {
-    let (mut failures, mut told) = (0, String::new());
+/// Publishes for as long as the lane is ours. Says whether it is given back for another release to go on.
+async fn hold(
+    deps: &Deps,
+    options: &StreamOptions,
+    claimed: StreamHold,
+    stop: &CancellationToken,
+    told: &mut String,
+) -> bool {
+    let lane = Lane::new(deps, options, claimed, stop);
+    tracing::info!(stream = lane.sink(), claim = lane.hold.claim, "streams: this process publishes");
+    lane.stats().hold(true);
+    let idle = || SinkSay { state: IDLE, ..SinkSay::default() };
+    let last = beside(stretches(&lane, told), beats(&lane)).await.flatten();
+    let is_yielded = last.is_some();
+    lane.stats().connect(false);
+    lane.stats().hold(false);
+    if let Err(error) = lane.store().stream_release(&lane.hold, &last.unwrap_or_else(idle)).await {
+        tracing::debug!(%error, "streams: the lane could not be given back; it is taken over after the patience");
+    }
+    is_yielded
+}
+
+/// Works for as long as it reports itself, and reports itself for as long as it works: in one task, so that reports of a publisher
+/// that died cannot keep the lane from others.
+async fn beside<T>(work: impl Future<Output = T>, beats: impl Future<Output = ()>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = beats => None,
+    }
+}
+
+/// Publishes until the lane is lost, or nothing is left but what this release cannot read: then it says so.
+async fn stretches(lane: &Lane, told: &mut String) -> Option<SinkSay> {
+    let mut failures = 0;
     while !lane.over.is_cancelled() {
         let began = Instant::now();
         let ended = tokio::select! {
-            () = lane.over.cancelled() => return,
+            () = lane.over.cancelled() => return None,
             ended = stretch::run(lane) => ended,
         };
         let Err(end) = ended else { continue };
@@ -155,16 +109,17 @@ async fn stretches(lane: &Lane) {
             End::Lost => {
                 tracing::info!(stream = lane.sink(), "streams: this process could not report itself and looks again");
                 if lane.beat().await.is_err() {
-                    return;
+                    return None;
                 }
             }
             End::Database(error) => {
                 lane.stats().failed("database");
                 tracing::warn!(%error, "streams: the control database is in the way");
-                if matches!(error, StoreError::Unreadable { .. }) {
-                    // An event of a newer release: its processes can publish it, if they get the lane.
-                    return pause(lane.options.patience, &lane.over).await;
-                }
+            }
+            End::Stuck(_) => {
+                // An event of a newer release: its processes can publish it, if they get the lane.
+                lane.stats().failed("unreadable");
+                return Some(failing(lane, Code::StreamStuck, &end, told));
             }
             End::Server(Trouble::Overtaken) => {
                 lane.stats().failed("overtaken");
@@ -172,20 +127,26 @@ async fn stretches(lane: &Lane) {
             }
             End::Server(trouble) => {
                 lane.stats().failed(trouble.word());
-                let text = chain(&trouble);
-                if text != told {
-                    tracing::warn!(stream = lane.sink(), code = %trouble.code(), error = %text, hint = trouble.code().hint(),
-                        "streams: nothing can be published; events wait");
-                    told.clone_from(&text);
-                }
-                let say = SinkSay { state: FAILING, code: Some(trouble.code().to_string()), error: Some(text) };
+                let say = failing(lane, trouble.code(), &trouble, told);
                 if matches!(lane.tell(say).await, Err(End::Lost)) {
-                    return;
+                    return None;
                 }
             }
         }
         pause(rest(lane.options.rest, failures), &lane.over).await;
     }
+    None
+}
+
+/// What is told of something that is in the way. The log has it once, until something else is.
+fn failing(lane: &Lane, code: Code, error: &dyn std::error::Error, told: &mut String) -> SinkSay {
+    let text = chain(error);
+    if text != *told {
+        tracing::warn!(stream = lane.sink(), %code, error = %text, hint = code.hint(),
+            "streams: not everything can be published; events wait");
+        told.clone_from(&text);
+    }
+    SinkSay { state: FAILING, code: Some(code.to_string()), error: Some(text) }
 }
 
 /// How long nothing is tried after so many failures in a row: twice as long each time, a fifth more or less.
@@ -196,13 +157,13 @@ fn rest((first, most): (Duration, Duration), failures: u32) -> Duration {
     whole * (800 + dice * 400 / 255) / 1000
 }
 
-async fn beats(lane: Arc<Lane>) {
+async fn beats(lane: &Lane) {
     loop {
         tokio::time::sleep(lane.options.patience / 5).await;
         match lane.beat().await {
             Ok(()) => {}
             Err(End::Lost) => {
-                tracing::info!(stream = lane.sink(), claim = lane.claim, "streams: another process publishes now");
+                tracing::info!(stream = lane.sink(), claim = lane.hold.claim, "streams: another process publishes now");
                 return;
             }
             Err(error) => tracing::debug!(%error, "streams: this process cannot report itself"),
@@ -234,11 +195,36 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The codes that a sink's standing can show.
-pub const CODES: [Code; 2] = [Code::StreamUnfit, Code::StreamUnavailable];
+pub const CODES: [Code; 3] = [Code::StreamUnfit, Code::StreamUnavailable, Code::StreamStuck];
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    /// Else it would keep the lane for as long as the process lives, and nobody would publish.
+    #[tokio::test]
+    async fn a_publisher_that_dies_reports_itself_no_more() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        let beats = async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let work = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(Duration::ZERO > Duration::from_secs(1), "a defect");
+        };
+        let died = tokio::spawn(beside(work, beats)).await;
+        assert!(died.is_err_and(|error| error.is_panic()));
+        let reported = count.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(reported > 0 && count.load(Ordering::Relaxed) == reported);
+    }
 
     #[test]
     fn a_rest_doubles_up_to_its_bound_and_is_never_quite_the_same() {

@@ -1,7 +1,10 @@
 //! How the sinks stand, as operators see it.
 
+use std::time::Duration;
+
 use tenantry_store::{SinkRow, StreamBacklog};
 
+use super::lane::FAILING;
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
@@ -14,7 +17,7 @@ pub struct Standing {
     pub sink: SinkRow,
     /// Events of the environment that wait.
     pub waiting: StreamBacklog,
-    /// Whether its publisher was heard of lately.
+    /// Whether its publisher was heard of lately, be it that it cannot go on and gave it back to others.
     pub is_alive: bool,
 }
 
@@ -25,19 +28,22 @@ pub struct Standing {
 pub async fn list(cx: &Ctx, deps: &Deps) -> Result<Vec<Standing>, Refusal> {
     cx.permit_environment("stream.read")?;
     let mut found = Vec::new();
-    // A publisher reports itself five times within the patience; the usual one is what is known of others'.
-    let patience = deps.options().streams.as_ref().map_or(PATIENCE, |options| options.patience);
-    let patience = jiff::SignedDuration::try_from(patience).unwrap_or(jiff::SignedDuration::MAX);
+    let patience = jiff::SignedDuration::try_from(patience(deps)).unwrap_or(jiff::SignedDuration::MAX);
     for sink in deps.store().stream_sinks().await.map_err(refuse_store)? {
         let waiting = deps.store().stream_backlog(&sink.name, Some(&cx.environment)).await.map_err(refuse_store)?;
         let is_heard = sink.seen_at.is_some_and(|seen| cx.now.duration_since(seen) < patience);
-        let is_alive = sink.owner.is_some() && is_heard;
+        let is_alive = is_heard && (sink.owner.is_some() || sink.state == FAILING);
         found.push(Standing { sink, waiting, is_alive });
     }
     Ok(found)
 }
 
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a publisher may be silent: it reports itself five times within this. Our own is what is known of others'.
+pub(super) fn patience(deps: &Deps) -> Duration {
+    deps.options().streams.as_ref().map_or(PATIENCE, |options| options.patience)
+}
 
 /// What waits for the sink that this process is configured for, of all environments; nothing without one, and while the database is away.
 pub async fn backlog(deps: &Deps) -> Option<StreamBacklog> {

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Words that failures are counted by: those of the server's troubles, and the database's.
-pub const WORDS: [&str; 9] =
-    ["away", "denied", "credential", "tls", "unfit", "full", "refused", "overtaken", "database"];
+/// Words that failures are counted by: those of the server's troubles, of events that this release cannot read, and the database's.
+pub const WORDS: [&str; 10] =
+    ["away", "denied", "credential", "tls", "unfit", "full", "refused", "overtaken", "unreadable", "database"];
 
 /// Counters since the start of the process.
 #[derive(Debug)]
 pub struct Stats {
     published: AtomicU64,
     found: AtomicU64,
+    missing: AtomicU64,
     errors: [AtomicU64; WORDS.len()],
     holds: AtomicBool,
     is_connected: AtomicBool,
@@ -23,6 +24,8 @@ pub struct Counted {
     pub published: u64,
     /// Events that were in the stream already when it was their turn: their publisher died before it could write that down.
     pub found: u64,
+    /// Events that the server had taken and that are not in the stream any more, as looks at it noticed.
+    pub missing: u64,
     /// Failures, by [`WORDS`].
     pub errors: [u64; WORDS.len()],
     /// Whether it is this process that publishes.
@@ -36,6 +39,7 @@ impl Stats {
         Self {
             published: AtomicU64::new(0),
             found: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; WORDS.len()],
             holds: AtomicBool::new(false),
             is_connected: AtomicBool::new(false),
@@ -48,6 +52,10 @@ impl Stats {
 
     pub(super) fn found(&self, count: i64) {
         self.found.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn missing(&self, count: i64) {
+        self.missing.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, word: &str) {
@@ -72,6 +80,7 @@ impl Stats {
         Counted {
             published: self.published.load(Ordering::Relaxed),
             found: self.found.load(Ordering::Relaxed),
+            missing: self.missing.load(Ordering::Relaxed),
             errors: self.errors.each_ref().map(|counter| counter.load(Ordering::Relaxed)),
             holds: self.holds.load(Ordering::Relaxed),
             is_connected: self.is_connected.load(Ordering::Relaxed),

@@ -14,5 +14,6 @@ mod pools;
 mod probe;
 mod rates;
 mod rollouts;
+mod streams;
 mod webhooks;
 mod world;

@@ -139,6 +139,7 @@ actions! {
     "rollout.run" Write Environment;
     "scim.read" Read Tenant;
     "scim.write" Write Tenant;
+    "stream.forget" Destructive Environment;
     "stream.read" Read Environment;
     "tenant.activate" Write Tenant;
     "tenant.archive" Destructive Tenant;

@@ -59,6 +59,12 @@ pub fn lines(stream: &str, counted: &Counted, backlog: Option<StreamBacklog>) ->
         counted.found.to_string(),
     );
     simple(
+        "tenantry_stream_missing_total",
+        "counter",
+        "Events that the server had taken and that looks at the stream did not find there any more.",
+        counted.missing.to_string(),
+    );
+    simple(
         "tenantry_stream_publisher",
         "gauge",
         "Whether it is this process that publishes.",
@@ -90,6 +96,7 @@ mod tests {
         for line in [
             "tenantry_stream_published_total{stream=\"TENANTRY\"} 3",
             "tenantry_stream_errors_total{stream=\"TENANTRY\",kind=\"full\"} 0",
+            "tenantry_stream_missing_total{stream=\"TENANTRY\"} 0",
             "tenantry_stream_connected{stream=\"TENANTRY\"} 1",
             "tenantry_stream_behind{stream=\"TENANTRY\"} 7",
             "tenantry_stream_oldest_seconds{stream=\"TENANTRY\"} 0.500",

@@ -90,6 +90,7 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::POST, "/v1/environments/{environment}/webhooks/{webhook}:replay", "webhook.replay"),
     (Method::POST, "/v1/environments/{environment}/webhooks/{webhook}:rotate", "webhook.rotate"),
     (Method::POST, "/v1/environments/{environment}/webhooks/{webhook}:test", "webhook.test"),
+    (Method::DELETE, "/v1/environments/{environment}/streams/{name}", "stream.forget"),
     (Method::POST, "/v1/environments/{environment}/tokens", "token.issue"),
     (Method::POST, "/v1/environments/{environment}/tokens/{token}:rotate", "token.rotate"),
     (Method::DELETE, "/v1/environments/{environment}/tokens/{token}", "token.revoke"),

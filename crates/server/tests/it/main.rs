@@ -33,6 +33,7 @@ mod read;
 mod residency;
 mod routes;
 mod scim;
+mod streams;
 mod token;
 mod tokens;
 mod usage;

@@ -6,8 +6,8 @@ use tenantry_pg::{Row, ToSql};
 use uuid::Uuid;
 
 use crate::columns::{get, parse};
-use crate::outbox::{self, EventRow};
 use crate::scope::Subject;
+use crate::streams::StreamHold;
 use crate::{Store, StoreError};
 
 /// Whose events.
@@ -52,34 +52,52 @@ pub struct StreamBacklog {
     pub oldest: f64,
 }
 
+/// What came of writing down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether the claim still holds. Nothing was written down otherwise.
+    pub is_mine: bool,
+    /// Subjects with nothing left to publish, whose lines are gone.
+    pub gone: i64,
+}
+
+// Plans of these statements are kept whatever there is later (see the pool for queues). So each cursor is looked up for itself, by
+// the only index of its table, and each line by what has the order of its key and a limit: a planner that last saw the tables empty
+// would read all rows of the sink for each of them.
+
 const WORK: &str = "
-    SELECT l.env, l.subject, l.newest, coalesce(c.published, 0) AS published
-    FROM tenantry.stream_line AS l
-    LEFT JOIN tenantry.stream_cursor AS c ON c.sink = l.sink AND c.env = l.env AND c.subject = l.subject
-    WHERE l.sink = $1 ORDER BY l.since, l.env, l.subject LIMIT $2";
+    WITH head AS MATERIALIZED (
+        SELECT env, subject, newest, since FROM tenantry.stream_line WHERE sink = $1 ORDER BY since LIMIT $2
+    )
+    SELECT h.env, h.subject, h.newest, coalesce((
+        SELECT c.published FROM tenantry.stream_cursor AS c WHERE c.env = h.env AND c.subject = h.subject AND c.sink = $1
+    ), 0) AS published
+    FROM head AS h ORDER BY h.since, h.env, h.subject";
 
 const MISSED: &str = "
-    SELECT s.env, s.subject, s.newest, coalesce(c.published, 0) AS published FROM (
-        SELECT env, id AS subject, event_seq AS newest FROM tenantry.tenant WHERE event_seq > 0
-        UNION ALL
-        SELECT name, '00000000-0000-0000-0000-000000000000', event_seq FROM tenantry.environment WHERE event_seq > 0
-    ) AS s LEFT JOIN tenantry.stream_cursor AS c ON c.sink = $1 AND c.env = s.env AND c.subject = s.subject
-    WHERE s.newest > coalesce(c.published, 0)
-        AND NOT EXISTS (SELECT FROM tenantry.stream_line AS l WHERE l.sink = $1 AND l.env = s.env AND l.subject = s.subject)
+    WITH behind AS MATERIALIZED (
+        SELECT * FROM (
+            SELECT s.env, s.subject, s.newest, coalesce((
+                SELECT c.published FROM tenantry.stream_cursor AS c WHERE c.env = s.env AND c.subject = s.subject AND c.sink = $1
+            ), 0) AS published FROM (
+                SELECT env, id AS subject, event_seq AS newest FROM tenantry.tenant WHERE event_seq > 0
+                UNION ALL
+                SELECT name, '00000000-0000-0000-0000-000000000000', event_seq FROM tenantry.environment WHERE event_seq > 0
+            ) AS s
+        ) AS s WHERE s.newest > s.published
+    )
+    SELECT b.env, b.subject, b.newest, b.published FROM behind AS b
+    WHERE NOT coalesce((
+        SELECT (l.env, l.subject, l.sink) = (b.env, b.subject, $1) FROM tenantry.stream_line AS l
+        WHERE (l.env, l.subject, l.sink) >= (b.env, b.subject, $1) ORDER BY l.env, l.subject, l.sink LIMIT 1
+    ), false)
     LIMIT $2";
 
-const EVENTS: &str = "
-    SELECT o.env, o.subject, o.sequence, o.id, o.type, o.at, o.version, o.correlation_id, o.causation_id, o.data
-    FROM unnest($1::text[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS w (env, subject, after, place), LATERAL (
-        SELECT * FROM tenantry.outbox AS o WHERE o.env = w.env AND o.subject = w.subject AND o.sequence > w.after
-        ORDER BY o.sequence LIMIT $4
-    ) AS o ORDER BY w.place, o.sequence";
-
 /// Rows of lines that a commit holds just now are passed over: it waits for nobody here, so nobody can be in its way; they are
-/// looked at once more.
+/// looked at once more. One that a commit changed since it was found has another place, and is passed over too.
 const RECORD: &str = "
     WITH mine AS (
-        SELECT FROM tenantry.stream_lane WHERE sink = $1 AND claim = $2 FOR SHARE
+        SELECT FROM tenantry.stream_lane WHERE sink = $1 AND claim = $2 AND owner = $7 FOR SHARE
     ), done AS (
         SELECT * FROM unnest($3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[]) AS d (env, subject, published, at)
         WHERE EXISTS (SELECT FROM mine)
@@ -88,29 +106,36 @@ const RECORD: &str = "
         SELECT $1, env, subject, published FROM done
         ON CONFLICT ON CONSTRAINT stream_cursor_pkey DO UPDATE SET published = excluded.published
             WHERE c.published < excluded.published
+    ), found AS MATERIALIZED (
+        SELECT w.place, d.published, d.at FROM done AS d CROSS JOIN LATERAL (
+            SELECT ctid AS place, env, subject, sink FROM tenantry.stream_line
+            WHERE (env, subject, sink) >= (d.env, d.subject, $1) ORDER BY env, subject, sink LIMIT 1
+        ) AS w
+        WHERE w.env = d.env AND w.subject = d.subject AND w.sink = $1
     ), held AS (
-        SELECT l.env, l.subject, l.newest, done.published, done.at FROM done JOIN tenantry.stream_line AS l
-            ON l.sink = $1 AND l.env = done.env AND l.subject = done.subject
+        SELECT l.ctid AS place, f.published, f.at FROM found AS f JOIN tenantry.stream_line AS l ON l.ctid = f.place
         FOR UPDATE OF l SKIP LOCKED
     ), through AS (
         DELETE FROM tenantry.stream_line AS l USING held
-        WHERE l.sink = $1 AND l.env = held.env AND l.subject = held.subject AND l.newest <= held.published
+        WHERE l.ctid = held.place AND l.newest <= held.published RETURNING 1
     ), onward AS (
         UPDATE tenantry.stream_line AS l SET since = greatest(l.since, held.at) FROM held
-        WHERE l.sink = $1 AND l.env = held.env AND l.subject = held.subject AND l.newest > held.published AND held.at > l.since
+        WHERE l.ctid = held.place AND l.newest > held.published AND held.at > l.since
     )
-    SELECT EXISTS (SELECT FROM mine) AS is_mine";
+    SELECT EXISTS (SELECT FROM mine) AS is_mine, (SELECT count(*) FROM through) AS gone";
 
 /// The moment of the last publication is of use to people, and a commit of its own every time would be too much.
 const PUBLISHED: &str = "
-    UPDATE tenantry.stream_lane SET published_at = clock_timestamp() WHERE sink = $1 AND claim = $2";
+    UPDATE tenantry.stream_lane SET published_at = clock_timestamp() WHERE sink = $1 AND claim = $2 AND owner = $3";
 
 const BACKLOG: &str = "
-    SELECT count(*) AS subjects, coalesce(sum(l.newest - coalesce(c.published, 0)), 0)::bigint AS events,
-        coalesce(extract(epoch FROM clock_timestamp() - min(l.since)), 0)::float8 AS oldest
-    FROM tenantry.stream_line AS l
-    LEFT JOIN tenantry.stream_cursor AS c ON c.sink = l.sink AND c.env = l.env AND c.subject = l.subject
-    WHERE l.sink = $1 AND ($2::text IS NULL OR l.env = $2) AND l.newest > coalesce(c.published, 0)";
+    SELECT count(*) AS subjects, coalesce(sum(behind), 0)::bigint AS events,
+        coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0)::float8 AS oldest
+    FROM (
+        SELECT l.since, l.newest - coalesce((
+            SELECT c.published FROM tenantry.stream_cursor AS c WHERE c.env = l.env AND c.subject = l.subject AND c.sink = $1
+        ), 0) AS behind FROM tenantry.stream_line AS l WHERE l.sink = $1 AND ($2::text IS NULL OR l.env = $2)
+    ) AS line WHERE behind > 0";
 
 fn line(row: &Row) -> Result<LineRow, StoreError> {
     Ok(LineRow {
@@ -126,7 +151,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn stream_work(&self, sink: &str, limit: u32) -> Result<Vec<LineRow>, StoreError> {
-        self.query(WORK, &[&sink, &i64::from(limit)]).await?.iter().map(line).collect()
+        self.queue_query(WORK, &[&sink, &i64::from(limit)]).await?.iter().map(line).collect()
     }
 
     /// Subjects with something to publish that no commit has noted: it began before the sink was known. Looks at every tenant.
@@ -134,41 +159,30 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn stream_missed(&self, sink: &str, limit: u32) -> Result<Vec<LineRow>, StoreError> {
-        self.query(MISSED, &[&sink, &i64::from(limit)]).await?.iter().map(line).collect()
+        self.queue_query(MISSED, &[&sink, &i64::from(limit)]).await?.iter().map(line).collect()
     }
 
-    /// Events of lines behind a number each, in the order of the lines and of each line's numbers; at most `each` of one.
-    ///
-    /// # Errors
-    /// The database's; an event has a type that this release does not know.
-    pub async fn stream_events(&self, behind: &[(LineId, i64)], each: u32) -> Result<Vec<EventRow>, StoreError> {
-        let envs: Vec<&str> = behind.iter().map(|(id, _)| id.environment.as_str()).collect();
-        let subjects: Vec<Uuid> = behind.iter().map(|(id, _)| id.subject.uuid()).collect();
-        let after: Vec<i64> = behind.iter().map(|(_, after)| *after).collect();
-        let params: [&(dyn ToSql + Sync); 4] = [&envs, &subjects, &after, &i64::from(each)];
-        self.query(EVENTS, &params).await?.iter().map(outbox::read).collect()
-    }
-
-    /// Writes down how far lines came, if the claim still holds, and says whether it does.
+    /// Writes down how far lines came, if the claim still holds.
     ///
     /// # Errors
     /// The database's.
-    pub async fn stream_record(&self, sink: &str, claim: i64, steps: &[LineStep]) -> Result<bool, StoreError> {
+    pub async fn stream_record(&self, hold: &StreamHold, steps: &[LineStep]) -> Result<Recorded, StoreError> {
         let envs: Vec<&str> = steps.iter().map(|step| step.id.environment.as_str()).collect();
         let subjects: Vec<Uuid> = steps.iter().map(|step| step.id.subject.uuid()).collect();
         let published: Vec<i64> = steps.iter().map(|step| step.published).collect();
         let at: Vec<Option<Timestamp>> = steps.iter().map(|step| step.at).collect();
-        let params: [&(dyn ToSql + Sync); 6] = [&sink, &claim, &envs, &subjects, &published, &at];
-        let row = self.query_opt(RECORD, &params).await?.ok_or(StoreError::NotFound)?;
-        get(&row, "is_mine")
+        let owner = hold.owner.uuid();
+        let params: [&(dyn ToSql + Sync); 7] = [&hold.sink, &hold.claim, &envs, &subjects, &published, &at, &owner];
+        let row = self.queue_query_opt(RECORD, &params).await?.ok_or(StoreError::NotFound)?;
+        Ok(Recorded { is_mine: get(&row, "is_mine")?, gone: get(&row, "gone")? })
     }
 
     /// Writes down that something was published just now.
     ///
     /// # Errors
     /// The database's.
-    pub async fn stream_published(&self, sink: &str, claim: i64) -> Result<(), StoreError> {
-        self.query(PUBLISHED, &[&sink, &claim]).await.map(|_| ())
+    pub async fn stream_published(&self, hold: &StreamHold) -> Result<(), StoreError> {
+        self.queue_query(PUBLISHED, &[&hold.sink, &hold.claim, &hold.owner.uuid()]).await.map(|_| ())
     }
 
     /// What waits for a sink, of one environment or of all.
@@ -181,7 +195,7 @@ impl Store {
         environment: Option<&EnvironmentName>,
     ) -> Result<StreamBacklog, StoreError> {
         let environment = environment.map(EnvironmentName::as_str);
-        let row = self.query_opt(BACKLOG, &[&sink, &environment]).await?.ok_or(StoreError::NotFound)?;
+        let row = self.queue_query_opt(BACKLOG, &[&sink, &environment]).await?.ok_or(StoreError::NotFound)?;
         Ok(StreamBacklog {
             events: get(&row, "events")?,
             subjects: get(&row, "subjects")?,

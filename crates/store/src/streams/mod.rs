@@ -4,14 +4,18 @@
 //! publishes reads a subject's events behind what was published: numbers of one subject have no gaps and become visible in their
 //! order, so nothing can appear below a number that was passed. A subject costs one row however many of its events wait.
 //!
-//! INVARIANT: what is written down as published was acknowledged by the server; a number never goes back; and a process whose
-//! claim is not the newest writes nothing.
+//! INVARIANT: what is written down as published was acknowledged by the server; a number never goes back, unless the sink was
+//! forgotten; and a process that does not hold the newest claim writes nothing.
 
+mod events;
+mod forget;
 mod lines;
 mod sinks;
 
-pub use lines::{LineId, LineRow, LineStep, StreamBacklog};
-pub use sinks::{NewSink, SinkRow, SinkSay};
+pub use events::{StreamEvents, StuckEvent};
+pub use forget::{Forget, Streams};
+pub use lines::{LineId, LineRow, LineStep, Recorded, StreamBacklog};
+pub use sinks::{NewSink, SinkRow, SinkSay, StreamHold};
 
 /// The part of a commit's statement that notes which subjects have something to publish. It stands behind the common table
 /// expression `told`; `$1` is the environment. Without a sink it is one look at an empty table.

@@ -22,6 +22,19 @@ pub struct NewSink {
     pub is_whole: bool,
 }
 
+/// The lane of a sink as its holder shows it with every write.
+///
+/// The claim alone would not do: in a database that was restored to an earlier time claims are given a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamHold {
+    /// The stream's name.
+    pub sink: String,
+    /// Who holds it.
+    pub owner: ReplicaId,
+    /// How often somebody took over, this time included.
+    pub claim: i64,
+}
+
 /// What a publisher says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SinkSay {
@@ -62,11 +75,12 @@ pub struct SinkRow {
     pub published_at: Option<Timestamp>,
 }
 
-/// The sink is not to be seen by any commit before this one is, so nobody else has rows of it and nobody is waited for.
+/// The sink is not to be seen by any commit before this one is, so nobody else has rows of it and nobody is waited for; but for the
+/// rows of one that was forgotten just now. Its cursors would hide events, so there is no sink while there are any.
 const REGISTER: &str = "
     WITH made AS (
         INSERT INTO tenantry.stream_sink (name, servers, prefix, is_whole, created_at)
-        VALUES ($1, $2, $3, $4, clock_timestamp())
+        SELECT $1, $2, $3, $4, clock_timestamp() WHERE NOT EXISTS (SELECT FROM tenantry.stream_cursor WHERE sink = $1)
         ON CONFLICT ON CONSTRAINT stream_sink_pkey DO NOTHING RETURNING name
     ), known AS (
         SELECT made.name, s.env, s.subject, s.newest FROM made, (
@@ -80,8 +94,9 @@ const REGISTER: &str = "
         INSERT INTO tenantry.stream_cursor (sink, env, subject, published)
         SELECT name, env, subject, newest FROM known WHERE NOT $4
     ), waiting AS (
-        INSERT INTO tenantry.stream_line (sink, env, subject, newest, since)
+        INSERT INTO tenantry.stream_line AS l (sink, env, subject, newest, since)
         SELECT name, env, subject, newest, clock_timestamp() FROM known WHERE $4
+        ON CONFLICT ON CONSTRAINT stream_line_pkey DO UPDATE SET newest = greatest(l.newest, excluded.newest)
     ), moved AS (
         UPDATE tenantry.stream_sink SET servers = $2, prefix = $3 WHERE name = $1 AND (servers <> $2 OR prefix <> $3)
     )
@@ -92,17 +107,27 @@ const CLAIM: &str = "
         SELECT sink FROM tenantry.stream_lane
         WHERE sink = $1 AND (owner IS NULL OR owner = $2 OR seen_at IS NULL OR seen_at < clock_timestamp() - $3 * interval '1 second')
         FOR NO KEY UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE tenantry.stream_lane AS l
+        SET owner = $2, claim = l.claim + 1, seen_at = clock_timestamp(), state = 'connecting', code = NULL, error = NULL
+        FROM free WHERE l.sink = free.sink RETURNING l.claim
     )
-    UPDATE tenantry.stream_lane AS l
-    SET owner = $2, claim = l.claim + 1, seen_at = clock_timestamp(), state = 'connecting', code = NULL, error = NULL
-    FROM free WHERE l.sink = free.sink RETURNING l.claim";
+    SELECT (SELECT claim FROM taken) AS claim FROM tenantry.stream_lane WHERE sink = $1";
 
 const BEAT: &str = "
-    UPDATE tenantry.stream_lane SET seen_at = clock_timestamp(), state = $3, code = $4, error = $5
-    WHERE sink = $1 AND claim = $2 RETURNING 1 AS one";
+    UPDATE tenantry.stream_lane SET seen_at = clock_timestamp(), state = $4, code = $5, error = $6
+    WHERE sink = $1 AND claim = $2 AND owner = $3 RETURNING 1 AS one";
 
 const RELEASE: &str = "
-    UPDATE tenantry.stream_lane SET owner = NULL, state = 'idle' WHERE sink = $1 AND claim = $2";
+    UPDATE tenantry.stream_lane SET owner = NULL, seen_at = clock_timestamp(), state = $4, code = $5, error = $6
+    WHERE sink = $1 AND claim = $2 AND owner = $3";
+
+const IDENTITY: &str = "SELECT stream_made_at FROM tenantry.stream_sink WHERE name = $1";
+
+const IDENTIFY: &str = "
+    UPDATE tenantry.stream_sink SET stream_made_at = $4 WHERE name = $1 AND stream_made_at IS NULL
+        AND EXISTS (SELECT FROM tenantry.stream_lane WHERE sink = $1 AND claim = $2 AND owner = $3)
+    RETURNING 1 AS one";
 
 const SINKS: &str = "
     SELECT s.name, s.servers, s.prefix, s.is_whole, s.created_at, l.owner, l.claim, l.seen_at, l.state, l.code, l.error, l.published_at
@@ -128,7 +153,8 @@ fn read(row: &Row) -> Result<SinkRow, StoreError> {
 
 impl Store {
     /// Makes a sink known: from now on commits note what there is to publish. Says whether it is new. What a commit that is
-    /// under way just now does not note is found by [`Store::stream_missed`].
+    /// under way just now does not note is found by [`Store::stream_missed`]. What is left of one of the same name that was
+    /// forgotten has to be gone: see [`Store::stream_clear`].
     ///
     /// # Errors
     /// The database's.
@@ -138,36 +164,57 @@ impl Store {
         get(&row, "is_new")
     }
 
-    /// Takes the lane of a sink, unless somebody who was heard of within the patience has it. Gives the claim that every write
-    /// has to show.
+    /// Takes the lane of a sink, unless somebody who was heard of within the patience has it.
     ///
     /// # Errors
-    /// The database's.
+    /// [`StoreError::NotFound`] when there is no such sink (any more); the database's.
     pub async fn stream_claim(
         &self,
         sink: &str,
-        replica: ReplicaId,
+        owner: ReplicaId,
         patience: Duration,
-    ) -> Result<Option<i64>, StoreError> {
-        let params: [&(dyn ToSql + Sync); 3] = [&sink, &replica.uuid(), &patience.as_secs_f64()];
-        self.query_opt(CLAIM, &params).await?.map(|row| get(&row, "claim")).transpose()
+    ) -> Result<Option<StreamHold>, StoreError> {
+        let params: [&(dyn ToSql + Sync); 3] = [&sink, &owner.uuid(), &patience.as_secs_f64()];
+        let row = self.query_opt(CLAIM, &params).await?.ok_or(StoreError::NotFound)?;
+        let claim: Option<i64> = get(&row, "claim")?;
+        Ok(claim.map(|claim| StreamHold { sink: sink.to_owned(), owner, claim }))
     }
 
-    /// Reports that the holder of a claim publishes, and how it stands. Says whether the claim still holds.
+    /// Reports that the holder publishes, and how it stands. Says whether the claim still holds.
     ///
     /// # Errors
     /// The database's.
-    pub async fn stream_beat(&self, sink: &str, claim: i64, say: &SinkSay) -> Result<bool, StoreError> {
-        let params: [&(dyn ToSql + Sync); 5] = [&sink, &claim, &say.state, &say.code, &say.error];
+    pub async fn stream_beat(&self, hold: &StreamHold, say: &SinkSay) -> Result<bool, StoreError> {
+        let owner = hold.owner.uuid();
+        let params: [&(dyn ToSql + Sync); 6] = [&hold.sink, &hold.claim, &owner, &say.state, &say.code, &say.error];
         Ok(self.query_opt(BEAT, &params).await?.is_some())
     }
 
-    /// Gives a lane back, if the claim still holds.
+    /// Gives a lane back, if the claim still holds. What is said stays until somebody else takes it.
     ///
     /// # Errors
     /// The database's.
-    pub async fn stream_release(&self, sink: &str, claim: i64) -> Result<(), StoreError> {
-        self.query(RELEASE, &[&sink, &claim]).await.map(|_| ())
+    pub async fn stream_release(&self, hold: &StreamHold, say: &SinkSay) -> Result<(), StoreError> {
+        let owner = hold.owner.uuid();
+        let params: [&(dyn ToSql + Sync); 6] = [&hold.sink, &hold.claim, &owner, &say.state, &say.code, &say.error];
+        self.query(RELEASE, &params).await.map(|_| ())
+    }
+
+    /// When the stream that is published to was made, by its server's clock; nothing before anybody has seen it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such sink (any more); the database's.
+    pub async fn stream_identity(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        get(&self.query_opt(IDENTITY, &[&sink]).await?.ok_or(StoreError::NotFound)?, "stream_made_at")
+    }
+
+    /// Writes down which stream is published to, once, if the claim still holds. Says whether it was written down.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stream_identify(&self, hold: &StreamHold, made: Timestamp) -> Result<bool, StoreError> {
+        let params: [&(dyn ToSql + Sync); 4] = [&hold.sink, &hold.claim, &hold.owner.uuid(), &made];
+        Ok(self.query_opt(IDENTIFY, &params).await?.is_some())
     }
 
     /// All sinks, by name.

@@ -51,7 +51,7 @@ async fn put(link: &Link, message: Message, number: u64) -> Result<(u64, bool), 
 #[tokio::test]
 async fn messages_are_in_the_stream_as_they_were_sent() {
     let server = Nats::start().await;
-    let link = Link::open(&settings(&server.url())).await.unwrap();
+    let link = Link::open(&settings(&server.url()), None).await.unwrap();
     assert_eq!(link.last().await.unwrap(), 0);
     assert_eq!(link.newest("prod", Some("ten_a")).await.unwrap(), None);
     let mut sent = Vec::new();
@@ -66,7 +66,10 @@ async fn messages_are_in_the_stream_as_they_were_sent() {
     put(&link, Message { tenant: None, kind: "catalog.updated".into(), ..message("own", 1) }, 3).await.unwrap();
     assert_eq!(link.last().await.unwrap(), 4);
     let newest = link.newest("prod", Some("ten_a")).await.unwrap();
-    assert_eq!(newest, Some(Newest { sequence: 2, id: "evt_ten_a_2".into() }));
+    assert_eq!(
+        newest,
+        Some(Newest { sequence: 2, id: "evt_ten_a_2".into(), subject: "tenantry.prod.ten_a.tenant.updated".into() })
+    );
     assert_eq!(link.newest("prod", None).await.unwrap().unwrap().sequence, 1);
     assert_eq!(link.newest("prod", Some("ten_c")).await.unwrap(), None);
     let kept = server.messages("TENANTRY").await;
@@ -87,7 +90,7 @@ async fn messages_are_in_the_stream_as_they_were_sent() {
 async fn whoever_was_overtaken_adds_nothing() {
     let server = Nats::start().await;
     let short = Settings { window: Duration::from_millis(100), ..settings(&server.url()) };
-    let (first, second) = (Link::open(&short).await.unwrap(), Link::open(&short).await.unwrap());
+    let (first, second) = (Link::open(&short, None).await.unwrap(), Link::open(&short, None).await.unwrap());
     assert_eq!(put(&first, message("ten_a", 1), 0).await.unwrap(), (1, false));
     assert_eq!(put(&first, message("ten_a", 1), 1).await.unwrap(), (1, true), "the server knows the id still");
     tokio::time::sleep(Duration::from_millis(700)).await;
@@ -110,17 +113,17 @@ async fn whoever_was_overtaken_adds_nothing() {
 #[tokio::test]
 async fn a_server_that_dies_is_noticed_and_keeps_what_it_took() {
     let mut server = Nats::start().await;
-    let link = Link::open(&settings(&server.url())).await.unwrap();
+    let link = Link::open(&settings(&server.url()), None).await.unwrap();
     put(&link, message("ten_a", 1), 0).await.unwrap();
     server.freeze();
     let sent = link.send(message("ten_a", 2), &at(1)).await.unwrap();
     server.kill().await;
     tokio::time::timeout(Duration::from_secs(5), link.gone()).await.expect("the connection is gone");
     assert!(matches!(sent.placed().await, Err(Trouble::Silent)));
-    let gone = Link::open(&settings(&server.url())).await.err().expect("nobody is there");
+    let gone = Link::open(&settings(&server.url()), None).await.err().expect("nobody is there");
     assert_eq!(gone.word(), "away", "{gone:?}");
     server.again().await;
-    let link = Link::open(&settings(&server.url())).await.unwrap();
+    let link = Link::open(&settings(&server.url()), None).await.unwrap();
     assert_eq!(link.newest("prod", Some("ten_a")).await.unwrap().unwrap().sequence, 1);
     assert_eq!(put(&link, message("ten_a", 2), link.last().await.unwrap()).await.unwrap().0, 2);
 }

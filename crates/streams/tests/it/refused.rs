@@ -12,7 +12,7 @@ use crate::link::{at, message, settings};
 
 /// Why a link cannot be opened.
 async fn trouble(settings: &Settings) -> Trouble {
-    Link::open(settings).await.err().expect("it is refused")
+    Link::open(settings, None).await.err().expect("it is refused")
 }
 
 fn stream(subjects: &[&str]) -> Config {
@@ -44,7 +44,7 @@ async fn a_stream_that_will_not_do_is_refused_with_the_way_out() {
     let server = Nats::start().await;
     server.make(stream(&[">"])).await;
     // Whatever the server itself says on its own subjects is not ours to look at; a stream for all subjects will do.
-    Link::open(&settings(&server.url())).await.unwrap();
+    Link::open(&settings(&server.url()), None).await.unwrap();
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn messages_of_strangers_and_a_full_stream_are_told_apart() {
     let server = Nats::start().await;
     let small = Config { max_messages: 1, discard: DiscardPolicy::New, ..stream(&["tenantry.>"]) };
     server.make(small).await;
-    let link = Link::open(&settings(&server.url())).await.unwrap();
+    let link = Link::open(&settings(&server.url()), None).await.unwrap();
     server.jetstream().await.publish("tenantry.prod.ten_a.hello", "hi".into()).await.unwrap().await.unwrap();
     let foreign = link.newest("prod", Some("ten_a")).await.unwrap_err();
     assert!(foreign.to_string().contains("`tenantry.prod.ten_a.hello` that is not ours"), "{foreign}");
@@ -61,6 +61,38 @@ async fn messages_of_strangers_and_a_full_stream_are_told_apart() {
     server.jetstream().await.delete_stream("TENANTRY").await.unwrap();
     let gone = link.send(message("ten_b", 1), &at(1)).await.unwrap().placed().await.unwrap_err();
     assert_eq!(gone.word(), "unfit", "{gone:?}");
+}
+
+/// It may have been lost with everything in it, and made anew; or it is another server's.
+#[tokio::test]
+async fn only_the_stream_that_was_published_to_will_do() {
+    let server = Nats::start().await;
+    let made = Link::open(&settings(&server.url()), None).await.unwrap().made();
+    let again = Link::open(&settings(&server.url()), Some(made)).await.unwrap().made();
+    assert_eq!(again, made);
+    let jetstream = server.jetstream().await;
+    let config = jetstream.get_stream("TENANTRY").await.unwrap().cached_info().config.clone();
+    jetstream.delete_stream("TENANTRY").await.unwrap();
+    let gone = Link::open(&settings(&server.url()), Some(made)).await.err().expect("it is gone");
+    assert!(gone.word() == "unfit" && gone.to_string().contains("is gone"), "{gone}");
+    assert!(jetstream.get_stream("TENANTRY").await.is_err(), "it was made a second time");
+    server.make(config).await;
+    let other = Link::open(&settings(&server.url()), Some(made)).await.err().expect("it is another one");
+    assert!(other.to_string().contains(&format!("published to at {made}")), "{other}");
+    assert_eq!(other.code(), Code::StreamUnfit);
+    assert!(Link::open(&settings(&server.url()), None).await.unwrap().made() > made);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_small_messages_only_says_so() {
+    let mut server = Nats::absent().with("max_payload: 8192");
+    server.again().await;
+    let small = trouble(&settings(&server.url())).await;
+    assert!(small.word() == "unfit" && small.to_string().contains("above 8192 bytes"), "{small}");
+    assert!(server.jetstream().await.get_stream("TENANTRY").await.is_err(), "nothing was made");
+    server.make(stream(&["tenantry.>"])).await;
+    let small = trouble(&settings(&server.url())).await;
+    assert!(small.to_string().contains("max_payload"), "{small}");
 }
 
 #[tokio::test]
@@ -84,7 +116,7 @@ async fn credentials_come_from_files_that_are_read_each_time() {
     assert_eq!(denied.word(), "denied");
     assert!(!format!("{denied:?} {denied} {by_file:?}").contains("hunter2"));
     std::fs::write(&file, "tenantry:pass:word\n").unwrap();
-    Link::open(&by_file).await.unwrap();
+    Link::open(&by_file, None).await.unwrap();
     std::fs::write(&file, " \n").unwrap();
     assert_eq!(trouble(&by_file).await.word(), "credential");
     let creds = Settings { credential: Credential::Creds(file.clone()), ..by_file };
@@ -95,7 +127,7 @@ async fn credentials_come_from_files_that_are_read_each_time() {
     server.again().await;
     std::fs::write(&file, "s3cret\n").unwrap();
     let by_file = Settings { credential: Credential::File(file), ..settings(&server.url()) };
-    Link::open(&by_file).await.unwrap();
+    Link::open(&by_file, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -124,7 +156,7 @@ async fn tls_is_by_authorities_that_are_believed() {
     let unknown = trouble(&settings(&server.url())).await;
     assert_eq!(unknown.word(), "tls", "{unknown:?}");
     for url in [server.url(), server.url().replace("nats://", "tls://")] {
-        Link::open(&Settings { authorities: Some(cert.clone()), ..settings(&url) }).await.unwrap();
+        Link::open(&Settings { authorities: Some(cert.clone()), ..settings(&url) }, None).await.unwrap();
     }
     let none = Settings { authorities: Some(key), ..settings(&server.url()) };
     assert_eq!(trouble(&none).await.word(), "tls");

@@ -26,6 +26,7 @@ Examples:
   tenantry events tail acme --follow --type 'tenant.*' -o json
   tenantry events export acme --from 1 --out acme.jsonl.gz
   tenantry events streams
+  tenantry events streams forget TENANTRY
   tenantry events replay whe_01jd8x3v9mfk2t5h7q0w4z6y8c --after 1200")]
 pub struct Args {
     #[command(subcommand)]
@@ -44,8 +45,8 @@ enum Verb {
     Deadletters(DeadLetters),
     /// Send what was given up to a webhook endpoint again
     Redrive(Redrive),
-    /// Show how publishing to streams stands
-    Streams,
+    /// Show how publishing to streams stands, and forget those that are not published to any more
+    Streams(streams::Streams),
 }
 
 /// Events, and which of them.
@@ -79,7 +80,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         Verb::Replay(wanted) => wanted.run(session).await,
         Verb::Deadletters(wanted) => wanted.run(session).await,
         Verb::Redrive(wanted) => wanted.run(session).await,
-        Verb::Streams => streams::run(session).await,
+        Verb::Streams(wanted) => wanted.run(session).await,
     }
 }
 

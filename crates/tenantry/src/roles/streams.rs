@@ -39,9 +39,9 @@ pub struct Streams {
     /// Copies that the servers keep of a stream that is made: 1, 3 or 5
     #[arg(long, env = "TENANTRY_NATS_REPLICAS", value_name = "COUNT", default_value = "1", value_parser = ["1", "3", "5"])]
     nats_replicas: String,
-    /// For how long the servers know a message by its id, at least
-    #[arg(long, env = "TENANTRY_NATS_DUPLICATES", value_name = "DURATION", default_value = "2m", value_parser = window)]
-    nats_duplicates: Duration,
+    /// For how long the servers know a message by its id, at least; 2m unless given, and 10s with more than one copy
+    #[arg(long, env = "TENANTRY_NATS_DUPLICATES", value_name = "DURATION", value_parser = window)]
+    nats_duplicates: Option<Duration>,
     /// Whether a stream that is new gets all events that there are, or those that are committed from now on
     #[arg(long, env = "TENANTRY_NATS_FROM", value_name = "WHERE", default_value = "beginning", value_parser = ["beginning", "now"])]
     nats_from: String,
@@ -49,6 +49,12 @@ pub struct Streams {
 
 /// How long a connection or an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long a stream of one copy knows ids, unless somebody says otherwise: as JetStream itself has it.
+const WINDOW: Duration = Duration::from_secs(120);
+/// A leader of copies can know the id of a message that came to nothing, and refuses to take it for that long. Nothing is repeated
+/// without the window either.
+const WINDOW_OF_COPIES: Duration = Duration::from_secs(10);
 
 /// The least that JetStream takes, and what nobody means to have in memory.
 fn window(text: &str) -> std::result::Result<Duration, String> {
@@ -76,18 +82,19 @@ impl Streams {
             (None, Some(path)) => Credential::File(path.clone()),
             (None, None) => Credential::None,
         };
+        let replicas = match self.nats_replicas.as_str() {
+            "3" => 3,
+            "5" => 5,
+            _ => 1,
+        };
         let settings = Settings {
             servers,
             credential,
             authorities: self.nats_ca_file.clone(),
             stream: self.nats_stream.clone(),
             prefix: self.nats_prefix.clone(),
-            window: self.nats_duplicates,
-            replicas: match self.nats_replicas.as_str() {
-                "3" => 3,
-                "5" => 5,
-                _ => 1,
-            },
+            window: self.nats_duplicates.unwrap_or(if replicas > 1 { WINDOW_OF_COPIES } else { WINDOW }),
+            replicas,
             patience: PATIENCE,
         };
         Ok(Some(StreamOptions { is_whole: self.nats_from == "beginning", ..StreamOptions::new(settings) }))

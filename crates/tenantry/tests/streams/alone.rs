@@ -140,15 +140,13 @@ async fn the_past_is_published_unless_somebody_wants_to_begin_now() {
     stands(&late, "nothing waits", |stream| stream.behind == 0 && stream.published_at.is_some()).await;
     late.stop().await;
     assert_eq!(nats.count("LATE").await, 150);
-    world
-        .control
-        .batch_execute(
-            "DELETE FROM tenantry.stream_sink; DELETE FROM tenantry.stream_line; DELETE FROM tenantry.stream_cursor",
-        )
-        .await
-        .unwrap();
-
+    // Nobody publishes to it any more.
     let whole = serve(&world, &nats, &[]).await;
+    stands(&whole, "the new one publishes", |stream| stream.name == STREAM && stream.state == "publishing").await;
+    let own = whole.client.forget_stream(STREAM).await.unwrap_err();
+    assert!(own.to_string().contains("TEN-0036") || format!("{own:?}").contains("TEN-0036"), "{own:?}");
+    assert_eq!(whole.client.forget_stream("LATE").await.unwrap().name, "LATE");
+    assert_eq!(whole.client.streams().await.unwrap().items.len(), 1);
     settled(&world, &nats, SOON).await;
     let found = each_once_in_order(&world, &nats).await;
     assert!(found > 300, "{found}");

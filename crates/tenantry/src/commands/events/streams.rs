@@ -1,4 +1,4 @@
-//! `tenantry events streams`: how publishing to streams stands.
+//! `tenantry events streams`: how publishing to streams stands, and the end of one.
 
 use tenantry_api::v1::stream::Stream;
 
@@ -7,11 +7,48 @@ use crate::exit::Result;
 use crate::globals::Session;
 use crate::output::clean;
 
-/// Shows all streams.
-///
-/// # Errors
-/// The API refuses.
-pub async fn run(session: &Session) -> Result<()> {
+/// What to do with streams; shows them unless something else is said.
+#[derive(Debug, clap::Args)]
+pub struct Streams {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Forget a stream that no process publishes to: nothing is kept for it any more, and its server keeps what it has
+    Forget {
+        /// The stream's name
+        name: String,
+    },
+}
+
+impl Streams {
+    /// Shows streams, or forgets one.
+    ///
+    /// # Errors
+    /// The API refuses.
+    pub async fn run(&self, session: &Session) -> Result<()> {
+        match &self.verb {
+            None => show(session).await,
+            Some(Verb::Forget { name }) => forget(session, name).await,
+        }
+    }
+}
+
+async fn forget(session: &Session, name: &str) -> Result<()> {
+    let gone = session.client.forget_stream(name).await?;
+    if session.output.format().is_document() {
+        return session.output.document(&gone);
+    }
+    let text = format!(
+        "stream {} is forgotten; {} events of this environment were not published to it",
+        gone.name, gone.behind
+    );
+    session.output.line(&clean(&text))
+}
+
+async fn show(session: &Session) -> Result<()> {
     let streams = session.client.streams().await?;
     if session.output.format().is_document() {
         return session.output.document(&streams);
