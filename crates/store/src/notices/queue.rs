@@ -2,6 +2,8 @@
 //!
 //! The queue is no evidence, so it is worked off without [`crate::WriteTx`]. An attempt's number is its fence: whoever was asleep
 //! for longer than the lease cannot settle what another one has taken over.
+//!
+//! Long because the statements that move one row through its life are read together.
 
 use std::time::Duration;
 

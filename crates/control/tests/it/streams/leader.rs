@@ -73,7 +73,7 @@ impl Leader {
         self.seen += 1;
         if self.noted.get(&id).is_some_and(|since| since.elapsed() < WINDOW) {
             self.repeated += 1;
-            if self.repeated % 2 == 0 {
+            if self.repeated.is_multiple_of(2) {
                 // As servers from 2.11 on have it.
                 let text = "duplicate message id is in process";
                 return json!({ "error": { "code": 400, "err_code": 10158, "description": text }, "stream": STREAM, "seq": 0 });
@@ -135,13 +135,13 @@ async fn a_message_whose_id_is_known_and_that_is_not_there_is_not_taken_for_publ
     let errors = world.deps.streams().stats().counted().errors;
     let others: Vec<_> = WORDS.iter().zip(errors).filter(|(word, count)| **word != "overtaken" && *count > 0).collect();
     assert!(others.is_empty(), "a look is all that is needed: {others:?}");
+    let all = number(&world, "SELECT count(*) FROM tenantry.outbox").await;
     let leader = leader.lock().unwrap();
     assert!(leader.repeated > 1, "ids were known of messages that were not there");
-    let all = number(&world, "SELECT count(*) FROM tenantry.outbox").await;
     assert_eq!(i64::try_from(leader.kept.len()).unwrap(), all, "nothing is lost, and nothing is there twice");
     let mut next: HashMap<&str, i64> = HashMap::new();
     for (subject, headers, _) in &leader.kept {
-        let line = subject.splitn(4, '.').nth(2).unwrap();
+        let line = subject.split('.').nth(2).unwrap();
         let number = next.entry(line).or_insert(1);
         assert!(headers.contains(&format!("Tenantry-Sequence: {number}\r\n")), "{subject}: {headers} and not {number}");
         *number += 1;
