@@ -200,10 +200,10 @@ pub fn mask(address: &str) -> String {
 }
 
 /// A text of somebody else with every address in it masked: a mail server's words repeat whom they are about, in letters of
-/// its own choice.
+/// its own choice. One that is masked already stays as it is.
 #[must_use]
 pub fn masked(text: &str) -> String {
-    let is_part = |c: char| c.is_alphanumeric() || "@.!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_part = |c: char| c.is_alphanumeric() || "@.!#$%&'*+-/=?^_`{|}~…".contains(c);
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {

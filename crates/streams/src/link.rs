@@ -4,12 +4,15 @@
 //! begins with a look at the stream. The driver's own reconnecting is bounded to one round, for it would go on sending what its
 //! owner has given up; harmless by the condition that every message carries, and of no use.
 
+use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{
+    ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind, RequestErrorKind,
+};
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, Info, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+    Config, DiscardPolicy, Info, InfoError, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{ConnectOptions, Event};
@@ -26,6 +29,8 @@ use crate::trouble::Trouble;
 
 /// Messages on their way at a time that the driver has room for; publishers keep fewer.
 const ROOM: usize = 4096;
+/// How often the server is asked of its stream until its answer is one.
+const MOST_QUESTIONS: usize = 8;
 /// Between two signs of life, so that a connection that is dead without saying so is noticed.
 const PING: Duration = Duration::from_secs(10);
 
@@ -236,7 +241,7 @@ async fn ensure(settings: &Settings, context: &Context, known: Option<Timestamp>
     let wanted = settings.prefix.all();
     let unfit = |why: Unfit| Trouble::Unfit { stream: name.to_owned(), why };
     let payload_max = context.client().server_info().max_payload;
-    match stream.get_info().await {
+    match info(&stream).await {
         Ok(info) => {
             let found = made(&info)?;
             if let Some(known) = known.filter(|known| *known != found) {
@@ -259,6 +264,24 @@ async fn ensure(settings: &Settings, context: &Context, known: Option<Timestamp>
         }
         Err(error) => Err(Trouble::asking(&error)),
     }
+}
+
+/// What the server says of the stream. Where a stream takes all subjects, it takes our question as well, and its word that it did
+/// may come before the answer: then it is asked again.
+async fn info(stream: &Stream<()>) -> Result<Info, InfoError> {
+    let mut tries = 1;
+    loop {
+        match stream.get_info().await {
+            Err(error) if tries < MOST_QUESTIONS && is_no_answer(&error) => tries += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Whether something came that is no answer to the question.
+fn is_no_answer(error: &InfoError) -> bool {
+    let said = error.source().is_some_and(<dyn Error>::is::<async_nats::jetstream::Error>);
+    error.kind() == RequestErrorKind::Other && !said
 }
 
 /// When a stream was made. To the microsecond, as our database keeps it.

@@ -228,9 +228,9 @@ const CLAIM: &str = "
 /// The place of the row that a key names. The condition on the key itself is repeated by whoever uses it.
 macro_rules! place {
     () => {
-        "ctid = ANY (ARRAY (
+        "ctid = (
             SELECT ctid FROM tenantry.notification WHERE (env, id) >= ($1::text, $2::uuid) ORDER BY env, id LIMIT 1
-        )) AND env = $1 AND id = $2 AND attempts = $3 "
+        ) AND env = $1 AND id = $2 AND attempts = $3 "
     };
 }
 

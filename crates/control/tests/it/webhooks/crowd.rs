@@ -88,7 +88,8 @@ async fn a_tenant_has_no_more_than_its_share_of_the_places() {
         most = most.max(in_hand());
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert_eq!(most, 2, "an eighth of the places");
+    // One more once it is known to be slow: of both kinds of places it has an eighth.
+    assert!((2..=3).contains(&most), "an eighth of the places: {most}");
     let began = Instant::now();
     emit(&world.deps, &world, Subject::Tenant(globex), Type::TenantUpdated, 1).await;
     until("another tenant does not wait", 10, || other.count() == 2).await;
