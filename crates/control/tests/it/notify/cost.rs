@@ -98,7 +98,8 @@ async fn what_is_taken_and_written_down_costs_the_same_however_much_waits() {
         // The connection tells what it read, at most once a second, when it has done something again.
         store.claim_notifications(world.deps.now(), LEASE, 0, (true, false)).await.unwrap();
         let read = number(&world, READ).await - before;
-        assert!(read < WAITING * 2, "{read} entries were read for {} notifications", ROUNDS * 30);
+        // Of rows that moved on, entries stay for a while. Read as a whole for each, they would be millions.
+        assert!(read < WAITING * 10, "{read} entries were read for {} notifications", ROUNDS * 30);
         // Each is found in the queue twice, and what belongs to it once.
         if read >= ROUNDS * 30 * 4 {
             break;
