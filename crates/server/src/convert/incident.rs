@@ -91,7 +91,7 @@ pub fn notification(view: notify::Notification) -> Notification {
 }
 
 /// Lines for Prometheus. `waiting` is what waits, and for how many seconds the oldest of it does; absent while the database is
-/// away.
+/// away, and where there is no way to tell anybody.
 #[must_use]
 pub fn lines(counted: &[(&'static str, [u64; WORDS.len()]); 2], waiting: Option<(Waiting, f64)>) -> String {
     let mut out = String::new();
@@ -116,4 +116,24 @@ pub fn lines(counted: &[(&'static str, [u64; WORDS.len()]); 2], waiting: Option<
         let _ = writeln!(out, "{name} {seconds:.3}");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_told_where_it_is_known() {
+        let counted = [("mail", [0; WORDS.len()]), ("chat", [0; WORDS.len()])];
+        let text = lines(&counted, Some((Waiting { notes: 2, queued: 3, since: None }, 1.5)));
+        for line in [
+            "tenantry_notifications_waiting{stage=\"event\"} 2\n",
+            "tenantry_notifications_waiting{stage=\"queued\"} 3\n",
+            "tenantry_notifications_oldest_seconds 1.500\n",
+            "tenantry_notifications_total{channel=\"chat\",outcome=\"sent\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!lines(&counted, None).contains("waiting"));
+    }
 }
