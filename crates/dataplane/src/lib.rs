@@ -13,6 +13,7 @@ mod blockers;
 mod catalog;
 mod cell;
 mod claim;
+mod confined;
 mod erase;
 mod error;
 mod exec;

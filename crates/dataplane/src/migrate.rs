@@ -17,6 +17,7 @@ use tenantry_pg::{Ident, PgError, PgKind, Pool, Session, Sql, Tx};
 
 use crate::catalog::get;
 use crate::cell::Cell;
+use crate::confined::{self, Door};
 use crate::error::{DataError, MigrationFailure, Position};
 use crate::ledger::Progress;
 use crate::names::{Names, Place};
@@ -280,7 +281,7 @@ pub(crate) async fn begin(run: &Run<'_>) -> Result<Tx, DataError> {
     Ok(tx)
 }
 
-/// Runs a file's text as the owner of the place, and makes sure that it is still the same transaction and role.
+/// Runs a file's text as the owner of the place, from whose role it cannot get out.
 async fn play(run: &Run<'_>, tx: &Session, file: &MigrationFile, fresh: bool) -> Result<(), DataError> {
     for name in script::extensions(&file.sql) {
         extend(tx, file, &name).await?;
@@ -297,22 +298,20 @@ async fn play(run: &Run<'_>, tx: &Session, file: &MigrationFile, fresh: bool) ->
             assume(tx, tenant).await?;
         }
     }
-    let token = format!("{:016x}", nonce()?);
-    let path = run.place.path();
-    let enter = "SELECT set_config('tenantry.file', $1, true), set_config('search_path', $2, true), \
-                 set_config('row_security', $3, true), set_config('role', $4, true)";
     // Where we may not lift the policies, a statement that they would cut short fails instead of doing nothing.
     let security = if guarded && !superuser { "off" } else { "on" };
-    let owner = run.place.owner.as_str();
-    tx.execute(enter, &[&token, &path, &security, &owner]).await?;
-    tx.batch(&Sql::script(&file.sql)).await.map_err(|error| server_failure(file, error))?;
-    let check = "SELECT current_user::text = $1 AND current_setting('tenantry.file', true) IS NOT DISTINCT FROM $2";
-    if !get::<bool>(&tx.query_one(check, &[&owner, &token]).await?, 0)? {
-        let message = "the file left its transaction or its role";
-        return Err(failure(&file.name, None, None, message.to_owned(), None));
+    tx.execute("SELECT set_config('row_security', $1, true)", &[&security]).await?;
+    let door = Door::open(tx, run.place).await?;
+    door.run(&Sql::script(&file.sql)).await.map_err(|error| server_failure(file, error))?;
+    door.close().await?;
+    tx.execute("SELECT pg_catalog.set_config('row_security', 'on', true)", &[]).await?;
+    if let Some((table, trigger)) = confined::deferrable(tx, run.place).await? {
+        let message = format!(
+            "the trigger `{trigger}` of `{table}` can wait for the end of the transaction, where it would not run as the tables' owner"
+        );
+        let hint = "Make it NOT DEFERRABLE: it then runs at the end of each statement.";
+        return Err(failure(&file.name, None, None, message, Some(hint.to_owned())));
     }
-    let leave = "SELECT set_config('role', 'none', true), set_config('row_security', 'on', true)";
-    tx.execute(leave, &[]).await?;
     if guarded && superuser {
         tx.batch(&bypass(run.place, false)).await?;
     }
@@ -340,7 +339,8 @@ async fn extend(session: &Session, file: &MigrationFile, name: &str) -> Result<(
     }
 }
 
-fn bypass(place: &Place, on: bool) -> Sql {
+/// Lifts row-level security for the owner of a place, or puts it back. For one transaction, which has its turn on the place.
+pub(crate) fn bypass(place: &Place, on: bool) -> Sql {
     Sql::new("ALTER ROLE ").ident(&place.owner).push(if on { " BYPASSRLS" } else { " NOBYPASSRLS" })
 }
 
@@ -362,7 +362,6 @@ pub(crate) async fn assume(session: &Session, tenant: TenantId) -> Result<(), Da
 }
 
 fn server_failure(file: &MigrationFile, error: PgError) -> DataError {
-    use tokio_postgres::error::ErrorPosition;
     let Some(db) = error.db() else { return error.into() };
     if matches!(error.kind(), PgKind::LockNotAvailable | PgKind::Serialization) {
         // No fault of the file: it is tried again.
@@ -371,10 +370,8 @@ fn server_failure(file: &MigrationFile, error: PgError) -> DataError {
     if matches!(error.kind(), PgKind::Unavailable | PgKind::DiskFull | PgKind::TooManyConnections) {
         return error.into();
     }
-    let position = match db.position() {
-        Some(ErrorPosition::Original(place)) => Some(Position::at(&file.sql, (*place as usize).saturating_sub(1))),
-        _ => None,
-    };
+    let position =
+        confined::position(&error, &file.sql).map(|place| Position::at(&file.sql, (place as usize).saturating_sub(1)));
     let mut message = db.message().to_owned();
     if let Some(detail) = db.detail() {
         message = format!("{message} ({detail})");
@@ -382,6 +379,12 @@ fn server_failure(file: &MigrationFile, error: PgError) -> DataError {
     let mut hint = db.hint().map(ToOwned::to_owned);
     if error.sqlstate() == Some("42710") && message.starts_with("extension") {
         hint = Some("Write CREATE EXTENSION IF NOT EXISTS: extensions are made before the file runs.".to_owned());
+    }
+    if error.sqlstate() == Some("42501") && message.contains("security-definer function") {
+        hint = Some(
+            "A file runs as the owner of the app's tables to its end; it cannot change role or session user."
+                .to_owned(),
+        );
     }
     failure(&file.name, position, error.sqlstate(), message, hint)
 }

@@ -3,8 +3,8 @@
 //!
 //! It also tells which extensions a file asks for, because its owner may not make them itself.
 //!
-//! Not a parser: it knows comments, quotes and dollar quotes, and the first words of a statement. What it lets
-//! through is checked once more after the file ran, from inside the same transaction.
+//! Not a parser: it knows comments, quotes and dollar quotes, and the first words of a statement. It is there for messages
+//! with a line; what it lets through the server refuses, for files run [confined](crate::confined).
 
 /// A statement that a file must not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) struct Forbidden {
 }
 
 const TRANSACTION: &str = "ends or nests the transaction in which every file runs; remove BEGIN, COMMIT and the like";
+const SAVEPOINT: &str =
+    "nests the transaction in which every file runs; use a DO block with EXCEPTION, or a file of its own";
 const ROLE: &str = "changes the role; files run as the owner of the app's tables";
 const CLIENT: &str = "is a command of psql or needs data from a client; use INSERT or plain SQL";
 
@@ -108,7 +110,9 @@ impl Statement {
     fn verdict(&self) -> Option<&'static str> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => None,
+            ["SAVEPOINT" | "RELEASE", ..] | ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => {
+                Some(SAVEPOINT)
+            }
             ["BEGIN" | "COMMIT" | "END" | "ABORT" | "ROLLBACK", ..] | ["START" | "PREPARE", "TRANSACTION", ..] => {
                 Some(TRANSACTION)
             }
@@ -195,8 +199,9 @@ impl<'a> Words<'a> {
                     self.skip(1);
                     return Some(Token::Backslash(offset));
                 }
-                c if c.is_alphabetic() || c == '_' => {
-                    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
+                c if is_letter(c) => {
+                    let end =
+                        rest.find(|c: char| !(is_letter(c) || c.is_ascii_digit() || c == '$')).unwrap_or(rest.len());
                     let (word, offset) = (&rest[..end], self.characters);
                     if word.eq_ignore_ascii_case("e") && rest[end..].starts_with('\'') {
                         self.skip_string(end + 1, true);
@@ -207,7 +212,8 @@ impl<'a> Words<'a> {
                 }
                 // A number, with what may hang on it, is not a word.
                 c if c.is_ascii_digit() => {
-                    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len());
+                    let end =
+                        rest.find(|c: char| !(is_letter(c) || c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
                     self.skip(end);
                 }
                 c => self.skip(c.len_utf8()),
@@ -263,8 +269,13 @@ impl<'a> Words<'a> {
 fn dollar_tag(text: &str) -> Option<&str> {
     let end = text[1..].find('$')? + 2;
     let tag = &text[1..end - 1];
-    let first_fits = tag.chars().next().is_none_or(|c| c.is_alphabetic() || c == '_');
-    (first_fits && tag.chars().all(|c| c.is_alphanumeric() || c == '_')).then_some(&text[..end])
+    let first_fits = tag.chars().next().is_none_or(is_letter);
+    (first_fits && tag.chars().all(|c| is_letter(c) || c.is_ascii_digit())).then_some(&text[..end])
+}
+
+/// What begins an identifier. The server takes every byte above ASCII for a letter (scan.l, `ident_start`).
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }
 
 #[cfg(test)]
@@ -288,6 +299,11 @@ mod tests {
             "\\i other.sql",
             "COPY a (x) FROM stdin;",
             "PREPARE TRANSACTION 'x'",
+            "SAVEPOINT s",
+            "ROLLBACK TO SAVEPOINT s",
+            // To the server a letter, to Unicode none: no dollar quote begins behind it.
+            "SELECT 1 AS €$$; COMMIT; SELECT 1 AS €$$;",
+            "SELECT 1 AS a$$; COMMIT; SELECT 1 AS a$$;",
         ] {
             assert!(forbidden(text).is_some(), "{text}");
         }
@@ -301,7 +317,6 @@ mod tests {
             "DO $$ BEGIN PERFORM 1; COMMIT; END $$;",
             "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $body$ BEGIN RETURN 1; END; $body$;",
             "CREATE FUNCTION f(a int) RETURNS int BEGIN ATOMIC SELECT CASE WHEN a > 0 THEN 1 END; SELECT 2; END; SELECT 1",
-            "SAVEPOINT s; ROLLBACK TO SAVEPOINT s; RELEASE s",
             "SET search_path = x; SET LOCAL lock_timeout = 1",
             "SELECT $1$2; SELECT 'a' || E'\\\\'; SELECT 1e5",
             "INSERT INTO t VALUES ('\\'); SELECT 1",

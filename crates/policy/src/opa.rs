@@ -87,6 +87,17 @@ pub enum OpaError {
     Form,
 }
 
+impl OpaError {
+    /// Whether the service is not there to answer, so that the next question would wait for nothing as well.
+    const fn is_silence(&self) -> bool {
+        match self {
+            Self::Http(_) => true,
+            Self::Status(status) => *status >= 500,
+            Self::Address | Self::Open | Self::Large | Self::Undefined(_) | Self::Form => false,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     input: Input<'a>,
@@ -136,8 +147,9 @@ impl Opa {
         let asked = self.call(question).await;
         let mut breaker = self.lock();
         match &asked {
-            Ok(_) => breaker.succeeded(),
-            Err(_) => breaker.failed(Instant::now()),
+            Err(error) if error.is_silence() => breaker.failed(Instant::now()),
+            // What it says of one question says nothing of the next: this one is refused, and the service is there.
+            _ => breaker.succeeded(),
         }
         drop(breaker);
         asked

@@ -32,9 +32,23 @@ pub struct State {
     /// Those before, the newest first.
     #[serde(default)]
     pub earlier: Vec<Digest>,
-    /// The one that was rolled back from: it is not taken again from the source.
-    #[serde(default)]
-    pub withdrawn: Option<Digest>,
+    /// Those that were rolled back from: they are not taken again from the source. At most [`KEPT`] of them, the last one first.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub withdrawn: Vec<Digest>,
+}
+
+/// Reads what earlier releases wrote as well, who knew of one.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Digest>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        More(Vec<Digest>),
+        One(Option<Digest>),
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::More(all) => all,
+        Written::One(one) => one.into_iter().collect(),
+    })
 }
 
 /// Why bundles cannot be kept or read back.
@@ -107,7 +121,7 @@ impl Shelf {
         let packed = bundle::pack(bundle).map_err(|source| unusable(&self.folder, source))?;
         self.write(&name(digest), &packed)?;
         let state = self.state()?;
-        let withdrawn = state.withdrawn.filter(|withdrawn| *withdrawn != digest);
+        let withdrawn = state.withdrawn.iter().copied().filter(|withdrawn| *withdrawn != digest).collect();
         self.advance(State { withdrawn, ..state }, digest)
     }
 
@@ -117,7 +131,8 @@ impl Shelf {
     /// It is not kept, or nothing can be written.
     pub fn roll_back(&self, digest: Digest) -> Result<State, ShelfError> {
         let state = self.state()?;
-        let withdrawn = state.active.filter(|active| *active != digest);
+        let left = state.active.into_iter().chain(state.withdrawn.iter().copied());
+        let withdrawn = left.filter(|withdrawn| *withdrawn != digest).take(KEPT).collect();
         self.advance(State { withdrawn, ..state }, digest)
     }
 

@@ -101,7 +101,7 @@ struct Memory {
     tag: Option<String>,
     active: Option<Digest>,
     shadow: Option<Box<Bundle>>,
-    withdrawn: Option<Digest>,
+    withdrawn: Vec<Digest>,
 }
 
 impl Supply {
@@ -164,7 +164,7 @@ impl Supply {
             memory.tag = tag;
             return Ok(Outcome::Unchanged);
         }
-        if memory.withdrawn == Some(digest) {
+        if memory.withdrawn.contains(&digest) {
             return Ok(Outcome::Withdrawn(digest));
         }
         let outcome = self.put(bundle, way, &mut memory).await?;
@@ -211,7 +211,10 @@ impl Supply {
         let mut memory = self.memory.lock().await;
         let shelf = self.shelf.clone().ok_or(SupplyError::NoEarlier)?;
         let state = shelf.state()?;
-        let digest = to.or_else(|| state.earlier.first().copied()).ok_or(SupplyError::NoEarlier)?;
+        let digest = to
+            // One that was gone back from is not what anybody means by the one before.
+            .or_else(|| state.earlier.iter().copied().find(|digest| !state.withdrawn.contains(digest)))
+            .ok_or(SupplyError::NoEarlier)?;
         let (reader, writer) = (shelf.clone(), shelf);
         let bundle = blocking(move || reader.load(digest)).await??;
         let (_, compiled) = self.vet(bundle).await?;

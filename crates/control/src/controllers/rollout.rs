@@ -161,10 +161,12 @@ async fn target(deps: &Deps, row: &RolloutRow) -> Result<Option<AppTarget>, Stor
             Ok(Some(AppTarget { environment, app, version: row.version, spec: Arc::new(spec) }))
         }
         Err(CatalogError::Store(error)) => Err(error),
-        Err(error) => {
+        Err(error @ CatalogError::Missing { .. }) => {
             tracing::warn!(rollout = %row.id, %error, "the app of a rollout is gone");
             Ok(None)
         }
+        // A newer release wrote it, which is about to take over: it goes on with the rollout.
+        Err(CatalogError::Unreadable { .. }) => Err(StoreError::Unreadable { what: "app of a rollout" }),
     }
 }
 

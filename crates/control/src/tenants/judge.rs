@@ -101,7 +101,8 @@ pub(crate) async fn judged(
         about = about.at(&cell);
     }
     refer::allows(tx, &row.spec, &spec).await?;
-    if let Some(placement) = row.state.placement() {
+    // A tenant that is being onboarded has its place before it has a state: its workflow goes on with what is written here.
+    if let Some(placement) = &row.placement {
         change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
     }
     let asked = if is_rollback { "tenant.rollback" } else { right };
@@ -154,6 +155,11 @@ async fn recount(tx: &mut WriteTx, placement: &Placement, old: SizeClass, new: S
         return Ok(());
     }
     let loads = tx.cells().loads().await.map_err(refuse_store)?;
+    if new.weight() < old.weight() {
+        // Also where the cell has less room than is taken: it is less afterwards.
+        let less = old.weight() - new.weight();
+        return tx.cells().release(&placement.cell, placement.isolation, less).await.map_err(refuse_store);
+    }
     let capacity = loads
         .iter()
         .find(|load| load.name == placement.cell)

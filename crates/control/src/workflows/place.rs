@@ -80,8 +80,8 @@ pub(super) async fn release(call: &Call, tx: &mut WriteTx) -> Result<Local, Caus
             .ok()
             .flatten()
             .ok_or_else(|| refused(Code::Internal, "the journal holds no readable placement"))?;
-        let weight =
-            output.get("weight").and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+        // The size of now: whoever changed it meanwhile has changed the count of the cell with it.
+        let weight = row.spec.business.size.weight();
         tx.cells().release(&placement.cell, placement.isolation, weight).await.map_err(store_cause)?;
         tx.tenants().set_placement(call.tenant, None).map_err(store_cause)?;
         audit.changes = json!({ "cell": placement.cell, "isolation": placement.isolation });

@@ -122,6 +122,8 @@ async fn connections(
 fn lost(error: CatalogError) -> Cause {
     match error {
         CatalogError::Store(error) => store_cause(error),
-        error => refused(Code::InvalidReference, error),
+        // A newer release wrote it, and is about to do this as well.
+        error @ CatalogError::Unreadable { .. } => Cause { retryable: true, ..refused(Code::InvalidReference, error) },
+        error @ CatalogError::Missing { .. } => refused(Code::InvalidReference, error),
     }
 }

@@ -10,6 +10,7 @@ mod manifests;
 mod members;
 mod narrow;
 mod notify;
+mod onboarding;
 mod pools;
 mod probe;
 mod rates;

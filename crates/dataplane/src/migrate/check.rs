@@ -4,7 +4,7 @@
 use tenantry_pg::{Session, Sql};
 
 use super::{Run, assume, failure};
-use crate::catalog::get;
+use crate::confined::Door;
 use crate::error::DataError;
 use crate::script;
 
@@ -12,7 +12,7 @@ use crate::script;
 const NAME: &str = "rollout.check";
 
 /// Asks the check as the owner of the place, in the context of its tenant where it is one tenant's. It changes nothing:
-/// the transaction is read-only from here on.
+/// it is asked read-only.
 pub(super) async fn check(run: &Run<'_>, tx: &Session) -> Result<(), DataError> {
     let Some(check) = &run.app.spec.rollout.check else { return Ok(()) };
     let refused = |message: String, sqlstate: Option<&str>| {
@@ -25,17 +25,16 @@ pub(super) async fn check(run: &Run<'_>, tx: &Session) -> Result<(), DataError> 
     if let Some(tenant) = run.tenant.filter(|_| run.app.spec.tenant_key.is_some()) {
         assume(tx, tenant).await?;
     }
-    let (path, owner) = (run.place.path(), run.place.owner.as_str());
-    let enter = "SELECT set_config('search_path', $1, true), set_config('role', $2, true), \
-                 set_config('transaction_read_only', 'on', true)";
-    tx.execute(enter, &[&path, &owner]).await?;
-    // A prepared statement is one statement, and as a sub-select it is a query.
+    // The savepoint takes back the role, the read-only mode and whatever the check did not end itself.
+    tx.batch(&Sql::new("SAVEPOINT asked")).await?;
+    let door = Door::open(tx, run.place).await?;
+    tx.execute("SELECT pg_catalog.set_config('transaction_read_only', 'on', true)", &[]).await?;
     let ask = Sql::new("SELECT coalesce((\n").sql(&Sql::script(check)).push("\n)::boolean, false)");
-    let rows = tx.query_sql(&ask, &[]).await;
-    let rows = rows.map_err(|error| match error.db() {
+    let answer = door.ask(&ask).await.map_err(|error| match error.db() {
         Some(db) => refused(format!("the check failed: {}", db.message()), error.sqlstate()),
         None => error.into(),
     })?;
-    let passed = rows.first().map(|row| get::<bool>(row, 0)).transpose()?.unwrap_or(false);
+    tx.batch(&Sql::new("ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT asked")).await?;
+    let passed = answer.as_deref() == Some("true");
     if passed { Ok(()) } else { Err(refused("the check did not give true".to_owned(), None)) }
 }

@@ -82,10 +82,14 @@ impl Limit {
 
     /// Asks for `count` at `now`. Gives the moment to keep, when it is allowed, and the verdict. `next` is the moment
     /// that was kept; absent for one that was not heard of before. A clock that went back does no harm.
+    ///
+    /// A moment further ahead than the burst is of another limit that had this name before, or of another clock. It counts
+    /// as a burst that was used up, so that nobody waits for longer than this limit makes anybody wait.
     #[must_use]
     pub fn take(&self, next: Option<u64>, now: u64, count: u32) -> (Option<u64>, Verdict) {
-        let (interval, next) = (self.interval(), next.unwrap_or(now).max(now));
+        let interval = self.interval();
         let most = interval.saturating_mul(u64::from(self.burst()));
+        let next = next.unwrap_or(now).clamp(now, now.saturating_add(most));
         let then = next.saturating_add(interval.saturating_mul(u64::from(count)));
         let allowed = then - now <= most;
         let kept = if allowed { then } else { next };
@@ -118,6 +122,21 @@ mod tests {
     }
 
     const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn nobody_waits_for_the_limit_before_this_one() {
+        let (slow, quick, now) = (limit(6, 3_600, 6), limit(1_000, 60, 1_000), 7 * SECOND);
+        let mut next = None;
+        for _ in 0..6 {
+            next = slow.take(next, now, 1).0;
+        }
+        assert!(!slow.take(next, now, 1).1.allowed);
+        let (_, verdict) = quick.take(next, now, 1);
+        assert!(verdict.allowed || verdict.retry <= Some(Duration::from_millis(60)), "{verdict:?}");
+        // A clock that goes back by a day is the same thing.
+        let (_, verdict) = quick.take(Some(86_400 * SECOND), now, 1);
+        assert_eq!((verdict.allowed, verdict.retry), (false, Some(Duration::from_millis(60))));
+    }
 
     #[test]
     fn a_burst_then_evenly() {

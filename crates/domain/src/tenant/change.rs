@@ -53,7 +53,8 @@ pub fn stays(placement: &Placement, old: &Spec, new: &Spec, level: Isolation) ->
         let field = if old.plan == new.plan { "spec.overrides.isolation" } else { "spec.plan" };
         return Err(WouldMove { field, from: placement.isolation.to_string(), to: level.to_string() });
     }
-    if !new.residency.allows(&placement.region) {
+    // Who is outside already, because a cell or a rule changed, can still be suspended and deleted.
+    if old.residency != new.residency && !new.residency.allows(&placement.region) {
         let to = new.residency.in_order().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
         return Err(WouldMove { field: "spec.residency.allowedRegions", from: placement.region.to_string(), to });
     }

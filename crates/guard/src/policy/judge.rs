@@ -105,23 +105,46 @@ fn elsewhere(expr: &Expr) -> Vec<Issue> {
     vec![if constant { Issue::Constant } else { Issue::Unbound("the tenant column is not compared") }]
 }
 
-/// Whether the expression is the tenant column, and if so whether it stands there as it is.
-fn bound(expr: &Expr, column: &str) -> Option<bool> {
+/// How the tenant column stands in an expression that is compared.
+enum Bound {
+    Plain,
+    /// Written in another way, which tells the same ids apart.
+    Cast,
+    /// Through something that may make the same of two tenants.
+    Through(String),
+}
+
+/// Functions of PostgreSQL that tell the same ids apart; names as a policy shows them.
+const SAME: [&str; 4] = ["text", "uuid", "lower", "upper"];
+
+/// How the expression is the tenant column, if it is.
+fn bound(expr: &Expr, column: &str) -> Option<Bound> {
+    let beside = |inner: Bound| match inner {
+        Bound::Plain => Bound::Cast,
+        other => other,
+    };
     match expr {
-        Expr::Column(name) => (name == column).then_some(true),
-        Expr::Cast(inner) => bound(inner, column).map(|_| false),
-        Expr::Call(_, arguments) => arguments.iter().find_map(|argument| bound(argument, column)).map(|_| false),
+        Expr::Column(name) => (name == column).then_some(Bound::Plain),
+        Expr::Cast(inner, true) => bound(inner, column).map(beside),
+        Expr::Cast(inner, false) => bound(inner, column).map(|_| Bound::Through("a cast that cuts".to_owned())),
+        Expr::Call(name, arguments) => {
+            let inner = arguments.iter().find_map(|argument| bound(argument, column))?;
+            let same = arguments.len() == 1 && SAME.contains(&name.as_str());
+            Some(if same { beside(inner) } else { Bound::Through(name.clone()) })
+        }
         _ => None,
     }
 }
 
-fn compared(plain: bool, context: &Expr, known: &Knowledge) -> Vec<Issue> {
+fn compared(column: Bound, context: &Expr, known: &Knowledge) -> Vec<Issue> {
     let mut found = Vec::new();
-    if !plain {
-        found.push(Issue::Cast);
+    match column {
+        Bound::Plain => {}
+        Bound::Cast => found.push(Issue::Cast),
+        Bound::Through(name) => found.push(Issue::Unknown(name)),
     }
     let mut inner = context;
-    while let Expr::Cast(next) = inner {
+    while let Expr::Cast(next, _) = inner {
         inner = next;
     }
     let once = matches!(inner, Expr::Scalar(_));
@@ -203,7 +226,7 @@ fn collect(expr: &Expr, sources: &mut Vec<Source>) {
         Expr::Column(_) => sources.push(Source::Column),
         Expr::Text(_) | Expr::Number | Expr::True | Expr::False | Expr::Null => sources.push(Source::Literal),
         Expr::Role(name) => sources.push(Source::Role(name)),
-        Expr::Cast(inner) | Expr::Scalar(inner) => collect(inner, sources),
+        Expr::Cast(inner, _) | Expr::Scalar(inner) => collect(inner, sources),
         Expr::Operator(_, left, right) => {
             collect(left, sources);
             collect(right, sources);
@@ -226,7 +249,7 @@ fn collect(expr: &Expr, sources: &mut Vec<Source>) {
 fn text(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Text(value) => Some(value.clone()),
-        Expr::Cast(inner) => text(inner),
+        Expr::Cast(inner, _) => text(inner),
         _ => None,
     }
 }
@@ -307,6 +330,20 @@ mod tests {
             ("(tenant_id = ( SELECT app.deep() AS tenant))", vec![forged()]),
             ("(tenant_id = tenantry.current_tenant())", vec![Issue::Bare("tenantry.current_tenant".to_owned())]),
             ("((tenant_id)::text = ( SELECT (tenantry.current_tenant())::text AS x))", vec![Issue::Cast]),
+            ("((tenant_id)::character varying = ( SELECT (tenantry.current_tenant())::text AS x))", vec![Issue::Cast]),
+            ("(lower((tenant_id)::text) = ( SELECT (tenantry.current_tenant())::text AS x))", vec![Issue::Cast]),
+            (
+                "(app.parent(tenant_id) = ( SELECT tenantry.current_tenant() AS x))",
+                vec![Issue::Unknown("app.parent".to_owned())],
+            ),
+            (
+                "(\"substring\"((tenant_id)::text, 1, 8) = ( SELECT \"substring\"((tenantry.current_tenant())::text, 1, 8) AS x))",
+                vec![Issue::Unknown("substring".to_owned())],
+            ),
+            (
+                "(((tenant_id)::character varying(8))::text = ( SELECT ((tenantry.current_tenant())::character varying(8))::text AS x))",
+                vec![Issue::Unknown("a cast that cuts".to_owned())],
+            ),
             ("(tenant_id = app.jumpy())", vec![Issue::Volatile("app.jumpy".to_owned())]),
             ("(tenant_id = (CURRENT_USER)::uuid)", vec![Issue::Role("current_user")]),
             ("(tenant_id = ( SELECT app.table() AS x))", vec![Issue::Unknown("app.table".to_owned())]),

@@ -206,6 +206,10 @@ mod tests {
         assert_eq!(flaws(Some("true"), Some("true")), [Flaw::Constant]);
         assert_eq!(flaws(None, Some("true")), [Flaw::Constant]);
         assert_eq!(flaws(None, Some(GOOD)), []);
+        assert_eq!(
+            flaws(Some(GOOD), Some("(app.parent(tenant_id) = ( SELECT tenantry.current_tenant() AS x))")),
+            [Flaw::Check]
+        );
     }
 
     #[test]

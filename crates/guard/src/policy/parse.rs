@@ -6,6 +6,8 @@
 use super::lex::{Token, tokens};
 
 /// Deeper nesting than any policy that somebody can review.
+/// Types to which ids are cast without losing a part of them. `character varying` is one of them without a length.
+const WHOLE: [&str; 6] = ["text", "uuid", "character", "bigint", "integer", "numeric"];
 const DEEPEST: usize = 64;
 
 /// An expression.
@@ -22,7 +24,7 @@ pub(super) enum Expr {
     Role(&'static str),
     /// A call, with the name as it is written.
     Call(String, Vec<Expr>),
-    Cast(Box<Expr>),
+    Cast(Box<Expr>, bool),
     /// A comparison or another operator with two sides.
     Operator(String, Box<Expr>, Box<Expr>),
     And(Vec<Expr>),
@@ -123,8 +125,8 @@ impl Parser<'_> {
         let mut expr = self.primary()?;
         while matches!(self.tokens.get(self.at), Some(Token::Operator(text)) if text == "::") {
             self.at += 1;
-            self.type_name()?;
-            expr = Expr::Cast(Box::new(expr));
+            let whole = self.type_name()?;
+            expr = Expr::Cast(Box::new(expr), whole);
         }
         Some(expr)
     }
@@ -210,7 +212,8 @@ impl Parser<'_> {
     }
 
     /// `character varying(10)`, `timestamp without time zone`, `app.kind[]`.
-    fn type_name(&mut self) -> Option<()> {
+    /// A type's name; says whether whatever is cast to it can be told apart afterwards as it could before.
+    fn type_name(&mut self) -> Option<bool> {
         let Some(Token::Word { text, .. }) = self.tokens.get(self.at) else { return None };
         let more: &[&str] = match text.as_str() {
             "character" | "bit" => &["varying"],
@@ -218,9 +221,11 @@ impl Parser<'_> {
             "timestamp" | "time" => &["with", "without", "time", "zone"],
             _ => &[],
         };
+        let mut whole = WHOLE.contains(&text.as_str());
         self.at += 1;
         while self.take(&Token::Dot) {
             self.at += 1;
+            whole = false;
         }
         loop {
             match self.tokens.get(self.at) {
@@ -228,10 +233,11 @@ impl Parser<'_> {
                 Some(Token::Open) if matches!(self.tokens.get(self.at + 1), Some(Token::Number)) => {
                     self.at += 1;
                     self.skip_group()?;
+                    whole = false;
                 }
                 // `[` and `]`.
                 Some(Token::Other) => self.at += 1,
-                _ => return Some(()),
+                _ => return Some(whole),
             }
         }
     }
@@ -289,7 +295,7 @@ mod tests {
         let text = "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::character varying(10)[] AS \"x y\"))";
         let Expr::Operator(_, _, right) = expression(text) else { panic!("no comparison") };
         let Expr::Scalar(inner) = *right else { panic!("no scalar") };
-        let Expr::Cast(inner) = *inner else { panic!("no cast") };
+        let Expr::Cast(inner, _) = *inner else { panic!("no cast") };
         assert!(matches!(*inner, Expr::Call(name, arguments) if name == "NULLIF" && arguments.len() == 2));
     }
 

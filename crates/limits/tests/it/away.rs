@@ -97,3 +97,52 @@ async fn a_server_that_stands_still_costs_one_request_a_moment() {
         () = asking => {}
     }
 }
+
+/// A server that answers and cannot write, as one without memory or a replica: it is away until it decides again.
+#[tokio::test]
+async fn a_server_that_only_reads_is_away_all_the_time() {
+    let redis = Redis::start().await;
+    let limiter = redis.limiter();
+    let ask = limit(1_000_000, 1, 1_000);
+    assert!(is_allowed(&limiter, "t", ask).await && !limiter.is_away());
+    let client = ::redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let set = |limit: &'static str| {
+        let mut command = ::redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(limit);
+        command
+    };
+    set("1").query_async::<()>(&mut connection).await.unwrap();
+    assert!(is_allowed(&limiter, "t", ask).await, "nobody is refused for that");
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        assert!(limiter.is_away());
+        is_allowed(&limiter, "t", ask).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(limiter.counts().failures() <= 2, "{} failures", limiter.counts().failures());
+    set("0").query_async::<()>(&mut connection).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while limiter.is_away() {
+        assert!(Instant::now() < end);
+        is_allowed(&limiter, "t", ask).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A rate that was slower, and used up, does not keep those waiting who have a faster one now.
+#[tokio::test]
+async fn nobody_waits_for_the_limit_before_this_one() {
+    let redis = Redis::start().await;
+    let limiter = redis.limiter();
+    for _ in 0..6 {
+        assert!(is_allowed(&limiter, "t", limit(6, 86_400, 6)).await);
+    }
+    assert!(!is_allowed(&limiter, "t", limit(6, 86_400, 6)).await);
+    let quick = limit(1_000, 60, 1_000);
+    let end = Instant::now() + Duration::from_secs(5);
+    while !is_allowed(&limiter, "t", quick).await {
+        assert!(Instant::now() < end, "one comes every 60 ms");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -184,6 +184,30 @@ async fn whatever_is_not_a_yes_is_no_yes() {
     }
 }
 
+/// One caller's questions without a value are no outage for everybody else's.
+#[tokio::test]
+async fn an_odd_answer_is_an_answer() {
+    let reply: Reply = Arc::new(Mutex::new(says(200, "{}")));
+    let (url, _) = server(Arc::clone(&reply)).await;
+    let opa = opa(&url);
+    for text in ["{}", "{\"result\": 1}", "<html>"] {
+        *reply.lock().unwrap() = says(200, text);
+        for _ in 0..6 {
+            assert!(!matches!(opa.ask(&question("tenant.move")).await, Ok(_) | Err(OpaError::Open)), "{text}");
+        }
+    }
+    *reply.lock().unwrap() = says(200, "{\"result\": true}");
+    assert!(opa.ask(&question("tenant.suspend")).await.unwrap().allowed);
+    *reply.lock().unwrap() = says(503, "");
+    for _ in 0..6 {
+        assert!(opa.ask(&question("tenant.move")).await.is_err());
+    }
+    assert!(
+        matches!(opa.ask(&question("tenant.move")).await, Err(OpaError::Open)),
+        "a server that fails is left alone"
+    );
+}
+
 #[tokio::test]
 async fn a_service_that_hangs_costs_half_a_second_and_soon_nothing() {
     let reply: Reply = Arc::new(Mutex::new(says(408, "")));

@@ -217,7 +217,7 @@ async fn what_was_in_force_outlives_the_process_and_can_be_rolled_back_to() {
     let stranger = lenient("9").digest();
     assert_eq!(three.roll_back(Some(stranger)).await.unwrap_err().code().to_string(), "TEN-0079");
     let state = three.state().unwrap();
-    assert_eq!((state.active, state.withdrawn), (Some(second), Some(strict("3").digest())));
+    assert_eq!((state.active, state.withdrawn), (Some(second), vec![strict("3").digest()]));
 
     // What was changed on disk is not used.
     let file = dir.path().join("kept").join(format!("{}.tar.gz", second.hex()));
@@ -225,6 +225,41 @@ async fn what_was_in_force_outlives_the_process_and_can_be_rolled_back_to() {
     let fourth = stage();
     let error = supply(&fourth).resume().await.unwrap_err();
     assert!(error.to_string().contains("changed on disk"), "{error}");
+}
+
+/// Two bad ones after each other: none of them comes back, neither by going back nor from the source.
+#[tokio::test]
+async fn who_goes_back_twice_does_not_go_forth() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("bundles");
+    std::fs::create_dir(&place).unwrap();
+    let shelf = || Some(Shelf::open(dir.path().join("kept")).unwrap());
+    let source = Source::parse(place.to_str().unwrap()).unwrap();
+    let stage = stage();
+    let supply = Supply::new(Some(source.clone()), Trust::default(), shelf(), Arc::clone(&stage));
+    let mut digests = Vec::new();
+    for bundle in [lenient("1"), strict("2"), strict("3")] {
+        for (path, bytes) in bundle.files() {
+            std::fs::write(place.join(path), bytes).unwrap();
+        }
+        digests.push(bundle.digest());
+        assert_eq!(supply.refresh(Way::Active).await.unwrap(), Outcome::Activated(bundle.digest()));
+    }
+    let [first, second, third] = digests[..] else { panic!() };
+    assert_eq!(supply.roll_back(None).await.unwrap(), second);
+    assert_eq!(supply.roll_back(None).await.unwrap(), first);
+    assert_eq!(supply.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(third));
+    assert!(allows(&stage) && supply.roll_back(None).await.is_err(), "nothing is before the first");
+    let again = Supply::new(Some(source), Trust::default(), shelf(), Arc::clone(&stage));
+    assert_eq!(again.resume().await.unwrap(), Some(first));
+    assert_eq!(again.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(third));
+    // What an earlier release wrote, who knew of one withdrawn bundle.
+    let state = dir.path().join("kept/state.json");
+    let old = serde_json::json!({ "active": first, "earlier": [], "withdrawn": third });
+    std::fs::write(&state, old.to_string()).unwrap();
+    assert_eq!(shelf().unwrap().state().unwrap().withdrawn, [third]);
+    std::fs::write(&state, serde_json::json!({ "active": first, "withdrawn": null }).to_string()).unwrap();
+    assert!(shelf().unwrap().state().unwrap().withdrawn.is_empty());
 }
 
 #[tokio::test]

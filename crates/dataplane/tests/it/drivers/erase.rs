@@ -163,6 +163,43 @@ async fn rows_that_refer_to_each_other_are_erased() {
     bench.clean().await;
 }
 
+/// An app that only marks rows as deleted, and a trigger that would like to be more than the tables' owner.
+#[tokio::test]
+async fn rows_that_the_app_hides_go_too_and_its_triggers_stay_the_owners() {
+    const SOFT: &str = "
+        CREATE TABLE notes (tenant_id uuid NOT NULL, id int, deleted bool NOT NULL DEFAULT false, PRIMARY KEY (tenant_id, id));
+        CREATE POLICY hide ON notes AS RESTRICTIVE FOR SELECT USING (NOT deleted);
+        CREATE FUNCTION rise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            BEGIN
+                PERFORM set_config('role', 'none', true);
+                EXECUTE 'CREATE ROLE risen SUPERUSER';
+            EXCEPTION WHEN insufficient_privilege THEN
+            END;
+            RETURN OLD;
+        END $$;
+        CREATE TRIGGER rise AFTER DELETE ON notes FOR EACH ROW EXECUTE FUNCTION rise();";
+    let bench = Bench::new().await;
+    let app = bench.app(1, &[("1.sql", SOFT)]);
+    let (gone, stays) = (bench.open(&app, Isolation::Shared).await, bench.open(&app, Isolation::Shared).await);
+    for space in [&gone, &stays] {
+        bench
+            .as_tenant(
+                space,
+                "INSERT INTO notes SELECT tenantry.current_tenant(), n, n % 2 = 0 FROM generate_series(1, 10) n",
+            )
+            .await;
+    }
+    bench.cell.set_gate(&gone, &claim(2), Gate::Archived).await.unwrap();
+    bench.cell.erase(&gone, &claim(2)).await.unwrap();
+    assert_eq!(rows_of(&bench, &gone).await, [""; 0]);
+    let left = bench.texts(&bench.home(), "SELECT count(*)::text FROM app.notes").await;
+    assert_eq!(left, ["10"], "the neighbour's rows");
+    let owner = bench.texts(&bench.home(), "SELECT rolbypassrls::text FROM pg_roles r JOIN pg_class c ON c.relowner = r.oid WHERE c.oid = 'app.notes'::regclass").await;
+    assert_eq!(owner, ["false"], "the owner is bound again");
+    assert_eq!(bench.texts("postgres", "SELECT 'x' FROM pg_roles WHERE rolname = 'risen'").await, [""; 0]);
+    bench.clean().await;
+}
+
 /// A schema with more tables than one transaction should lock.
 #[tokio::test]
 async fn a_schema_with_very_many_tables_goes_in_parts() {

@@ -6,6 +6,10 @@ use tenantry_domain::isolation::Isolation;
 
 use super::bench::{Bench, LEVELS, claim};
 
+/// What waits for the commit would run with the rights of whoever commits.
+const LATER: &str = "CREATE TABLE queue (tenant_id uuid NOT NULL);
+    CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE intruder SUPERUSER; RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER later AFTER INSERT ON queue DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION later();";
 const GOOD: &str = "CREATE TABLE good (tenant_id uuid NOT NULL, id bigint, PRIMARY KEY (tenant_id, id));
     CREATE TABLE kinds (code text PRIMARY KEY);";
 
@@ -122,7 +126,20 @@ async fn files_may_not_leave_their_transaction_role_or_schema() {
     for (sql, part, line) in [
         ("SELECT 1;\nCOMMIT;", "transaction", Some(2)),
         ("RESET ROLE; DROP TABLE x", "role", Some(1)),
-        ("DO $$ BEGIN EXECUTE 'RESET ROLE'; END $$", "left its transaction or its role", None),
+        ("DO $$ BEGIN EXECUTE 'RESET ROLE'; END $$", "cannot set parameter \"role\"", None),
+        (
+            "SELECT set_config('role', 'none', true);\nCREATE ROLE intruder SUPERUSER",
+            "cannot set parameter \"role\"",
+            None,
+        ),
+        (
+            "DO $$ BEGIN PERFORM set_config('session_authorization', 'postgres', true); END $$",
+            "cannot set parameter",
+            None,
+        ),
+        ("SELECT 1 AS €$$; COMMIT; SELECT 1 AS €$$;", "transaction", Some(1)),
+        ("DO $$ BEGIN COMMIT; END $$", "invalid transaction termination", None),
+        (LATER, "the trigger `later` of `queue`", None),
         ("CREATE SCHEMA other", "permission denied", None),
         ("CREATE TABLE public.x (id int)", "permission denied", Some(1)),
         ("CREATE TABLE x (id int);\nSELEC 1;", "syntax error", Some(2)),
@@ -141,4 +158,31 @@ async fn files_may_not_leave_their_transaction_role_or_schema() {
         assert_eq!(bench.leftovers().await, [""; 0], "{sql}");
     }
     bench.clean().await;
+}
+
+/// What a file leaves for later does not run with the rights of whoever ends its transaction.
+#[tokio::test]
+async fn nothing_of_a_file_runs_behind_it() {
+    const EVIL: &str = "CREATE FUNCTION evil() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+            IF current_user <> (SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = 'mark'::regclass) THEN
+                EXECUTE 'CREATE ROLE intruder SUPERUSER';
+            END IF;
+            RETURN 1;
+        END $$;
+        CREATE TABLE mark (tenant_id uuid NOT NULL);";
+    for (case, sql) in [
+        ("a cursor", "DECLARE later CURSOR WITH HOLD FOR SELECT evil();"),
+        (
+            "a path",
+            "CREATE FUNCTION set_config(text, text, bool) RETURNS text LANGUAGE sql AS $$ SELECT evil()::text $$;
+             SET search_path = app, pg_catalog;",
+        ),
+    ] {
+        let bench = Bench::new().await;
+        let app = bench.app(1, &[("1.sql", &[EVIL, sql].concat())]);
+        bench.cell.prepare(&app).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+        let made = bench.texts("postgres", "SELECT rolname::text FROM pg_roles WHERE rolname = 'intruder'").await;
+        assert_eq!(made, [""; 0], "{case}");
+        bench.clean().await;
+    }
 }
