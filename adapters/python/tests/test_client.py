@@ -24,8 +24,8 @@ from tenantry import (
     Tenantry,
 )
 from tenantry.cache import Memory
-from tenantry.known import Look
-from tenantry.requests import Query
+from tenantry.known import Look, after_failure, shortcut
+from tenantry.requests import Query, refusal
 
 ACME = Query(tenant="acme")
 
@@ -54,6 +54,24 @@ def test_many_tasks_cause_one_request_and_a_cancelled_one_takes_nothing_away(dev
                 await first
 
     asyncio.run(main())
+
+
+def test_what_is_said_of_one_tenant_says_nothing_of_another() -> None:
+    """A rate of one tenant's plan is no sign that nobody answers."""
+    memory: Memory[str] = Memory(10, 100)
+    for key in ("x", "y"):
+        memory.keep(key, key, 0, 500)
+    limited = refusal(429, b'{"code": "TEN-0039"}')
+    assert isinstance(limited, ControlPlaneUnavailable)
+    assert after_failure(memory, "x", 10, limited) == "x"
+    assert memory.fresh("x", 10.5) == "x", "left alone for a while"
+    assert memory.fresh("x", 11.5) is None
+    assert shortcut(memory, "y", 10, in_flight=False) is None, "the other one is asked about"
+    for status, code in ((503, b'{"code": "TEN-0029"}'), (502, b"<html>")):
+        away = refusal(status, code)
+        assert isinstance(away, ControlPlaneUnavailable)
+        assert after_failure(memory, "x", 20, away) == "x"
+        assert shortcut(memory, "y", 20, in_flight=False) == "y", "nobody answers"
 
 
 def test_an_answer_is_used_until_its_age_is_over(dev: Dev) -> None:

@@ -162,7 +162,26 @@ def test_too_many_who_wait_are_refused_at_once() -> None:
     for _ in range(3):
         ask(ledger, route(1))
     with pytest.raises(TenantBusy):
-        ledger.ask(Ticket(route(1), lambda: None))
+        ask(ledger, route(1)).raise_if_refused()
+    assert ledger.waiting == 2
+
+
+def test_a_flood_that_waits_shuts_nobody_out() -> None:
+    """As many wait as may, all of one tenant: others are served, and wait for their turn where there is no room."""
+    ledger = Ledger(Settings(connections=20, login_connections=3, tenant_connections=2, waiting=20))
+    flood = [ask(ledger, route(1)) for _ in range(30)]
+    assert [ticket.refused for ticket in flood] == [False] * 22 + [True] * 8
+    elsewhere = ask(ledger, route(2, Login("127.0.0.1", 5432, "home", "other")))
+    assert elsewhere.session is not None
+    beside = ask(ledger, route(3))
+    assert beside.session is not None
+    second = ask(ledger, route(4))
+    assert second.session is None and not second.refused, "its login is full: it waits"
+    assert [ticket for ticket in flood[:22] if ticket.refused] == [flood[21]], "the newest of the flood made room"
+    assert ledger.waiting == 20
+    back(ledger, beside)
+    assert second.session is not None
+    assert not any(ticket.refused and ticket.session is not None for ticket in flood)
 
 
 def test_the_plan_bounds_a_tenants_connections(dev: Dev, seeded: None) -> None:

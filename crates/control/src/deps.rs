@@ -274,6 +274,7 @@ impl Deps {
 
     /// Tells the controllers of this process to look now. A hint: losing it costs one tick.
     pub fn nudge(&self) {
+        self.0.routes.meet();
         self.0.nudge.send_modify(|count| *count = count.wrapping_add(1));
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -39,7 +39,7 @@ impl Runtime {
         let mut tasks = JoinSet::new();
         let steps = Arc::new(TenantSteps::new(deps.clone()));
         tasks.spawn(executor::run(deps.clone(), steps, stop.clone(), DRAIN));
-        tasks.spawn(driver::run(Activation, deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Activation::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Domains, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Drift, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Stock::default(), deps.clone(), stop.clone()));

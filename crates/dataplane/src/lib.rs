@@ -53,7 +53,7 @@ pub use isolation::Created;
 pub use migrate::Migrated;
 pub use observe::Observed;
 pub use overlay::{Added, AddedKind, Overlay};
-pub use prepare::Prepared;
+pub use prepare::{HOME_TAKEN, Prepared};
 pub use repair::Repaired;
 pub use router::{Door, Router, RouterOptions};
 pub use seal::SealMode;

@@ -21,6 +21,8 @@ use crate::seal::{self, Install, SealMode};
 use crate::space::AppTarget;
 use crate::{ledger, nonce};
 
+/// What is busy while another process works on an app's home.
+pub const HOME_TAKEN: &str = "the app's home";
 /// How often a lock that somebody holds is asked for again.
 const TURN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -223,7 +225,7 @@ impl Cell {
         let sql = "SELECT pg_try_advisory_lock($1)";
         while !get::<bool>(&conn.query_one(sql, &[&key]).await?, 0)? {
             if Instant::now() > until {
-                return Err(DataError::Busy { what: "the app's home" });
+                return Err(DataError::Busy { what: HOME_TAKEN });
             }
             tokio::time::sleep(TURN_PAUSE).await;
         }

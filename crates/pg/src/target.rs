@@ -19,6 +19,9 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Socket};
 use crate::PgError;
 use crate::tls::{Trust, client_config, connector};
 
+/// How long what was sent may stay without an acknowledgement before the connection counts as lost.
+const UNHEARD: Duration = Duration::from_secs(30);
+
 /// Why a text is not a usable connection URL. Never quotes the text, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -211,7 +214,9 @@ impl Target {
             .options(format!("{own}{}", startup.settings))
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(3);
+            .keepalives_retries(3)
+            // A statement to a server that is gone is not acknowledged, which keeps keepalives from being sent.
+            .tcp_user_timeout(UNHEARD);
         let connected = async {
             if config.get_ssl_mode() == SslMode::Disable {
                 open(&config, NoTls, on_message).await

@@ -87,7 +87,8 @@ impl Admission {
         let (tenant, login) = (wish.tenant, wish.login.clone());
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         {
-            let mut hall = self.lock();
+            let mut guard = self.lock();
+            let hall = &mut *guard;
             let known = hall.cells.entry(cell.to_owned()).or_insert_with(|| Cell::new(self.bounds));
             match known.ask(number, wish) {
                 Verdict::Admitted => {
@@ -96,6 +97,9 @@ impl Admission {
                 }
                 Verdict::Refused => return Err(Error::TenantBusy(Overload::Queue(self.bounds.waiting))),
                 Verdict::Waits => {
+                    for displaced in known.take_displaced() {
+                        hall.waiters.remove(&displaced);
+                    }
                     hall.waiters.insert(number, Waiter { call, tenant, login });
                 }
             }
@@ -105,7 +109,9 @@ impl Admission {
         drop(queued);
         match place {
             Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(Error::TenantBusy(Overload::Deadline(self.wait))),
+            // Made room for a caller of another tenant.
+            Ok(Err(_)) => Err(Error::TenantBusy(Overload::Queue(self.bounds.waiting))),
+            Err(_) => Err(Error::TenantBusy(Overload::Deadline(self.wait))),
         }
     }
 

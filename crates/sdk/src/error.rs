@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// The control plane does not answer, and nothing that may still be used is known.
     #[error("the control plane does not answer ({0})")]
-    ControlPlaneUnavailable(String),
+    ControlPlaneUnavailable(Silence),
     /// The control plane does not accept this application: its token, its environment, or its version.
     #[error("the control plane refuses the request ({0})")]
     ControlPlaneRefused(String),
@@ -74,6 +74,18 @@ pub enum Error {
     /// A commit failed.
     #[error("{0}")]
     Commit(#[from] CommitError),
+}
+
+/// Why the control plane gave no answer that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Silence {
+    /// It cannot be reached, is too slow, or can serve nobody at present.
+    #[error("{0}")]
+    Away(String),
+    /// It answers, and says "not now" to this question: a rate is exceeded, a cell cannot be reached. That tells
+    /// nothing about other questions.
+    #[error("{0}")]
+    NotNow(String),
 }
 
 /// What is wrong with a setting.

@@ -55,6 +55,8 @@ pub(crate) struct Cell<L> {
     ring: VecDeque<TenantId>,
     /// Logins whose unused connections must be closed.
     emptied: Vec<L>,
+    /// Who waited and made room for somebody else's caller.
+    displaced: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -73,8 +75,8 @@ struct Turns<L> {
 impl<L: Clone + Eq + Hash> Cell<L> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         let (logins, tenants) = (HashMap::new(), HashMap::new());
-        let (ring, emptied) = (VecDeque::new(), Vec::new());
-        Self { bounds, in_use: 0, peaks: 0, waiting: 0, clock: 0, logins, tenants, ring, emptied }
+        let (ring, emptied, displaced) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { bounds, in_use: 0, peaks: 0, waiting: 0, clock: 0, logins, tenants, ring, emptied, displaced }
     }
 
     /// Takes a wish under a number of its own.
@@ -84,7 +86,7 @@ impl<L: Clone + Eq + Hash> Cell<L> {
             self.admit(&wish);
             return Verdict::Admitted;
         }
-        if self.waiting >= self.bounds.waiting {
+        if self.waiting >= self.bounds.waiting && !self.displace(wish.tenant) {
             return Verdict::Refused;
         }
         self.waiting += 1;
@@ -143,9 +145,30 @@ impl<L: Clone + Eq + Hash> Cell<L> {
         std::mem::take(&mut self.emptied)
     }
 
+    /// Those who waited and wait no longer, because as many wait as may and another tenant's callers are fewer.
+    pub(crate) fn take_displaced(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.displaced)
+    }
+
     /// Connections in use, and callers that wait.
     pub(crate) const fn load(&self) -> (usize, usize) {
         (self.in_use, self.waiting)
+    }
+
+    /// Takes the place of the newest caller of whoever waits most, if that leaves it no fewer than the newcomer's tenant
+    /// has then.
+    fn displace(&mut self, newcomer: TenantId) -> bool {
+        let waits = |tenant: &TenantId| self.tenants.get(tenant).map_or(0, |turns| turns.waiters.len());
+        let Some(most) = self.ring.iter().copied().max_by_key(waits) else { return false };
+        if waits(&most) <= waits(&newcomer) + 1 {
+            return false;
+        }
+        let Some((number, _)) = self.tenants.get_mut(&most).and_then(|turns| turns.waiters.pop_back()) else {
+            return false;
+        };
+        self.waiting -= 1;
+        self.displaced.push(number);
+        true
     }
 
     fn turns(&mut self, tenant: TenantId) -> &mut Turns<L> {
@@ -264,6 +287,21 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_that_waits_leaves_room_for_others_who_wait() {
+        let mut cell = cell(4, 4);
+        let verdicts: Vec<_> = (0..9).map(|number| cell.ask(number, wish(1, 0))).collect();
+        assert_eq!(verdicts[3..], [[Verdict::Waits; 4].as_slice(), &[Verdict::Refused; 2]].concat());
+        assert_eq!(cell.ask(10, wish(2, 0)), Verdict::Admitted);
+        // The login is full now.
+        assert_eq!(cell.ask(11, wish(2, 0)), Verdict::Waits);
+        assert_eq!(cell.take_displaced(), [6], "the newest of the flood");
+        assert_eq!(cell.ask(12, wish(3, 0)), Verdict::Waits);
+        assert_eq!(cell.take_displaced(), [5]);
+        assert_eq!(cell.ask(13, wish(3, 0)), Verdict::Refused, "nobody waits more than this one would");
+        assert_eq!(cell.load(), (4, 4));
+    }
+
+    #[test]
     fn the_longest_unused_login_makes_room() {
         let mut cell = cell(2, 10);
         for login in [1, 2] {
@@ -298,6 +336,9 @@ mod tests {
                     }
                     _ => {}
                 }
+                for number in cell.take_displaced() {
+                    waiting.retain(|(known, _, _)| *known != number);
+                }
                 if step == 1 && !waiting.is_empty() {
                     let (gone, who, _) = waiting.remove(usize::from(login) % waiting.len());
                     cell.cancel(gone, tenant(who));
@@ -306,7 +347,7 @@ mod tests {
                     let place = waiting.iter().position(|(known, _, _)| *known == admitted).unwrap();
                     inside.push(waiting.remove(place));
                 }
-                prop_assert!(inside.len() <= 5);
+                prop_assert!(inside.len() <= 5 && waiting.len() <= 8);
                 for bound in 0..6 {
                     prop_assert!(inside.iter().filter(|(_, who, _)| *who == bound).count() <= 3);
                     prop_assert!(inside.iter().filter(|(_, _, login)| *login == bound).count() <= 4);

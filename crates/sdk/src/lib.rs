@@ -88,7 +88,7 @@ pub mod watch;
 #[cfg(feature = "axum")]
 pub mod web;
 
-pub use error::{Absent, Error, Mismatch, Overload, SettingsFault};
+pub use error::{Absent, Error, Mismatch, Overload, SettingsFault, Silence};
 pub use flags::{Feature, Features};
 pub use job::{Job, JobError, JobPolicy, Jobs, OnSuspended, Outcome};
 pub use known::Look;

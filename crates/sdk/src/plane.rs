@@ -11,13 +11,16 @@ use tenantry_api::{Client, ClientError};
 use tenantry_domain::code::{Code, Kind};
 use tenantry_domain::name::EnvironmentName;
 
-use crate::error::{Absent, Error, Mismatch, SettingsFault};
+use crate::error::{Absent, Error, Mismatch, SettingsFault, Silence};
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::tenant::{State, Tenant, not_understood};
 
 /// The longest context that is read, in bytes.
 pub(crate) const CONTEXT_MAX: usize = 4096;
+
+/// What the control plane says when it can answer nobody.
+const SHUT: [Code; 3] = [Code::DatabaseUnavailable, Code::Overloaded, Code::Timeout];
 
 pub(crate) struct Plane {
     settings: Settings,
@@ -80,7 +83,7 @@ impl Plane {
             .bearer_auth(self.settings.read_token()?.expose_secret())
             .header("x-original-host", base)
             .header("x-original-uri", format!("/t/{slug}"));
-        let answer = request.send().await.map_err(|error| Error::ControlPlaneUnavailable(short(&error)))?;
+        let answer = request.send().await.map_err(|error| away(short(&error)))?;
         let status = answer.status().as_u16();
         let word = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         match (status, word("tenantry-context")) {
@@ -147,17 +150,15 @@ fn client(settings: &Settings, environment: &EnvironmentName) -> Result<Client, 
     Ok(made.map_err(|_| Error::SettingsInvalid { name: "url", fault })?.with_retry(retry))
 }
 
-/// What a refusal means. An answer that says "not now" counts as no answer.
+/// What a refusal means.
 fn judge(error: ClientError) -> Error {
     match error {
         ClientError::Problem(problem) => refusal(problem.status, &problem.code),
         ClientError::Decode { status: 404, .. } => Error::ControlPlaneRefused("HTTP 404".to_owned()),
         ClientError::Decode { status: 200, .. } => not_understood("JSON"),
         ClientError::Decode { status, .. } => refusal(status, ""),
-        ClientError::Transport { source, .. } => Error::ControlPlaneUnavailable(short(&source)),
-        ClientError::Patience { waited, .. } => {
-            Error::ControlPlaneUnavailable(format!("no answer within {} ms", waited.as_millis()))
-        }
+        ClientError::Transport { source, .. } => away(short(&source)),
+        ClientError::Patience { waited, .. } => away(format!("no answer within {} ms", waited.as_millis())),
         ClientError::Gap { .. } => not_understood("a sequence without gaps"),
         ClientError::Rejected(rejection) => Error::ControlPlaneRefused(rejection.code.to_string()),
         ClientError::Address(_) => Error::ControlPlaneRefused("its address is not one".to_owned()),
@@ -174,11 +175,42 @@ fn refusal(status: u16, code: &str) -> Error {
         400 => Error::TenantMismatch(Mismatch::Disagree),
         // What is malformed was refused here; the rest cannot name a tenant there.
         422 => Error::TenantNotFound(Absent::Unknown),
-        408 | 425 | 429 | 500.. => Error::ControlPlaneUnavailable(shown),
+        429 => Error::ControlPlaneUnavailable(Silence::NotNow(shown)),
+        // Without a code of ours it is somebody between us who answers; with one of these, nobody is served.
+        408 | 425 | 500.. if code.is_empty() || SHUT.into_iter().any(is) => away(shown),
+        408 | 425 | 500.. => Error::ControlPlaneUnavailable(Silence::NotNow(shown)),
         _ => Error::ControlPlaneRefused(shown),
     }
 }
 
+const fn away(why: String) -> Error {
+    Error::ControlPlaneUnavailable(Silence::Away(why))
+}
+
 fn short(error: &reqwest::Error) -> String {
     if error.is_timeout() { "no answer in time".to_owned() } else { "it cannot be reached".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rate of one tenant's plan, or a cell that cannot be reached, is no sign that nobody answers.
+    #[test]
+    fn what_is_said_of_one_tenant_is_an_answer() {
+        let is_away = |status, code: &str| match refusal(status, code) {
+            Error::ControlPlaneUnavailable(silence) => matches!(silence, Silence::Away(_)),
+            other => panic!("{status} {code}: {other}"),
+        };
+        for (status, code) in [(429, Code::TooManyRequests), (503, Code::CellUnavailable), (500, Code::Internal)] {
+            assert!(!is_away(status, &code.to_string()), "{code}");
+        }
+        assert!(!is_away(429, ""));
+        for code in [Code::DatabaseUnavailable, Code::Overloaded] {
+            assert!(is_away(503, &code.to_string()), "{code}");
+        }
+        for status in [502, 503, 504] {
+            assert!(is_away(status, ""), "somebody between us");
+        }
+    }
 }

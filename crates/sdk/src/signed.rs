@@ -2,9 +2,12 @@
 //!
 //! A compact JWS (RFC 7515) under Ed25519 (RFC 8037). INVARIANT: algorithm and type are fixed, the key is looked up by
 //! its id among those of the control plane, and nothing that the token says leads to a look anywhere else.
+//!
+//! INVARIANT: a context whose key is known is verified without waiting, whatever becomes of the control plane and
+//! whoever waits for a key that is not known.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -15,7 +18,8 @@ use tenantry_api::v1::route::Key;
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
 
-use crate::error::{Error, Mismatch};
+use crate::error::{Error, Mismatch, Silence};
+use crate::known;
 use crate::plane::CONTEXT_MAX;
 use crate::tenantry::Tenantry;
 
@@ -28,9 +32,10 @@ const ISSUER: &str = "tenantry";
 const SKEW: i64 = 5;
 /// The longest life of a context, in seconds.
 const LIFE: i64 = 60;
-/// After this the keys are asked for again.
+/// After this the keys are asked for again, in the background.
 const KEYS_AGE: Duration = Duration::from_secs(300);
-/// An unknown key is asked for no more often than this, so that made-up ones do not reach the control plane each time.
+/// An unknown key is asked for no more often than this, so that made-up ones do not reach the control plane each time; the
+/// same between attempts to get newer ones.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a context is not believed.
@@ -129,63 +134,112 @@ pub fn verify(token: &str, keys: &[Key], environment: &str, now: Timestamp) -> R
 /// The control plane's keys as far as they are known.
 #[derive(Default)]
 pub(crate) struct Keys {
-    known: Mutex<Option<(Vec<Key>, Instant)>>,
-    asking: tokio::sync::Mutex<Option<Instant>>,
+    known: Mutex<Option<Known>>,
+    asking: tokio::sync::Mutex<Option<Attempt>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    keys: Vec<Key>,
+    /// When newer ones are asked for.
+    due: Instant,
+}
+
+/// The last question for keys.
+struct Attempt {
+    ended: Instant,
+    failed: Option<Error>,
 }
 
 impl Keys {
-    /// Verifies; asks for keys when there are none, when they are old, or when one is missing.
+    /// Verifies; asks for keys when there are none, or when one is missing. Old ones are renewed in the background.
     pub(crate) async fn verify<F>(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         environment: &str,
         now: Timestamp,
-        ask: impl Fn() -> F,
+        ask: F,
     ) -> Result<Context, Error>
     where
-        F: Future<Output = Result<Vec<Key>, Error>>,
+        F: Future<Output = Result<Vec<Key>, Error>> + Send + 'static,
     {
         let refuse = |fault| Error::TenantMismatch(Mismatch::Context(fault));
         let known = self.known();
-        if let Some((keys, asked)) = &known {
-            match verify(token, keys, environment, now) {
-                Err(ContextFault::Key) => {}
-                answer if asked.elapsed() < KEYS_AGE => return answer.map_err(refuse),
-                _ => {}
-            }
-        } else {
-            // What is not even a context is refused without a question.
-            match verify(token, &[], environment, now) {
-                Err(ContextFault::Key) => {}
-                answer => return answer.map_err(refuse),
+        // What is not even a context is refused without a question.
+        let keys = known.as_ref().map_or(&[] as &[Key], |known| known.keys.as_slice());
+        match verify(token, keys, environment, now) {
+            Err(ContextFault::Key) => {}
+            answer => {
+                if known.is_some_and(|known| known.due <= Instant::now()) {
+                    self.renew_behind(ask);
+                }
+                return answer.map_err(refuse);
             }
         }
-        let keys = match (self.renew(ask).await, known) {
-            (Ok(keys), _) | (Err(_), Some((keys, _))) => keys,
-            (Err(error), None) => return Err(error),
-        };
+        let keys = self.renew(ask).await?;
         verify(token, &keys, environment, now).map_err(refuse)
     }
 
-    async fn renew<F>(&self, ask: impl Fn() -> F) -> Result<Vec<Key>, Error>
+    /// Asks in a task, unless somebody asks already or did a moment ago.
+    fn renew_behind<F>(self: &Arc<Self>, ask: F)
     where
-        F: Future<Output = Result<Vec<Key>, Error>>,
+        F: Future<Output = Result<Vec<Key>, Error>> + Send + 'static,
     {
-        let mut last = self.asking.lock().await;
-        if let (Some(asked), Some((keys, _))) = (*last, self.known())
-            && asked.elapsed() < KEYS_PAUSE
-        {
-            return Ok(keys);
+        if !self.asking.try_lock().is_ok_and(|last| is_quiet(last.as_ref())) {
+            return;
         }
-        let keys = ask().await?;
-        *last = Some(Instant::now());
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((keys.clone(), Instant::now()));
-        Ok(keys)
+        let keys = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Ok(mut last) = keys.asking.try_lock()
+                && is_quiet(last.as_ref())
+            {
+                *last = Some(keys.asked(ask).await);
+            }
+        });
     }
 
-    fn known(&self) -> Option<(Vec<Key>, Instant)> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The newest keys, for a context whose key is not known. Of many who want them at once one asks.
+    async fn renew(&self, ask: impl Future<Output = Result<Vec<Key>, Error>>) -> Result<Vec<Key>, Error> {
+        let wanted = Instant::now();
+        let mut last = self.asking.lock().await;
+        let is_answered = last
+            .as_ref()
+            .is_some_and(|last| last.ended >= wanted || (self.known().is_some() && last.ended.elapsed() < KEYS_PAUSE));
+        if !is_answered {
+            *last = Some(self.asked(ask).await);
+        }
+        if let Some(known) = self.known() {
+            return Ok(known.keys);
+        }
+        let failed = last.as_ref().and_then(|last| last.failed.as_ref()).and_then(known::copy);
+        Err(failed.unwrap_or_else(|| Error::ControlPlaneUnavailable(Silence::Away("no keys".to_owned()))))
     }
+
+    async fn asked(&self, ask: impl Future<Output = Result<Vec<Key>, Error>>) -> Attempt {
+        let answer = ask.await;
+        let ended = Instant::now();
+        let failed = match answer {
+            Ok(keys) => {
+                *self.lock() = Some(Known { keys, due: ended + KEYS_AGE });
+                None
+            }
+            Err(error) => Some(error),
+        };
+        Attempt { ended, failed }
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nobody asked a moment ago.
+fn is_quiet(last: Option<&Attempt>) -> bool {
+    last.is_none_or(|last| last.ended.elapsed() >= KEYS_PAUSE)
 }
 
 /// A context that the control plane signed for us.
@@ -213,12 +267,14 @@ impl Signed {
         if self.context.expires > Timestamp::now().as_second() {
             return Ok(self.token);
         }
-        Err(Error::ControlPlaneUnavailable("the signed context has expired".to_owned()))
+        Err(Error::ControlPlaneUnavailable(Silence::Away("the signed context has expired".to_owned())))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use serde_json::{Value, json};
 
@@ -309,19 +365,77 @@ mod tests {
 
     #[tokio::test]
     async fn made_up_keys_do_not_reach_the_control_plane_each_time() {
-        let (keys, asked) = (Keys::default(), std::sync::atomic::AtomicU32::new(0));
-        let ask = || async {
-            asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Ok(vec![key()])
+        let (keys, asked) = (Arc::<Keys>::default(), Arc::new(AtomicU32::new(0)));
+        let ask = || {
+            let asked = Arc::clone(&asked);
+            async move {
+                asked.fetch_add(1, Ordering::Relaxed);
+                Ok(vec![key()])
+            }
         };
         let now = Timestamp::from_second(NOW + 10).unwrap();
-        assert!(keys.verify("nonsense", "prod", now, ask).await.is_err());
-        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert!(keys.verify("nonsense", "prod", now, ask()).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
         for number in 0..50 {
             let forged = token(|head, _| head["kid"] = json!(format!("k{}", number + 2)));
-            assert!(keys.verify(&forged, "prod", now, ask).await.is_err());
+            assert!(keys.verify(&forged, "prod", now, ask()).await.is_err());
         }
-        assert!(keys.verify(&token(|_, _| {}), "prod", now, ask).await.is_ok());
-        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert!(keys.verify(&token(|_, _| {}), "prod", now, ask()).await.is_ok());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    /// The control plane hangs, outsiders send contexts with keys that nobody has, and the keys that are known are old.
+    #[tokio::test]
+    async fn a_known_key_is_never_waited_for() {
+        const HANGS: Duration = Duration::from_millis(700);
+        let (keys, asked) = (Arc::<Keys>::default(), Arc::new(AtomicU32::new(0)));
+        *keys.lock() = Some(Known { keys: vec![key()], due: Instant::now() });
+        let ask = || {
+            let asked = Arc::clone(&asked);
+            async move {
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(HANGS).await;
+                Err(Error::ControlPlaneUnavailable(Silence::Away("test".into())))
+            }
+        };
+        let now = Timestamp::from_second(NOW + 10).unwrap();
+        let (good, forged) = (token(|_, _| {}), token(|head, _| head["kid"] = json!("k2")));
+        let began = Instant::now();
+        let forgers = futures_util::future::join_all((0..50).map(|_| keys.verify(&forged, "prod", now, ask())));
+        let users = async {
+            for _ in 0..100 {
+                assert!(keys.verify(&good, "prod", now, ask()).await.is_ok());
+            }
+            began.elapsed()
+        };
+        let (refused, waited) = futures_util::future::join(forgers, users).await;
+        assert!(waited < HANGS, "{waited:?} for 100 contexts with a key that is known");
+        assert!(refused.iter().all(Result::is_err));
+        assert!(began.elapsed() < 2 * HANGS, "{:?}: they waited one after the other", began.elapsed());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        // With no forger about, the known key is renewed in the background, by one question at a time.
+        tokio::time::sleep(KEYS_PAUSE).await;
+        for _ in 0..100 {
+            assert!(keys.verify(&good, "prod", now, ask()).await.is_ok());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_for_the_first_keys_share_what_comes_of_it() {
+        let (keys, asked) = (Arc::<Keys>::default(), Arc::new(AtomicU32::new(0)));
+        let ask = || {
+            let asked = Arc::clone(&asked);
+            async move {
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(Error::ControlPlaneUnavailable(Silence::Away("test".into())))
+            }
+        };
+        let (good, now) = (token(|_, _| {}), Timestamp::from_second(NOW + 10).unwrap());
+        let all = futures_util::future::join_all((0..50).map(|_| keys.verify(&good, "prod", now, ask()))).await;
+        assert!(all.iter().all(|answer| matches!(answer, Err(Error::ControlPlaneUnavailable(_)))));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     missing: Cache<Sources, Refused>,
     /// Tenants of which remembered answers are doubted, and since when.
     doubted: Mutex<HashMap<TenantId, Instant>>,
-    keys: Keys,
+    keys: Arc<Keys>,
     target: Target,
     local_target: Target,
     /// How often connections of a login were closed by us.
@@ -123,7 +123,7 @@ impl Tenantry {
             signed: Memory::new(entries, Duration::from_secs(50)),
             missing: Cache::builder().max_capacity(entries).time_to_live(short).build(),
             doubted: Mutex::default(),
-            keys: Keys::default(),
+            keys: Arc::default(),
             line: Line::default(),
             watchers: Watchers::default(),
             plane,
@@ -232,8 +232,9 @@ impl Tenantry {
     /// [`Error::TenantMismatch`] for a context that does not verify, [`Error::ControlPlaneUnavailable`] when its key is
     /// not known and cannot be asked for.
     pub async fn verify(&self, token: &str) -> Result<Context, Error> {
-        let plane = &self.0.plane;
-        self.0.keys.verify(token, plane.environment().as_str(), Timestamp::now(), || plane.keys()).await
+        let inner = Arc::clone(&self.0);
+        let ask = async move { inner.plane.keys().await };
+        self.0.keys.verify(token, self.0.plane.environment().as_str(), Timestamp::now(), ask).await
     }
 
     /// A `Tenantry-Context` for a call to another service. It is signed by the control plane and kept for half of its

@@ -20,18 +20,21 @@ pub struct Changed {
 }
 
 impl Reader {
-    /// The subjects of the changes since a moment; attempts and accesses change nothing. An entry becomes visible when
-    /// its transaction ends, so a caller looks again at the moments before its last look.
+    /// The subjects of the changes since a moment; attempts and accesses change nothing, and neither does the progress of
+    /// what concerns the environment as a whole, such as a rollout: what it does to tenants has entries of theirs. An
+    /// entry becomes visible when its transaction ends, so a caller looks again at the moments before its last look.
     ///
     /// # Errors
     /// The database's.
     pub async fn changed_since(&self, since: Timestamp, most: u32) -> Result<Changed, StoreError> {
         let sql = "SELECT subject, max(seq) AS seq, count(*) AS entries FROM (
                 SELECT subject, seq FROM tenantry.audit
-                WHERE env = $1 AND at > $2 AND category NOT IN ('refusal', 'access') LIMIT $3
+                WHERE env = $1 AND at > $2 AND category NOT IN ('refusal', 'access')
+                    AND NOT (category = 'workflow' AND subject = $4) LIMIT $3
             ) AS recent GROUP BY subject";
         let limit = i64::from(most) + 1;
-        let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &since, &limit];
+        let environment = Subject::Environment.uuid();
+        let params: [&(dyn ToSql + Sync); 4] = [&self.environment.as_str(), &since, &limit, &environment];
         let rows = self.store.query(sql, &params).await?;
         let (mut changed, mut entries) = (Changed::default(), 0_i64);
         for row in &rows {

@@ -85,7 +85,8 @@ pub use prune::Pruned;
 pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{
-    NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter, TargetRow,
+    HomeVerdict, NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter,
+    TargetRow,
 };
 pub use scim::{Choice, DirectoryCounts, DirectoryRow, GradeRow, GroupPut, GroupRow, Scim, ScimUserPut, ScimUserRow};
 pub use scope::Subject;

@@ -23,6 +23,7 @@ use crate::{StoreError, WriteTx};
 
 pub use gauges::RolloutGauge;
 pub use read::{RolloutCandidate, RolloutCount, TargetFilter};
+pub use steer::HomeVerdict;
 
 /// A rollout that is to be.
 #[derive(Debug, Clone, PartialEq)]

@@ -330,7 +330,11 @@ impl Reader {
 
 impl Store {
     /// Tenants of one or all environments that may not be what is wanted of them, without those that a workflow is
-    /// at, those whose newest version failed, and deletions in their grace period; by environment and id.
+    /// at, those whose newest version failed, and deletions in their grace period; by environment and id, deletions
+    /// last.
+    ///
+    /// `passed` are tenants, each in a version, that the caller could do nothing for: they are left out, so that they
+    /// do not take the places of others.
     ///
     /// # Errors
     /// The database's.
@@ -338,10 +342,12 @@ impl Store {
         &self,
         environment: Option<&EnvironmentName>,
         now: Timestamp,
+        passed: &[(TenantId, i64)],
         limit: u32,
     ) -> Result<Vec<Due>, StoreError> {
         let only = environment.map(EnvironmentName::as_str);
-        let rows = self.query(DUE, &[&only, &now, &i64::from(limit)]).await?;
+        let (ids, versions): (Vec<TenantId>, Vec<i64>) = passed.iter().copied().unzip();
+        let rows = self.query(DUE, &[&only, &now, &i64::from(limit), &uuids(&ids), &versions]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Due {
@@ -393,4 +399,8 @@ const DUE: &str = "
             SELECT FROM tenantry.workflow AS w
             WHERE w.env = t.env AND w.tenant = t.id AND w.status IN ('running', 'stuck')
         )
-    ORDER BY n.env, n.id LIMIT $3";
+        AND NOT EXISTS (
+            SELECT FROM unnest($4::uuid[], $5::bigint[]) AS p (tenant, version)
+            WHERE p.tenant = t.id AND p.version = t.version
+        )
+    ORDER BY t.requested = 'deleted', n.env, n.id LIMIT $3";

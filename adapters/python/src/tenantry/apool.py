@@ -87,7 +87,7 @@ class AsyncPool:
         self._settle()
         alarm = loop.call_later(self.settings.wait_seconds, end)
         try:
-            if ticket.session is None:
+            if ticket.session is None and not ticket.refused:
                 await ready
         except BaseException:
             got = self._ledger.withdraw(ticket)
@@ -97,6 +97,7 @@ class AsyncPool:
         finally:
             alarm.cancel()
         if ticket.session is None:
+            ticket.raise_if_refused()
             self._ledger.withdraw(ticket)
             raise TenantBusy("no connection became free in time")
         return ticket.session

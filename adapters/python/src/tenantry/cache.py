@@ -69,6 +69,13 @@ class Memory(Generic[V]):
             if which(entry.value):
                 entry.fresh_until = float("-inf")
 
+    def spare(self, key: Hashable, now: float) -> None:
+        """Makes an old answer do for a while: the control plane answers, and said "not now" to this question."""
+        self._down_until = 0.0
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.fresh_until = min(now + RETRY_SECONDS, entry.usable_until)
+
     def note_down(self, now: float) -> None:
         """Notes that the control plane did not answer."""
         self._down_until = now + RETRY_SECONDS

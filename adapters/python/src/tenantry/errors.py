@@ -131,6 +131,8 @@ class ControlPlaneUnavailable(TenantryError):
     title = "The control plane is not available"
     hint = "Try again; see whether TENANTRY_URL is reachable from here."
     retry_after = 2
+    is_answer: bool = False
+    """Whether it answered, and said "not now" to this question only."""
 
 
 class ControlPlaneRefused(TenantryError):

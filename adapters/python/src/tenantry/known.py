@@ -86,8 +86,14 @@ def shortcut(memory: Memory[V], key: Hashable, now: float, in_flight: bool) -> V
 
 
 def after_failure(memory: Memory[V], key: Hashable, now: float, error: ControlPlaneUnavailable) -> V:
-    """What is used after nobody answered; raises where nothing may be."""
-    memory.note_down(now)
+    """What is used after nobody answered; raises where nothing may be.
+
+    What was said about one key tells nothing about the others.
+    """
+    if error.is_answer:
+        memory.spare(key, now)
+    else:
+        memory.note_down(now)
     known = memory.usable(key, now)
     if known is None:
         raise error

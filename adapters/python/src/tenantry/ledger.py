@@ -2,7 +2,8 @@
 
 Bounds: of the process, of each login, of each tenant at a login. Among those who wait, the tenant with the fewest
 connections in use is first, and among equals who came first. So a tenant that asks for everything waits for itself.
-On a login that tenants share, one of them never has the last connection.
+On a login that tenants share, one of them never has the last connection. Where more wait than may, the last caller of
+whoever waits most is refused.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from tenantry.settings import Settings
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """A wish for a connection. `wake` is called once, when `session` is set."""
+    """A wish for a connection. `wake` is called once, when `session` or `refused` is set."""
 
     route: Route
     wake: Callable[[], None]
     session: Session | None = None
+    refused: bool = False
+
+    def raise_if_refused(self) -> None:
+        """Raises `TenantBusy` when too many waited."""
+        if self.refused:
+            raise TenantBusy("too many callers wait for a connection")
 
     @property
     def whose(self) -> tuple[Login, object]:
@@ -44,9 +51,7 @@ class Ledger:
         self._closing: list[Session] = []
 
     def ask(self, ticket: Ticket) -> None:
-        """Queues a ticket; call `settle` next. Raises `TenantBusy` when too many wait already."""
-        if len(self._waiting) >= self._settings.waiting:
-            raise TenantBusy("too many callers wait for a connection")
+        """Queues a ticket; call `settle` next, which serves it, lets it wait, or refuses it."""
         self._waiting.append(ticket)
 
     def withdraw(self, ticket: Ticket) -> Session | None:
@@ -79,12 +84,15 @@ class Ledger:
     def settle(self, now: float) -> list[Session]:
         """Serves who can be served. Gives the sessions to close: do so outside of any lock."""
         self._prune(now)
-        while True:
-            ticket = self._next(now)
-            if ticket is None:
-                closing, self._closing = self._closing, []
-                return closing
+        while (ticket := self._next(now)) is not None:
             ticket.wake()
+        while len(self._waiting) > self._settings.waiting:
+            ticket = self._one_too_many()
+            self._waiting.remove(ticket)
+            ticket.refused = True
+            ticket.wake()
+        closing, self._closing = self._closing, []
+        return closing
 
     def forget(self, login: Login) -> None:
         """Closes what is at rest at a login, whose password or key was changed."""
@@ -123,9 +131,21 @@ class Ledger:
         most = self._settings.login_connections - (1 if route.shares_login else 0)
         return max(1, min(asked, most))
 
+    def _one_too_many(self) -> Ticket:
+        """The newest, unless another tenant has more callers waiting than the newest one's."""
+        newest = self._waiting[-1]
+        waiting = Counter(ticket.whose for ticket in self._waiting)
+        whose, most = waiting.most_common(1)[0]
+        if most <= waiting[newest.whose]:
+            return newest
+        return next(ticket for ticket in reversed(self._waiting) if ticket.whose == whose)
+
     def _next(self, now: float) -> Ticket | None:
-        order = sorted(self._waiting, key=lambda ticket: self._used[ticket.whose])
-        for ticket in order:
+        heads: dict[tuple[Login, object], Ticket] = {}
+        for ticket in self._waiting:
+            # What does not do for the first one of a tenant does not do for those behind it.
+            heads.setdefault(ticket.whose, ticket)
+        for ticket in sorted(heads.values(), key=lambda ticket: self._used[ticket.whose]):
             if self._used[ticket.whose] >= self.tenant_most(ticket.route):
                 continue
             session = self._find(ticket.route, now)

@@ -110,6 +110,7 @@ class Pool:
                 self._give(got)
             raise
         if ticket.session is None:
+            ticket.raise_if_refused()
             raise TenantBusy("no connection became free in time")
         return ticket.session
 

@@ -23,6 +23,8 @@ ANSWER_MAX = 64 * 1024
 """The longest answer that is read, in bytes; real ones are below 1 KiB."""
 
 _DISAGREE = "TEN-0043"
+_SHUT = ("TEN-0029", "TEN-0031", "TEN-0040")
+"""What the control plane says when it can answer nobody: no database, too slow, too much to do."""
 _NO_SUCH = ("TEN-0023", "TEN-0037")
 _SOURCES = {"host": "host", "path": "path", "tenant": "header", "claim": "token"}
 
@@ -105,7 +107,8 @@ def _read(status: int, body: bytes, parse: Callable[[object], A]) -> A:
 
 
 def refusal(status: int, body: bytes) -> TenantryError:
-    """The exception for an answer that is not 200. An answer that says "not now" counts as no answer."""
+    """The exception for an answer that is not 200. An answer that says "not now" is no answer to this
+    question; it tells nothing about others where the code is one of the control plane's own."""
     try:
         problem = json.loads(body)
     except ValueError:
@@ -121,5 +124,7 @@ def refusal(status: int, body: bytes) -> TenantryError:
     if status == 422:
         return TenantNotFound("what the request says cannot name a tenant")
     if status in (408, 425, 429) or status >= 500:
-        return ControlPlaneUnavailable(f"the control plane does not answer ({code})")
+        unavailable = ControlPlaneUnavailable(f"the control plane does not answer ({code})")
+        unavailable.is_answer = status == 429 or (code.startswith("TEN-") and code not in _SHUT)
+        return unavailable
     return ControlPlaneRefused(f"the control plane refuses the request ({code})")

@@ -68,9 +68,9 @@ module Tenantry
       @routes.forget(tenant.uuid)
     end
 
-    # Throws a credential away, because the database refused it.
-    def forget_credential(secret_ref)
-      @credentials.forget(secret_ref)
+    # Has a credential asked for again, because the database refused it; another one that came meanwhile stays.
+    def doubt_credential(secret_ref, refused)
+      @credentials.doubt(secret_ref, refused)
     end
 
     private

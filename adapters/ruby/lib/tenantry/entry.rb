@@ -13,8 +13,10 @@ module Tenantry
       tried = []
       begin
         route = @client.route(tenant)
-        yield route, @client.credential(route.secret_ref)
+        credential = @client.credential(route.secret_ref)
+        yield route, credential
       rescue SealError => error
+        @client.doubt_credential(route.secret_ref, credential) if error.kind == :refused && !tried.include?(:refused)
         settle(error, tenant, route, tried)
         retry
       end
@@ -50,12 +52,10 @@ module Tenantry
 
     # A tenant's own login is switched off while the tenant is not open; that looks like a wrong password.
     def refused(error, tenant, route, again)
-      if again
-        @client.forget_credential(route.secret_ref)
-      else
-        look(tenant).admit!
-        raise CredentialRefused, "the database refuses the credential of `#{route.secret_ref}`: #{error.message}"
-      end
+      return if again
+
+      look(tenant).admit!
+      raise CredentialRefused, "the database refuses the credential of `#{route.secret_ref}`: #{error.message}"
     end
 
     # One look past the memory. Without an answer the database's word stands.

@@ -96,8 +96,14 @@ module Tenantry
   # The control plane cannot be reached, and nothing that may still be used is known.
   class ControlPlaneUnavailable < Error
     answers 503, "Control plane unavailable"
-    def initialize(message = nil, retry_after: 2)
-      super
+    def initialize(message = nil, retry_after: 2, answer: false)
+      super(message, retry_after: retry_after)
+      @answer = answer
+    end
+
+    # Whether it answered, and said "not now" to this question only.
+    def answer?
+      @answer
     end
   end
 

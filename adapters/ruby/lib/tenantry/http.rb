@@ -12,9 +12,11 @@ module Tenantry
     BODY_MAX = 1 << 20
     # What may come right by itself; everything else is an answer.
     SILENCE = [429, 500, 502, 503, 504].freeze
+    # What the control plane says when it can answer nobody: no database, too slow, too much to do.
+    SHUT = %w[TEN-0029 TEN-0031 TEN-0040].freeze
     FAILURES = [SystemCallError, SocketError, IOError, Timeout::Error, OpenSSL::SSL::SSLError, Net::ProtocolError,
                 Net::HTTPBadResponse, JSON::ParserError].freeze
-    private_constant :SILENCE, :FAILURES
+    private_constant :SILENCE, :SHUT, :FAILURES
 
     def initialize(configuration)
       @configuration = configuration
@@ -80,7 +82,8 @@ module Tenantry
     def judge(status, document, response)
       if SILENCE.include?(status)
         raise ControlPlaneUnavailable.new("the control plane answered #{status}",
-                                          retry_after: Integer(response["Retry-After"] || 2, exception: false) || 2)
+                                          retry_after: Integer(response["Retry-After"] || 2, exception: false) || 2,
+                                          answer: answer?(status, document))
       end
       if [401, 403].include?(status)
         raise ControlPlaneRefused, "the control plane refused the token (#{status}); check TENANTRY_TOKEN and the " \
@@ -89,6 +92,13 @@ module Tenantry
       raise IOError, "not a document" unless document.is_a?(Hash)
 
       [status, document]
+    end
+
+    # Whether it is said of this question only: by a rate of one tenant's plan, or with a code of the control plane's
+    # own.
+    def answer?(status, document)
+      code = document.is_a?(Hash) ? document["code"].to_s : ""
+      status == 429 || (code.start_with?("TEN-") && !SHUT.include?(code))
     end
   end
 end

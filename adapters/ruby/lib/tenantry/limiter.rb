@@ -1,13 +1,14 @@
 # frozen_string_literal: true
 
 # How many connections are in use: in all, per login and per tenant. Who waits is served in order, except that those
-# who wait for their own tenant's share do not hold up others.
+# who wait for their own tenant's share do not hold up others. Where more wait than may, the last one of whichever
+# tenant waits most is refused.
 #
 # INVARIANT: a permit that was given out is given back once, whatever ends its holder.
 module Tenantry
   class Limiter
     Permit = Struct.new(:login, :tenant)
-    Ticket = Struct.new(:permit, :most)
+    Ticket = Struct.new(:permit, :most, :refused)
     private_constant :Ticket
 
     def initialize(total:, per_login:, waiting_max:)
@@ -30,11 +31,10 @@ module Tenantry
       deadline = now + timeout
       ticket = Ticket.new(Permit.new(login, tenant), most)
       @mutex.synchronize do
-        raise PoolExhausted, "too many wait for a connection" if @waiting.size >= @waiting_max
-
         @waiting << ticket
         begin
-          wait(deadline, tenant) until first?(ticket)
+          refuse_one if @waiting.size > @waiting_max && !first?(ticket)
+          wait(deadline, ticket) until first?(ticket)
           take(ticket.permit)
         ensure
           @waiting.delete_if { |other| other.equal?(ticket) }
@@ -69,9 +69,22 @@ module Tenantry
       @used < @total && @logins.fetch(permit.login, 0) < @per_login && @tenants.fetch(permit.tenant, 0) < ticket.most
     end
 
-    def wait(deadline, tenant)
+    # The newest, unless another tenant has more waiting than the newest one's.
+    def refuse_one
+      counts = @waiting.map { |ticket| ticket.permit.tenant }.tally
+      tenant, most = counts.max_by(&:last)
+      newest = @waiting.last
+      tenant = newest.permit.tenant if most <= counts[newest.permit.tenant]
+      ticket = @waiting.delete_at(@waiting.rindex { |other| other.permit.tenant == tenant })
+      ticket.refused = true
+      @released.broadcast
+    end
+
+    def wait(deadline, ticket)
+      raise PoolExhausted, "too many wait for a connection" if ticket.refused
+
       left = deadline - now
-      raise PoolExhausted, "all connections of tenant #{tenant} are in use" unless left.positive?
+      raise PoolExhausted, "all connections of tenant #{ticket.permit.tenant} are in use" unless left.positive?
 
       Thread.handle_interrupt(Object => :on_blocking) { @released.wait(@mutex, left) }
     end

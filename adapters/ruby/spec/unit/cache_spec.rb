@@ -64,6 +64,48 @@ RSpec.describe Tenantry::Cache do
     expect(calls.size).to eq(1)
   end
 
+  it "asks once for many to whom nobody answers" do
+    calls = Queue.new
+    started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    answers = Array.new(20) do
+      Thread.new do
+        cache.fetch(:a) do
+          calls << 1
+          sleep 0.2
+          silence
+        end
+      rescue Tenantry::ControlPlaneUnavailable => error
+        error
+      end
+    end.map(&:value)
+    expect(answers).to all(be_a(Tenantry::ControlPlaneUnavailable))
+    expect(calls.size).to be <= 2
+    expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - started).to be < 1.5
+  end
+
+  it "takes what is said of one key for that key only" do
+    %i[a b].each { |key| cache.fetch(key) { [key, 5] } }
+    time[0] = 10
+    limited = -> { raise Tenantry::ControlPlaneUnavailable.new("429", answer: true) }
+    expect(cache.fetch(:a) { limited.call }).to eq(:a)
+    time[0] = 10.5
+    expect(cache.fetch(:a) { raise "left alone for a while" }).to eq(:a)
+    expect(cache.fetch(:b) { [:new, 5] }).to eq(:new)
+    time[0] = 11.5
+    expect(cache.fetch(:a) { [:newer, 5] }).to eq(:newer)
+  end
+
+  it "asks again for a doubted answer, which stays while there is nobody to ask" do
+    old = Object.new
+    cache.fetch(:a) { [old, 5] }
+    cache.doubt(:a, Object.new)
+    expect(cache.fetch(:a) { raise "another one is meant" }).to be(old)
+    cache.doubt(:a, old)
+    expect(cache.fetch(:a) { silence }).to be(old)
+    time[0] = 2
+    expect(cache.fetch(:a) { [:new, 5] }).to eq(:new)
+  end
+
   it "does not wait for ever behind a call that was interrupted" do
     caller = Thread.new { cache.fetch(:a) { sleep } }
     Thread.pass until caller.stop?

@@ -36,6 +36,30 @@ RSpec.describe Tenantry::Limiter do
     expect { take("x", "a") }.to raise_error(Tenantry::PoolExhausted, /in use/)
   end
 
+  it "serves others, and lets them wait, while one tenant's callers fill the queue" do
+    2.times { take("x", "a") }
+    flood = Array.new(2) { |number| waiting("x", "a", 5 + number) }
+    expect(take("y", "b")).to be_truthy
+    permit = take("x", "c")
+    other = waiting("x", "d", 5)
+    expect(flood.last.join(5)&.value).to match(/too many/)
+    expect(other).to be_alive
+    limiter.release(permit)
+    expect(other.join(5)&.value&.tenant).to eq("d")
+    flood.each(&:kill).each(&:join)
+  end
+
+  # A thread that waits, and gives its permit or why there is none.
+  def waiting(login, tenant, timeout)
+    thread = Thread.new do
+      take(login, tenant, timeout: timeout)
+    rescue Tenantry::PoolExhausted => error
+      error.message
+    end
+    Thread.pass until thread.stop?
+    thread
+  end
+
   it "takes nothing for somebody who was killed while waiting" do
     permits = Array.new(2) { take("x", "a") }
     waiting = Thread.new { Thread.handle_interrupt(Object => :never) { take("x", "a", timeout: 5) } }

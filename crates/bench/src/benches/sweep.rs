@@ -25,7 +25,8 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     ensure!(drift::sweep(&bed.deps).await? == 0, "the crowd has drifted");
     for _ in 0..bench.size.pick(100, 20, 2) {
         timed(&mut both, async {
-            let found = timed(&mut due, async { Ok(bed.deps.store().due(None, bed.deps.now(), 64).await?) }).await?;
+            let found =
+                timed(&mut due, async { Ok(bed.deps.store().due(None, bed.deps.now(), &[], 64).await?) }).await?;
             ensure!(found.is_empty(), "somebody is due");
             timed(&mut check, async { Ok(drift::sweep(&bed.deps).await?) }).await
         })

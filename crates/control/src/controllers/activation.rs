@@ -3,12 +3,19 @@
 //! Level-triggered: whether it was told of a change, found it on a tick, or another replica was quicker makes no
 //! difference. Starting is guarded by "one unfinished workflow per tenant" in the store, so two replicas that see
 //! the same tenant start one workflow.
+//!
+//! INVARIANT: a tenant for which nothing can be done takes nobody's place. It is passed over for a while, in the version
+//! that was seen; a newer version is looked at at once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::json;
+use tenantry_domain::Timestamp;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
+use tenantry_domain::id::TenantId;
 use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::reconcile::{self, Desired};
 use tenantry_domain::workflow::{Definition, Kind};
@@ -22,10 +29,28 @@ use crate::manifests::plan::{desired, observed};
 
 /// The controller.
 #[derive(Debug, Default)]
-pub struct Activation;
+pub struct Activation {
+    passed: HashMap<TenantId, Passed>,
+}
+
+/// A tenant for which nothing could be done.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    /// In this version of its manifest.
+    version: i64,
+    /// Looked at again from then on.
+    until: Timestamp,
+}
 
 /// Tenants per look: enough to keep all workers busy, few enough that a commit stays short.
 const BATCH: u32 = 64;
+/// How long an erasure that the rules refuse is left alone: they change seldom, and each question costs a decision.
+const REFUSED: SignedDuration = SignedDuration::from_mins(5);
+/// How long a tenant is left alone for which the sieve of the store and the domain's decision differ: what differs is
+/// mostly over by then, as when a workflow ended meanwhile.
+const UNDECIDED: SignedDuration = SignedDuration::from_secs(5);
+/// The most tenants that are passed over at a time: their ids are a parameter of each look.
+const PASSED: usize = 50_000;
 
 impl Controller for Activation {
     const NAME: &'static str = "activation";
@@ -36,19 +61,33 @@ impl Controller for Activation {
     }
 
     async fn look(&mut self, deps: &Deps) -> Result<Look, StoreError> {
-        let due = deps.store().due(None, deps.now(), BATCH).await?;
-        let mut started = 0;
-        let mut environments: Vec<_> = due.iter().map(|due| due.environment.clone()).collect();
-        environments.dedup();
-        for environment in environments {
-            let ours: Vec<&Due> = due.iter().filter(|due| due.environment == environment).collect();
-            started += start(deps, &ours).await?;
+        let now = deps.now();
+        self.passed.retain(|_, passed| passed.until > now);
+        let passed: Vec<_> = self.passed.iter().map(|(id, passed)| (*id, passed.version)).collect();
+        let mut due = deps.store().due(None, now, &passed, BATCH).await?;
+        let is_full = due.len() == BATCH as usize;
+        due.sort_by(|one, other| one.environment.cmp(&other.environment));
+        let (mut started, mut passed) = (0, 0);
+        for ours in due.chunk_by(|one, other| one.environment == other.environment) {
+            let done = start(deps, ours).await?;
+            started += done.started;
+            passed += done.passed.len();
+            let room = PASSED.saturating_sub(self.passed.len());
+            self.passed.extend(done.passed.into_iter().take(room));
         }
         if started > 0 {
             deps.nudge();
         }
-        Ok(if started > 0 && due.len() == BATCH as usize { Look::Again } else { Look::Done })
+        let moved = started > 0 || (passed > 0 && self.passed.len() < PASSED);
+        Ok(if is_full && moved { Look::Again } else { Look::Done })
     }
+}
+
+/// What a look did in one environment.
+#[derive(Default)]
+struct Done {
+    started: usize,
+    passed: Vec<(TenantId, Passed)>,
 }
 
 /// The chain of requests that the newest version came by, so that one id leads from the request to its last effect.
@@ -59,18 +98,22 @@ async fn correlation(deps: &Deps, row: &TenantRow) -> String {
 }
 
 /// Starts what is due, all in one commit. A tenant that somebody else is at is left out.
-async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
-    let Some(first) = due.first() else { return Ok(0) };
+async fn start(deps: &Deps, due: &[Due]) -> Result<Done, StoreError> {
+    let Some(first) = due.first() else { return Ok(Done::default()) };
     let now = deps.now();
     let permit = policy::controller("workflow.start", Scope::environment(first.environment.clone()));
     let mut tx = deps.store().write(&permit, now).await?;
     let ids: Vec<_> = due.iter().map(|due| due.id).collect();
     let rows = tx.tenants().lock_many(&ids).await?;
-    let mut entries = Vec::new();
+    let (mut entries, mut passed) = (Vec::new(), Vec::new());
     for row in rows {
+        let pass = |time| (row.id, Passed { version: row.version, until: now.saturating_add(time).unwrap_or(now) });
         let app_version = due.iter().find(|due| due.id == row.id).map_or(0, |due| due.desired_app_version);
         let wanted = Desired { app_version, ..desired(&row, &row.spec) };
-        let Ok(Some(kind)) = reconcile::due(&wanted, &observed(&row), now) else { continue };
+        let Ok(Some(kind)) = reconcile::due(&wanted, &observed(&row), now) else {
+            passed.push(pass(UNDECIDED));
+            continue;
+        };
         if tx.workflows().open_of(row.id).await?.is_some() {
             continue;
         }
@@ -79,6 +122,7 @@ async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
             && let Err(refusal) = governance::rule_ours(deps, "tenant.purge", &row, About::default(), now).await
         {
             tracing::warn!(tenant = %row.slug, %refusal, "the tenant is not erased");
+            passed.push(pass(REFUSED));
             continue;
         }
         let cx = Ctx {
@@ -109,12 +153,12 @@ async fn start(deps: &Deps, due: &[&Due]) -> Result<usize, StoreError> {
     let started = entries.len();
     if started == 0 {
         tx.rollback().await;
-        return Ok(0);
+        return Ok(Done { started, passed });
     }
     match tx.commit(entries).await {
-        Ok(_) => Ok(started),
+        Ok(_) => Ok(Done { started, passed }),
         // Another replica was quicker with one of them; the next look sees what is left.
-        Err(StoreError::WorkflowRunning { .. }) => Ok(0),
+        Err(StoreError::WorkflowRunning { .. }) => Ok(Done { started: 0, passed }),
         Err(error) => Err(error),
     }
 }

@@ -3,6 +3,9 @@
 //! A tenant's place is migrated by its own `update` workflow, which [`super::activation`] starts as soon as the target
 //! is released; what the tenants of a cell share is migrated from here. All state is in the store, so a replica that is
 //! killed costs a lease, and whatever it did twice was done once: the ledger in the target's own database says so.
+//!
+//! INVARIANT: a look waits for no cell longer than a moment. Whatever asks cells for more than a sign of life, planning
+//! and homes, runs in tasks of its own.
 
 mod homes;
 mod moves;
@@ -17,10 +20,11 @@ use tenantry_domain::app;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::id::RolloutId;
-use tenantry_domain::name::AppName;
+use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_domain::policy::{self, Actor, Permit, Rights, Scope};
 use tenantry_domain::rollout::{Pace, Status, TargetStatus};
 use tenantry_store::{CatalogKind, Entry, RolloutRow, StoreError, WriteTx};
+use tokio::task::JoinHandle;
 
 use crate::catalog::{self, CatalogError};
 use crate::controllers::driver::{Controller, Look};
@@ -33,7 +37,10 @@ use homes::Homes;
 #[derive(Default)]
 pub struct Rollouts {
     homes: Homes,
+    plans: BTreeMap<RolloutId, JoinHandle<()>>,
     paces: BTreeMap<(RolloutId, String), Paced>,
+    /// Cells that did not say how they are, and until when they are not asked again.
+    silent: BTreeMap<(EnvironmentName, String), Instant>,
 }
 
 /// The pace of one cell, and when its server was looked at last.
@@ -57,10 +64,12 @@ impl Controller for Rollouts {
         let open = deps.store().take_rollouts(deps.replica(), deps.options().lease).await?;
         self.homes.keep(&open);
         self.paces.retain(|(id, _), _| open.iter().any(|row| row.id == *id));
+        self.silent.retain(|_, until| *until > Instant::now());
+        self.plans.retain(|_, task| !task.is_finished());
         let mut again = false;
         for row in open {
             again |= match row.status {
-                Status::Planning => planned(deps, &row).await?,
+                Status::Planning => self.plan(deps, row),
                 _ => self.advance(deps, row).await?,
             };
         }
@@ -69,6 +78,21 @@ impl Controller for Rollouts {
 }
 
 impl Rollouts {
+    /// Has the targets of a rollout found by a task: every cell is asked, and one may hang.
+    fn plan(&mut self, deps: &Deps, row: RolloutRow) -> bool {
+        self.plans.entry(row.id).or_insert_with(|| {
+            let deps = deps.clone();
+            tokio::spawn(async move {
+                match planned(&deps, &row).await {
+                    Ok(true) => deps.nudge(),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(rollout = %row.id, %error, "the rollout was not planned"),
+                }
+            })
+        });
+        false
+    }
+
     /// Takes in what has ended, then makes the next move. True when there is another move at once.
     async fn advance(&mut self, deps: &Deps, row: RolloutRow) -> Result<bool, StoreError> {
         let Some(target) = target(deps, &row).await? else { return superseded(deps, &row).await };
@@ -90,10 +114,10 @@ impl Rollouts {
         let shared: Vec<String> =
             outcomes.iter().filter(|outcome| outcome.is_done()).map(|outcome| outcome.cell.clone()).collect();
         for outcome in &outcomes {
-            let (status, cause, wake_at) = outcome.verdict(cx.now);
-            tx.rollouts().home(row.id, &outcome.cell, status, cause, wake_at);
-            if status != TargetStatus::Running {
-                ended.push((outcome.cell.clone(), None, status));
+            let verdict = outcome.verdict(cx.now);
+            tx.rollouts().home(row.id, &outcome.cell, &verdict);
+            if verdict.status != TargetStatus::Running {
+                ended.push((outcome.cell.clone(), None, verdict.status));
             }
         }
         let adopted =

@@ -8,6 +8,8 @@
 //!
 //! INVARIANT: an answer counts as read when its reading began. A reading that began before a change was seen may hold
 //! what was before, also if it is kept only afterwards; so looks go on forgetting such answers.
+//!
+//! INVARIANT: what is known is given up only for an answer, never because nobody could be asked.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,8 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use moka::future::Cache;
+use moka::ops::compute::{CompResult, Op};
 use tenantry_domain::Timestamp;
-use tenantry_domain::access::Host;
+use tenantry_domain::access::{Host, Named};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::tenant::Slug;
@@ -37,8 +40,8 @@ const IMPATIENCE: Duration = Duration::from_millis(250);
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The most answers of one kind.
 const MOST: u64 = 100_000;
-/// The most hosts that are remembered as nobody's, and for how long: what asks for made-up hosts must not reach our
-/// database each time, and a domain that has just been proven must not wait.
+/// The most names that are remembered as nobody's, and for how long: what asks for made-up names must not reach our
+/// database each time, and a tenant that was just made, or a domain that was just proven, must not wait.
 const STRANGERS: (u64, Duration) = (10_000, Duration::from_millis(250));
 /// More changes than this at once, and everything is forgotten.
 const MANY: u32 = 20_000;
@@ -65,13 +68,13 @@ struct Seen {
 pub struct Routes {
     slugs: Cache<Key<Slug>, TenantId>,
     domains: Cache<Key<Host>, TenantId>,
-    strangers: Cache<Key<Host>, ()>,
+    strangers: Cache<Key<Named>, ()>,
     tenants: Cache<Key<TenantId>, Kept<Arc<Resolution>>>,
     routes: Cache<Key<TenantId>, Kept<Arc<Route>>>,
     /// Environments of which something is known.
     seen: Mutex<BTreeMap<EnvironmentName, Seen>>,
-    /// Answers whose reading began before this are no answers any more.
-    cleared: Mutex<Option<Instant>>,
+    /// By environment: answers whose reading began before this are no answers any more.
+    cleared: Mutex<BTreeMap<EnvironmentName, Instant>>,
 }
 
 impl Default for Routes {
@@ -119,14 +122,19 @@ impl Routes {
         self.domains.insert((environment.clone(), host.clone()), tenant).await;
     }
 
-    /// Whether a host was nobody's a moment ago.
-    pub(crate) async fn is_stranger(&self, environment: &EnvironmentName, host: &Host) -> bool {
-        self.strangers.get(&(environment.clone(), host.clone())).await.is_some()
+    /// Whether a name was nobody's a moment ago.
+    pub(crate) async fn is_stranger(&self, environment: &EnvironmentName, name: &Named) -> bool {
+        self.strangers.get(&(environment.clone(), name.clone())).await.is_some()
     }
 
-    /// Remembers a host as nobody's.
-    pub(crate) async fn keep_stranger(&self, environment: &EnvironmentName, host: &Host) {
-        self.strangers.insert((environment.clone(), host.clone()), ()).await;
+    /// Remembers a name as nobody's.
+    pub(crate) async fn keep_stranger(&self, environment: &EnvironmentName, name: &Named) {
+        self.strangers.insert((environment.clone(), name.clone()), ()).await;
+    }
+
+    /// Forgets who was nobody: this process has just changed something.
+    pub(crate) fn meet(&self) {
+        self.strangers.invalidate_all();
     }
 
     /// A tenant, out of memory or by `read`, which began at `began`; many who ask at once cause one reading.
@@ -138,7 +146,7 @@ impl Routes {
         read: impl Future<Output = Result<Arc<Resolution>, Refusal>>,
     ) -> Result<Arc<Resolution>, Refusal> {
         self.watch(environment);
-        self.get(&self.tenants, (environment.clone(), id), began, read).await
+        self.get(&self.tenants, (environment, id), began, read).await
     }
 
     /// A tenant's route, likewise.
@@ -149,7 +157,7 @@ impl Routes {
         read: impl Future<Output = Result<Arc<Route>, Refusal>>,
     ) -> Result<Arc<Route>, Refusal> {
         self.watch(environment);
-        self.get(&self.routes, (environment.clone(), id), Instant::now(), read).await
+        self.get(&self.routes, (environment, id), Instant::now(), read).await
     }
 
     /// How many tenants are remembered, about.
@@ -176,12 +184,11 @@ impl Routes {
     async fn look(&self, environment: &EnvironmentName, now: Timestamp, changed: &Changed) {
         let lately = self.note(environment, now, changed);
         if changed.is_cut {
-            return self.clear(Instant::now());
+            return self.clear(environment, Instant::now());
         }
         for (subject, first_seen) in lately {
             match subject.tenant() {
-                // Also of other environments, which costs them one reading.
-                None => self.clear(first_seen),
+                None => self.clear(environment, first_seen),
                 Some(id) => {
                     let key = (environment.clone(), id);
                     forget(&self.tenants, &key, first_seen).await;
@@ -205,13 +212,15 @@ impl Routes {
         seen.subjects.iter().map(|(subject, (_, since))| (*subject, *since)).collect()
     }
 
-    fn clear(&self, since: Instant) {
+    fn clear(&self, environment: &EnvironmentName, since: Instant) {
         let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
-        *cleared = Some(cleared.map_or(since, |before| before.max(since)));
+        let known = cleared.entry(environment.clone()).or_insert(since);
+        *known = since.max(*known);
     }
 
-    fn is_cleared(&self, began: Instant) -> bool {
-        self.cleared.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|cleared| began < cleared)
+    fn is_cleared(&self, environment: &EnvironmentName, began: Instant) -> bool {
+        let cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+        cleared.get(environment).is_some_and(|cleared| began < *cleared)
     }
 
     fn watch(&self, environment: &EnvironmentName) {
@@ -225,37 +234,52 @@ impl Routes {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn get<K, T>(
+    async fn get<T>(
         &self,
-        cache: &Cache<K, Kept<Arc<T>>>,
-        key: K,
+        cache: &Cache<Key<TenantId>, Kept<Arc<T>>>,
+        (environment, id): (&EnvironmentName, TenantId),
         began: Instant,
         read: impl Future<Output = Result<Arc<T>, Refusal>>,
     ) -> Result<Arc<T>, Refusal>
     where
-        K: Hash + Eq + Clone + Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
-        if let Some(kept) = cache.get(&key).await {
-            if kept.read.elapsed() < REFRESH && !self.is_cleared(kept.read) {
-                return Ok(kept.value);
-            }
-            return match tokio::time::timeout(IMPATIENCE, read).await {
-                Ok(Ok(value)) => {
-                    cache.insert(key, Kept { value: Arc::clone(&value), read: began }).await;
-                    Ok(value)
-                }
-                // Our database is away: the old answer is better than none.
-                Err(_) | Ok(Err(Refusal::Unavailable(_))) => Ok(kept.value),
-                Ok(Err(refusal)) => {
-                    cache.invalidate(&key).await;
-                    Err(refusal)
-                }
-            };
+        let key = (environment.clone(), id);
+        let is_good = |kept: &Kept<Arc<T>>| kept.read.elapsed() < REFRESH && !self.is_cleared(environment, kept.read);
+        let Some(old) = cache.get(&key).await else {
+            let read = async { Ok(Kept { value: read.await?, read: began }) };
+            return cache.try_get_with(key, read).await.map(|kept| kept.value).map_err(Refusal::Shared);
+        };
+        if is_good(&old) {
+            return Ok(old.value);
         }
-        let read = async { Ok(Kept { value: read.await?, read: began }) };
-        cache.try_get_with(key, read).await.map(|kept| kept.value).map_err(Refusal::Shared)
+        // One after the other, and whoever comes after a reading has its answer.
+        let renewed = cache.entry_by_ref(&key).and_try_compute_with(|found| async move {
+            match found {
+                Some(found) if is_good(found.value()) => Ok(Op::Nop),
+                _ => read.await.map(|value| Op::Put(Kept { value, read: began })),
+            }
+        });
+        match tokio::time::timeout(IMPATIENCE, renewed).await {
+            Ok(Ok(
+                CompResult::Inserted(now)
+                | CompResult::ReplacedWith(now)
+                | CompResult::Unchanged(now)
+                | CompResult::Removed(now),
+            )) => Ok(now.into_value().value),
+            Ok(Err(refusal)) if is_answer(&refusal) => {
+                cache.invalidate(&key).await;
+                Err(refusal)
+            }
+            // Nobody could be asked, our database or the cell's description: the old answer is better than none.
+            Ok(Ok(CompResult::StillNone(_)) | Err(_)) | Err(_) => Ok(old.value),
+        }
     }
+}
+
+/// Whether a refusal says that what was known is wrong.
+const fn is_answer(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NoTenant(_) | Refusal::NoPlace(_) | Refusal::NoEnvironment)
 }
 
 /// Forgets an answer whose reading began before a moment.
@@ -310,9 +334,55 @@ mod tests {
         let (routes, prod) = (Routes::default(), EnvironmentName::parse("prod").unwrap());
         let began = Instant::now();
         ask(&routes, &prod, began, Openness::Open).await;
-        routes.clear(Instant::now());
+        routes.clear(&prod, Instant::now());
         let never = std::future::pending::<Result<Arc<Resolution>, Refusal>>();
         let id = acme(Openness::Open).id;
         assert_eq!(routes.tenant(&prod, id, Instant::now(), never).await.unwrap().state, Openness::Open);
+    }
+
+    /// Our database went away in the middle of a reading, or the cell's description cannot be read.
+    #[tokio::test]
+    async fn only_an_answer_takes_away_what_is_known() {
+        let (routes, prod, id) = (Routes::default(), EnvironmentName::parse("prod").unwrap(), acme(Openness::Open).id);
+        ask(&routes, &prod, Instant::now(), Openness::Open).await;
+        for _ in 0..2 {
+            routes.clear(&prod, Instant::now());
+            let away = async { Err(Refusal::Cell("eu-west-1".to_owned())) };
+            let old = routes.tenant(&prod, id, Instant::now(), away).await;
+            assert_eq!(old.unwrap().state, Openness::Open);
+        }
+        let gone = async { Err(Refusal::NoTenant("acme".to_owned())) };
+        assert!(routes.tenant(&prod, id, Instant::now(), gone).await.is_err());
+        let away = async { Err(Refusal::Cell("eu-west-1".to_owned())) };
+        assert!(routes.tenant(&prod, id, Instant::now(), away).await.is_err(), "nothing is known any more");
+    }
+
+    #[tokio::test]
+    async fn a_change_of_an_environment_costs_one_reading_there_and_none_elsewhere() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        let (routes, asked) = (Routes::default(), AtomicU32::new(0));
+        let (prod, staging) = (EnvironmentName::parse("prod").unwrap(), EnvironmentName::parse("staging").unwrap());
+        let ask = |environment| {
+            let (routes, asked) = (&routes, &asked);
+            async move {
+                let found = acme(Openness::Open);
+                let read = async {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Ok(Arc::clone(&found))
+                };
+                routes.tenant(environment, found.id, Instant::now(), read).await.unwrap();
+            }
+        };
+        ask(&prod).await;
+        ask(&staging).await;
+        assert_eq!(asked.swap(0, Ordering::Relaxed), 2);
+        let changed = Changed { subjects: BTreeMap::from([(Subject::Environment, 3)]), is_cut: false };
+        routes.look(&staging, Timestamp::now(), &changed).await;
+        futures_util::future::join_all((0..100).map(|_| ask(&prod))).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "another environment's");
+        futures_util::future::join_all((0..100).map(|_| ask(&staging))).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "of a hundred who ask at once one reads");
     }
 }

@@ -130,53 +130,83 @@ pub(crate) async fn tenant(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Re
 }
 
 async fn look_up(cx: &Ctx, deps: &Deps, name: &Named) -> Result<Arc<Resolution>, Refusal> {
-    match name {
+    let nobody = || match name {
+        Named::Id(id) => Refusal::NoTenant(id.to_string()),
+        Named::Slug(slug) => Refusal::NoTenant(slug.to_string()),
+        Named::Domain(_) => Refusal::Unnamed(NamedError::Nobody(Source::Host)),
+    };
+    let (routes, environment) = (deps.routes(), &cx.environment);
+    if routes.is_stranger(environment, name).await {
+        return Err(nobody());
+    }
+    if let Some(known) = remembered(cx, deps, name).await {
+        return Ok(known);
+    }
+    let found = match name {
         Named::Id(id) => by_id(cx, deps, *id).await,
+        Named::Slug(slug) => by_slug(cx, deps, slug).await,
         Named::Domain(host) => by_domain(cx, deps, host).await,
+    };
+    if found.as_ref().is_err_and(is_nobody) {
+        routes.keep_stranger(environment, name).await;
+        return Err(nobody());
+    }
+    found
+}
+
+/// Whether a refusal says that nobody has the name.
+fn is_nobody(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::NoTenant(_) | Refusal::Unnamed(NamedError::Nobody(_)) => true,
+        Refusal::Shared(refusal) => is_nobody(refusal),
+        _ => false,
+    }
+}
+
+/// The tenant that a slug or domain named before, if it still has that name.
+async fn remembered(cx: &Ctx, deps: &Deps, name: &Named) -> Option<Arc<Resolution>> {
+    let (routes, environment) = (deps.routes(), &cx.environment);
+    match name {
+        // Its own memory is asked first anyway.
+        Named::Id(_) => None,
         Named::Slug(slug) => {
-            if let Some(id) = deps.routes().slug(&cx.environment, slug).await
-                && let Ok(tenant) = by_id(cx, deps, id).await
-                && tenant.slug == *slug
-            {
-                return Ok(tenant);
-            }
-            let began = Instant::now();
-            let tenant = read(cx, deps, TenantKey::Slug(slug.clone()), slug).await?;
-            deps.routes().keep_slug(&cx.environment, slug, tenant.id).await;
-            let id = tenant.id;
-            deps.routes().tenant(&cx.environment, id, began, async { Ok(tenant) }).await
+            let id = routes.slug(environment, slug).await?;
+            by_id(cx, deps, id).await.ok().filter(|tenant| tenant.slug == *slug)
+        }
+        Named::Domain(host) => {
+            let id = routes.domain(environment, host).await?;
+            by_id(cx, deps, id).await.ok().filter(|tenant| has(tenant, host))
         }
     }
+}
+
+fn has(tenant: &Resolution, host: &Host) -> bool {
+    tenant.domains.iter().any(|domain| domain == host.as_str())
 }
 
 async fn by_id(cx: &Ctx, deps: &Deps, id: TenantId) -> Result<Arc<Resolution>, Refusal> {
     deps.routes().tenant(&cx.environment, id, Instant::now(), read(cx, deps, TenantKey::Id(id), &id)).await
 }
 
+async fn by_slug(cx: &Ctx, deps: &Deps, slug: &Slug) -> Result<Arc<Resolution>, Refusal> {
+    let began = Instant::now();
+    let tenant = read(cx, deps, TenantKey::Slug(slug.clone()), slug).await?;
+    deps.routes().keep_slug(&cx.environment, slug, tenant.id).await;
+    let id = tenant.id;
+    deps.routes().tenant(&cx.environment, id, began, async { Ok(tenant) }).await
+}
+
 /// The tenant that has proven a domain. One that is wanted and not proven is answered like one that nobody wants.
 async fn by_domain(cx: &Ctx, deps: &Deps, host: &Host) -> Result<Arc<Resolution>, Refusal> {
     let nobody = || Refusal::Unnamed(NamedError::Nobody(Source::Host));
-    let has = |tenant: &Resolution| tenant.domains.iter().any(|domain| domain == host.as_str());
-    let routes = deps.routes();
-    if let Some(id) = routes.domain(&cx.environment, host).await
-        && let Ok(tenant) = by_id(cx, deps, id).await
-        && has(&tenant)
-    {
-        return Ok(tenant);
-    }
-    if routes.is_stranger(&cx.environment, host).await {
-        return Err(nobody());
-    }
     let began = Instant::now();
     let owner = deps.store().read(&cx.environment).domain_owner(host.as_str()).await.map_err(refuse_store)?;
-    let Some(id) = owner else {
-        routes.keep_stranger(&cx.environment, host).await;
-        return Err(nobody());
-    };
+    let id = owner.ok_or_else(nobody)?;
     let tenant = read(cx, deps, TenantKey::Id(id), &id).await?;
-    if !has(&tenant) {
+    if !has(&tenant, host) {
         return Err(nobody());
     }
+    let routes = deps.routes();
     routes.keep_domain(&cx.environment, host, id).await;
     let kept = Arc::clone(&tenant);
     routes.tenant(&cx.environment, id, began, async { Ok(kept) }).await?;

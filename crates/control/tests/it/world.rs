@@ -127,6 +127,11 @@ impl World {
         Deps::with_ports(store, plane, &root(), options, self.clock.clone(), secrets)
     }
 
+    /// Runs statements on the control database.
+    pub fn sql(&self, statements: &str) {
+        pg::server().sql(self._database.name(), statements);
+    }
+
     /// Stops controllers and executor.
     pub async fn pause(&mut self) {
         if let Some(runtime) = self.runtime.take() {

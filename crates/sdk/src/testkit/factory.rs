@@ -13,7 +13,7 @@ use tenantry_api::client::{Deleted, Deletion, Expected};
 use tenantry_api::v1::tenant::Suspension;
 use tenantry_api::{Client, ClientError};
 
-use crate::error::Error;
+use crate::error::{Error, Silence};
 use crate::known::Look;
 use crate::sources::Sources;
 use crate::tenant::Tenant;
@@ -226,7 +226,7 @@ impl TenantFactory {
 
 fn refused(error: ClientError) -> Error {
     match error {
-        ClientError::Transport { .. } => Error::ControlPlaneUnavailable(error.to_string()),
+        ClientError::Transport { .. } => Error::ControlPlaneUnavailable(Silence::Away(error.to_string())),
         other => Error::ControlPlaneRefused(other.to_string()),
     }
 }

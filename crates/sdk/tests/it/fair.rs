@@ -86,6 +86,49 @@ async fn what_is_too_much_is_refused_with_a_hint() {
     world.end().await;
 }
 
+/// As many wait as may, all of one tenant: others are admitted where there is room, and wait for their turn where not.
+#[tokio::test]
+async fn a_flood_that_fills_the_queue_shuts_nobody_out() {
+    let world = World::new().await;
+    let tenantry = world.tenantry_with(|settings| {
+        (settings.login_connections, settings.cell_connections, settings.tenant_connections) = (3, 20, 2);
+        (settings.wait, settings.waiting) = (Duration::from_secs(60), 20);
+    });
+    let factory = world.factory(&tenantry);
+    let flood = factory.make("shared").await.unwrap().tenant;
+    let other = factory.make("shared").await.unwrap().tenant;
+    let own = factory.make("schema").await.unwrap().tenant;
+    for tenant in [&other, &own, &flood] {
+        work(&tenantry, tenant, "0").await.unwrap();
+    }
+    let mut flooding = Vec::new();
+    for _ in 0..100 {
+        let (tenantry, flood) = (tenantry.clone(), flood.clone());
+        flooding.push(tokio::spawn(async move { work(&tenantry, &flood, "0.2").await }));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(tenantry.status().waiting, 20, "as many as may");
+    work(&tenantry, &own, "0").await.unwrap();
+    let held = tenantry.begin(&other).await.unwrap();
+    // The login that the two share is full: this one waits its turn.
+    let ((), released) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            held.commit().await.unwrap();
+        },
+        work(&tenantry, &other, "0")
+    );
+    released.unwrap();
+    for task in flooding {
+        match task.await.unwrap() {
+            Ok(()) => {}
+            Err(error) => assert_eq!(error.reason(), "TenantBusy", "{error}"),
+        }
+    }
+    assert_eq!((tenantry.status().in_use, tenantry.status().waiting), (0, 0));
+    world.end().await;
+}
+
 /// Tenants with logins of their own, many more than the cell may have connections.
 #[tokio::test]
 async fn many_logins_share_few_connections() {

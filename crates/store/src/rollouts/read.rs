@@ -256,4 +256,14 @@ impl Store {
         let rows = self.query(TAKE, &[&replica.uuid(), &(lease.as_secs_f64() * 1000.0)]).await?;
         rows.iter().map(read).collect()
     }
+
+    /// Keeps a rollout for a replica that has it: for as long as something of it is in hand there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn keep_rollout(&self, replica: ReplicaId, id: RolloutId, lease: Duration) -> Result<(), StoreError> {
+        let sql = "UPDATE tenantry.rollout SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+            WHERE id = $2 AND owner = $1 AND status NOT IN ('completed', 'superseded')";
+        self.query(sql, &[&replica.uuid(), &id.uuid(), &(lease.as_secs_f64() * 1000.0)]).await.map(drop)
+    }
 }

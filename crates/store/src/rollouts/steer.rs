@@ -58,8 +58,21 @@ const RELEASE: &str = "
     WHERE g.env = $1 AND g.rollout = $2 AND g.cell = n.cell AND g.tenant = n.tenant
     RETURNING g.cell, g.tenant";
 
+/// What came of the shared tables of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HomeVerdict<'a> {
+    /// Done, failed, or running and to be tried again.
+    pub status: TargetStatus,
+    /// Why it is not done.
+    pub cause: Option<&'a Cause>,
+    /// When it is tried again.
+    pub wake_at: Option<Timestamp>,
+    /// How many attempts it counts as: none where somebody else was at work there.
+    pub attempts: i32,
+}
+
 const HOME: &str = "
-    UPDATE tenantry.rollout_target SET status = $4, cause = $5, wake_at = $6, attempts = attempts + 1,
+    UPDATE tenantry.rollout_target SET status = $4, cause = $5, wake_at = $6, attempts = attempts + $9,
         ended_at = CASE WHEN $4 = 'running' THEN NULL ELSE $7::timestamptz END
     WHERE env = $1 AND rollout = $2 AND cell = $3 AND tenant = $8 AND status = 'running'";
 
@@ -176,24 +189,18 @@ impl Rollouts<'_> {
         rows.iter().map(owner).collect()
     }
 
-    /// Writes what came of the shared tables of a cell: done, failed, or running and to be tried again at `wake_at`.
-    pub fn home(
-        &mut self,
-        id: RolloutId,
-        cell: &str,
-        status: TargetStatus,
-        cause: Option<&Cause>,
-        wake_at: Option<Timestamp>,
-    ) {
+    /// Writes what came of the shared tables of a cell.
+    pub fn home(&mut self, id: RolloutId, cell: &str, verdict: &HomeVerdict<'_>) {
         let statement = Statement::new(HOME)
             .bind(self.tx.env())
             .bind(id.uuid())
             .bind(cell.to_owned())
-            .bind(status.as_str())
-            .bind(cause_document(cause))
-            .bind(wake_at)
+            .bind(verdict.status.as_str())
+            .bind(cause_document(verdict.cause))
+            .bind(verdict.wake_at)
             .bind(self.tx.now)
-            .bind(key(None));
+            .bind(key(None))
+            .bind(verdict.attempts);
         self.tx.queue(statement);
     }
 

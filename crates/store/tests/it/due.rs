@@ -87,7 +87,7 @@ async fn due_is_what_the_domain_says_in_every_case() {
     }
     tx.commit(ids.iter().map(|id| transition(*id)).collect()).await.unwrap();
     let found: BTreeSet<TenantId> =
-        world.store.due(None, at(50), 100_000).await.unwrap().into_iter().map(|due| due.id).collect();
+        world.store.due(None, at(50), &[], 100_000).await.unwrap().into_iter().map(|due| due.id).collect();
     for (number, (phase, requested, version, observed, app, repairable, failed, grace)) in cases.iter().enumerate() {
         let desired =
             Desired { version: *version, phase: *requested, delete_not_before: grace.map(at), app_version: 2 };
@@ -136,11 +136,14 @@ async fn due_says_the_wanted_app_version_and_leaves_out_what_runs() {
     let list = |environment| {
         let store = world.store.clone();
         async move {
-            let due = store.due(environment, at(0), 10).await.unwrap();
+            let due = store.due(environment, at(0), &[], 10).await.unwrap();
             due.into_iter().map(|due| (due.environment, due.id, due.desired_app_version)).collect::<Vec<_>>()
         }
     };
     assert_eq!(list(None).await, [(prod(), first, 1), (prod(), second, 1)]);
+    let passed = async |version| world.store.due(None, at(0), &[(first, version)], 10).await.unwrap();
+    assert_eq!(passed(1).await.iter().map(|due| due.id).collect::<Vec<_>>(), [second], "passed over");
+    assert_eq!(passed(0).await.len(), 2, "in another version only");
     let workflow = world.start(first, Kind::Onboard).await;
     assert_eq!(list(None).await, [(prod(), second, 1)]);
     world.sql(&format!("UPDATE tenantry.workflow SET status = 'stuck' WHERE id = '{}'", workflow.uuid()));

@@ -5,6 +5,7 @@
 mod world;
 
 mod cells;
+mod changed;
 mod due;
 mod faults;
 mod flags;

@@ -1,18 +1,20 @@
 //! What the tenants of a cell share, being migrated: tasks of this process, one for each home at work.
 //!
 //! Nothing is lost with a task: the target stays at work in the store, and the next look, here or elsewhere, begins
-//! again where the ledger of the home says.
+//! again where the ledger of the home says. While a task is at work its rollout is kept, however long a look takes, so
+//! that no other replica begins with the same home.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use jiff::SignedDuration;
-use tenantry_dataplane::AppTarget;
+use tenantry_dataplane::{AppTarget, DataError, HOME_TAKEN};
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::RolloutId;
 use tenantry_domain::name::CellName;
 use tenantry_domain::rollout::TargetStatus;
 use tenantry_domain::workflow::Cause;
-use tenantry_store::{RolloutRow, StoreError};
+use tenantry_store::{HomeVerdict, RolloutRow, StoreError};
 use tokio::task::JoinHandle;
 
 use crate::deps::Deps;
@@ -22,9 +24,26 @@ use crate::workflows::{cause, site};
 const TRIES: u32 = 10;
 /// Longest pause between two tries, in seconds.
 const PAUSE_MAX: i64 = 60;
+/// Pause before another look at a home that somebody else is at, in seconds.
+const TAKEN: i64 = 2;
 
 /// A home being migrated, and how often it was tried before.
-type Task = (u32, JoinHandle<Result<(), Cause>>);
+type Task = (u32, JoinHandle<Result<(), Trouble>>);
+
+/// Why a home is not migrated.
+#[derive(Debug)]
+enum Trouble {
+    /// What went wrong.
+    Failed(Cause),
+    /// Another process works on it; that says nothing about the migration.
+    Taken(Cause),
+}
+
+impl From<Cause> for Trouble {
+    fn from(cause: Cause) -> Self {
+        Self::Failed(cause)
+    }
+}
 
 /// The tasks of this process.
 #[derive(Default)]
@@ -36,7 +55,7 @@ pub(super) struct Homes {
 pub(super) struct Outcome {
     pub cell: String,
     attempts: u32,
-    result: Result<(), Cause>,
+    result: Result<(), Trouble>,
 }
 
 impl Outcome {
@@ -45,15 +64,18 @@ impl Outcome {
     }
 
     /// How the target stands now: tried again later while its trouble may pass.
-    pub fn verdict(&self, now: Timestamp) -> (TargetStatus, Option<&Cause>, Option<Timestamp>) {
-        match &self.result {
-            Ok(()) => (TargetStatus::Done, None, None),
-            Err(cause) if cause.retryable && self.attempts + 1 < TRIES => {
-                let pause = SignedDuration::from_secs((1_i64 << self.attempts.min(6)).min(PAUSE_MAX));
-                (TargetStatus::Running, Some(cause), Some(now.saturating_add(pause).unwrap_or(now)))
+    pub fn verdict(&self, now: Timestamp) -> HomeVerdict<'_> {
+        let later = |seconds| Some(now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now));
+        let (status, cause, wake_at, attempts) = match &self.result {
+            Ok(()) => (TargetStatus::Done, None, None, 1),
+            Err(Trouble::Taken(cause)) => (TargetStatus::Running, Some(cause), later(TAKEN), 0),
+            Err(Trouble::Failed(cause)) if cause.retryable && self.attempts + 1 < TRIES => {
+                let pause = (1_i64 << self.attempts.min(6)).min(PAUSE_MAX);
+                (TargetStatus::Running, Some(cause), later(pause), 1)
             }
-            Err(cause) => (TargetStatus::Failed, Some(cause), None),
-        }
+            Err(Trouble::Failed(cause)) => (TargetStatus::Failed, Some(cause), None, 1),
+        };
+        HomeVerdict { status, cause, wake_at, attempts }
     }
 }
 
@@ -77,9 +99,12 @@ impl Homes {
             if self.at_work.contains_key(&key) || home.wake_at.is_some_and(|at| at > now) {
                 continue;
             }
-            let (deps, target, cell) = (deps.clone(), target.clone(), home.cell);
+            let (deps, target, cell, id) = (deps.clone(), target.clone(), home.cell, row.id);
             let task = tokio::spawn(async move {
-                let outcome = migrate(&deps, &target, &cell).await;
+                let outcome = tokio::select! {
+                    outcome = migrate(&deps, &target, &cell) => outcome,
+                    never = keep(&deps, id) => match never {},
+                };
                 deps.nudge();
                 outcome
             });
@@ -97,7 +122,7 @@ impl Homes {
         for key in keys {
             let Some((attempts, task)) = self.at_work.remove(&key) else { continue };
             let lost = |error: tokio::task::JoinError| {
-                Err(Cause { code: "lost".to_owned(), message: error.to_string(), retryable: true })
+                Err(Trouble::Failed(Cause { code: "lost".to_owned(), message: error.to_string(), retryable: true }))
             };
             outcomes.push(Outcome { cell: key.1, attempts, result: task.await.unwrap_or_else(lost) });
         }
@@ -105,10 +130,42 @@ impl Homes {
     }
 }
 
-async fn migrate(deps: &Deps, target: &AppTarget, cell: &str) -> Result<(), Cause> {
+async fn migrate(deps: &Deps, target: &AppTarget, cell: &str) -> Result<(), Trouble> {
     let unnamed =
         |_| Cause { code: "name".to_owned(), message: format!("`{cell}` is no cell's name"), retryable: false };
     let name = CellName::parse(cell).map_err(unnamed)?;
     let cell = site::cell(deps, &target.environment, &name).await?;
-    cell.prepare(target).await.map(drop).map_err(cause)
+    cell.prepare(target).await.map(drop).map_err(|error| match error {
+        error @ DataError::Busy { what: HOME_TAKEN } => Trouble::Taken(cause(error)),
+        error => Trouble::Failed(cause(error)),
+    })
+}
+
+/// Keeps a rollout ours for as long as this runs. What cannot be written is tried again; a lease that is lost all the
+/// same is noticed by the next look.
+async fn keep(deps: &Deps, id: RolloutId) -> Infallible {
+    let lease = deps.options().lease;
+    loop {
+        tokio::time::sleep(lease / 3).await;
+        if let Err(error) = deps.store().keep_rollout(deps.replica(), id, lease).await {
+            tracing::warn!(rollout = %id, %error, "the lease was not prolonged");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_elses_work_is_no_failed_attempt() {
+        let cause = |code: &str| Cause { code: code.to_owned(), message: String::new(), retryable: true };
+        let last = |trouble| Outcome { cell: "eu-1".to_owned(), attempts: TRIES - 1, result: Err(trouble) };
+        let taken = last(Trouble::Taken(cause("busy")));
+        let verdict = taken.verdict(Timestamp::UNIX_EPOCH);
+        assert_eq!((verdict.status, verdict.attempts), (TargetStatus::Running, 0));
+        let failed = last(Trouble::Failed(cause("cell_unreachable")));
+        let verdict = failed.verdict(Timestamp::UNIX_EPOCH);
+        assert_eq!((verdict.status, verdict.attempts), (TargetStatus::Failed, 1));
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tenantry_dataplane::Load;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event::{Draft, Type};
 use tenantry_domain::name::CellName;
@@ -16,6 +17,10 @@ use crate::workflows::site;
 
 /// How often a cell's server is asked how busy it is.
 const GLANCE: Duration = Duration::from_millis(500);
+/// How long a server may take to say how it is. All that are asked are asked at once, so this bounds a look.
+const HEARING: Duration = Duration::from_secs(1);
+/// How long a server that did not say it is not asked again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Rollouts {
     /// Decides and makes the next move. True when another one may follow at once.
@@ -88,8 +93,9 @@ impl Rollouts {
     async fn release(&mut self, deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
         let cells = deps.store().read(&row.environment).rollout_cells(row.id, row.wave).await?;
         let mut wanted = Vec::new();
-        for (cell, waiting, running, troubled) in cells {
-            let window = self.window(deps, row, &cell, troubled).await;
+        self.listen(deps, row, &cells).await;
+        for (cell, waiting, running, _) in cells {
+            let window = self.window(row, &cell);
             let room = window.saturating_sub(running).min(waiting);
             if room > 0 {
                 wanted.push((cell, room));
@@ -123,19 +129,27 @@ impl Rollouts {
         Ok(false)
     }
 
-    /// How many targets of a cell may be at work.
-    async fn window(&mut self, deps: &Deps, row: &RolloutRow, cell: &str, troubled: u32) -> u32 {
-        let first = || Paced { pace: Pace::default(), done: 0, looked_at: Instant::now() };
-        let paced = self.paces.entry((row.id, cell.to_owned())).or_insert_with(first);
-        if paced.looked_at.elapsed() >= GLANCE || paced.done >= paced.pace.window() {
-            paced.looked_at = Instant::now();
-            let load = match CellName::parse(cell) {
-                Ok(name) => match site::cell(deps, &row.environment, &name).await {
-                    Ok(cell) => cell.load().await.ok(),
-                    Err(_) => None,
-                },
-                Err(_) => None,
-            };
+    /// Asks the cells of which it is time to know how busy they are, and sets their pace.
+    async fn listen(&mut self, deps: &Deps, row: &RolloutRow, cells: &[(String, u32, u32, u32)]) {
+        let mut asked = Vec::new();
+        for (cell, _, _, troubled) in cells {
+            let first = || Paced { pace: Pace::default(), done: 0, looked_at: Instant::now() };
+            let paced = self.paces.entry((row.id, cell.clone())).or_insert_with(first);
+            if paced.looked_at.elapsed() >= GLANCE || paced.done >= paced.pace.window() {
+                asked.push((cell, *troubled));
+            }
+        }
+        let loads = asked.iter().map(|(cell, _)| {
+            let is_silent = self.silent.contains_key(&(row.environment.clone(), (*cell).clone()));
+            async move { if is_silent { None } else { load(deps, row, cell).await } }
+        });
+        let loads = futures_util::future::join_all(loads).await;
+        for ((cell, troubled), load) in asked.into_iter().zip(loads) {
+            if load.is_none() {
+                let key = (row.environment.clone(), cell.clone());
+                self.silent.entry(key).or_insert_with(|| Instant::now() + SILENCE);
+            }
+            let Some(paced) = self.paces.get_mut(&(row.id, cell.clone())) else { continue };
             // A server that does not say how it is counts as being in trouble.
             let heard = Signals {
                 done: paced.done,
@@ -145,9 +159,25 @@ impl Rollouts {
                 most: load.map_or(0, |load| load.most),
             };
             (paced.pace, paced.done) = (paced.pace.after(heard, row.strategy.parallel), 0);
+            paced.looked_at = Instant::now();
         }
-        paced.pace.window().min(row.strategy.parallel)
     }
+
+    /// How many targets of a cell may be at work.
+    fn window(&self, row: &RolloutRow, cell: &str) -> u32 {
+        let pace = self.paces.get(&(row.id, cell.to_owned())).map_or_else(Pace::default, |paced| paced.pace);
+        pace.window().min(row.strategy.parallel)
+    }
+}
+
+/// How busy a cell's server is; nothing when it does not say so soon.
+async fn load(deps: &Deps, row: &RolloutRow, cell: &str) -> Option<Load> {
+    let asked = async {
+        let name = CellName::parse(cell).ok()?;
+        let cell = site::cell(deps, &row.environment, &name).await.ok()?;
+        cell.load().await.ok()
+    };
+    tokio::time::timeout(HEARING, asked).await.ok().flatten()
 }
 
 /// Forgets that tenants failed before: their turn has come again. A failure of their manifest stays.
