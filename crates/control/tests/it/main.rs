@@ -10,6 +10,7 @@ mod manifests;
 mod members;
 mod narrow;
 mod notify;
+mod plans;
 mod pools;
 mod probe;
 mod rates;

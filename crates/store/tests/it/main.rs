@@ -16,6 +16,7 @@ mod logins;
 mod members;
 mod names;
 mod operations;
+mod plans;
 mod quotas;
 mod schema;
 mod scim;
