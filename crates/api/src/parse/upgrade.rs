@@ -36,9 +36,8 @@ pub fn upgrade(value: &Value) -> Result<UpgradeBody, Rejection> {
         let object = node.object(report)?;
         let to = object.optional("to", |node| number(node, report));
         let from = object.optional("from", |node| number(node, report));
-        let share = object.optional("share", |node| {
-            node.integer(report, 0, 100).and_then(|share| u8::try_from(share).ok())
-        });
+        let share =
+            object.optional("share", |node| node.integer(report, 0, 100).and_then(|share| u8::try_from(share).ok()));
         let tenants = object.optional("tenants", |node| {
             let tenants = node.list(report, MOST_TENANTS, |node| node.line(report, 40))?;
             if tenants.is_empty() {

@@ -188,7 +188,8 @@ pub fn plan_host() -> Object {
 
 /// What a new version of a plan means to tenants that have an older one.
 pub fn plan_tenants() -> Object {
-    let text = "What this version means to tenants that have an older one: they have it at once, or keep what they have.";
+    let text =
+        "What this version means to tenants that have an older one: they have it at once, or keep what they have.";
     words(text, Tenants::ALL.iter().map(|word| word.as_str()))
 }
 

@@ -188,8 +188,7 @@ impl Job<'_> {
         let absent = || Refusal::NoObject { kind: "plan".to_owned(), name: self.plan.to_string() };
         let held = tx.catalog().hold_plan(self.plan.as_str()).await.map_err(refuse_store)?.ok_or_else(absent)?;
         if self.to < held.floor {
-            let message =
-                format_args!("its tenants follow version {}; none can have an older one", held.floor);
+            let message = format_args!("its tenants follow version {}; none can have an older one", held.floor);
             return Err(Refusal::Request(vec![FieldError::new("to", message)]));
         }
         let spec = tx.catalog().plan_at(self.plan.as_str(), self.to).await.map_err(refuse_store)?;

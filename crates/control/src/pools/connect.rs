@@ -88,7 +88,8 @@ async fn allowed(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<(), Refusal> 
     if own.is_some_and(|own| allows(&own.terms)) {
         return Ok(());
     }
-    let mut others: Vec<_> = plans.into_iter().filter(|(code, terms)| *code != row.spec.plan && allows(terms)).collect();
+    let mut others: Vec<_> =
+        plans.into_iter().filter(|(code, terms)| *code != row.spec.plan && allows(terms)).collect();
     others.sort_by_key(|(_, terms)| terms.rank());
     let fields = vec![FieldError::new("name", "the plan's `signIn` does not have `sso`")];
     let plans = others.into_iter().map(|(code, _)| code).collect();

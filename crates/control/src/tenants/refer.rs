@@ -10,8 +10,8 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{CellName, PlanCode};
 use tenantry_domain::placement;
-use tenantry_domain::plan::entitlement::{self, Entitlements};
 use tenantry_domain::plan::PlanSpec;
+use tenantry_domain::plan::entitlement::{self, Entitlements};
 use tenantry_domain::tenant::Spec;
 use tenantry_store::{CatalogKind, TenantRow, WriteTx};
 
@@ -79,12 +79,7 @@ pub(crate) async fn allows(tx: &mut WriteTx, row: &TenantRow, new: &Spec) -> Res
 ///
 /// # Errors
 /// What does not fit, would move the tenant, or is not allowed.
-pub(crate) async fn suits(
-    cx: &Ctx,
-    tx: &mut WriteTx,
-    row: &TenantRow,
-    plan: &PlanSpec,
-) -> Result<Isolation, Refusal> {
+pub(crate) async fn suits(cx: &Ctx, tx: &mut WriteTx, row: &TenantRow, plan: &PlanSpec) -> Result<Isolation, Refusal> {
     let spec = &row.spec;
     let app: app::Spec = Cache::default().object(tx, CatalogKind::App, spec.app.as_str(), "spec.app").await?;
     check_overrides(spec, plan)?;
@@ -140,8 +135,7 @@ impl Cache {
     /// writes a version of the newest before the end of the transaction, so what is checked is what it is bound to.
     async fn plan(&mut self, tx: &mut WriteTx, row: Option<&TenantRow>, spec: &Spec) -> Result<PlanSpec, Refusal> {
         let name = spec.plan.as_str();
-        let absent =
-            || Refusal::Reference { kind: "plan", name: name.to_owned(), field: "spec.plan".to_owned() };
+        let absent = || Refusal::Reference { kind: "plan", name: name.to_owned(), field: "spec.plan".to_owned() };
         let found = match row.filter(|row| row.spec.plan == spec.plan) {
             Some(row) => tx.catalog().plan_of(row).await.map_err(refuse_store)?.map(|plan| plan.spec),
             None => {

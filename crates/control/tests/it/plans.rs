@@ -90,21 +90,25 @@ async fn a_tenant_that_is_made_while_a_version_is_applied_has_the_newest_of_its_
     assert_eq!(apply(&world, 10, "follow").await, 1);
     // The version is there first: who creates waits, and is checked and bound by the new one.
     let (tx, entries) = writing(&world, 11, "keep").await;
-    let creation = create(&world, "late");
-    tokio::pin!(creation);
-    assert!(tokio::time::timeout(A_WHILE, &mut creation).await.is_err(), "it has to wait for the version");
-    tx.commit(entries).await.unwrap();
-    creation.await;
+    {
+        let creation = create(&world, "late");
+        tokio::pin!(creation);
+        assert!(tokio::time::timeout(A_WHILE, &mut creation).await.is_err(), "it has to wait for the version");
+        tx.commit(entries).await.unwrap();
+        creation.await;
+    }
     assert_eq!(version_of(&world, "late").await, 2);
 
     // The tenant is there first: the version waits, and the tenant keeps the one before.
     let mut tx = world.deps.store().write(&ours(&world, "tenant.create"), world.cx().now).await.unwrap();
     assert_eq!(tx.catalog().hold_plan("team").await.unwrap().unwrap().version, 2);
-    let version = apply(&world, 12, "keep");
-    tokio::pin!(version);
-    assert!(tokio::time::timeout(A_WHILE, &mut version).await.is_err(), "it has to wait for the tenant");
-    tx.rollback().await;
-    assert_eq!(version.await, 3);
+    {
+        let version = apply(&world, 12, "keep");
+        tokio::pin!(version);
+        assert!(tokio::time::timeout(A_WHILE, &mut version).await.is_err(), "it has to wait for the tenant");
+        tx.rollback().await;
+        assert_eq!(version.await, 3);
+    }
     assert_eq!(version_of(&world, "late").await, 2);
 
     // One that is bound to the plan later has the newest; bound away and back, the newest again.
@@ -209,7 +213,10 @@ async fn the_registry_works_versions_out_as_the_domain_does() {
         let row = tenantry_store::TenantRow { plan_version: given, ..row.clone() };
         let found = store.plan_of(&row).await.unwrap().unwrap();
         assert_eq!(found.version, held(given, 3, 5), "{given}");
-        assert_eq!(found.spec["quotas"]["seats"], text(9 + u32::try_from(found.version).unwrap(), "")["quotas"]["seats"]);
+        assert_eq!(
+            found.spec["quotas"]["seats"],
+            text(9 + u32::try_from(found.version).unwrap(), "")["quotas"]["seats"]
+        );
     }
     world.stop().await;
 }

@@ -77,9 +77,10 @@ async fn upgrade(
 ) -> Result<Json<PlanUpgrade>> {
     let plan = code(&name)?;
     let body = parse::upgrade(&body)?;
-    let tenants = body.tenants.map(|names| names.iter().map(|name| name.parse::<TenantRef>()).collect());
-    let tenants: Option<Vec<TenantRef>> =
-        tenants.transpose().map_err(|error| Failure::field(Code::InvalidParameter, "tenants", error))?;
+    let read = |name: &String| {
+        name.parse::<TenantRef>().map_err(|error| Failure::field(Code::InvalidParameter, "tenants", error))
+    };
+    let tenants = body.tenants.map(|names| names.iter().map(read).collect::<Result<Vec<_>>>()).transpose()?;
     let asked = Asked {
         to: body.to,
         from: body.from,

@@ -257,7 +257,7 @@ async fn an_environment_has_one_default_plan() {
     let world = World::quiet().await;
     let named = |name: &str, is_default: bool| plan(name, &json!({ "isolation": "shared", "default": is_default }));
     let both = apply(&world, &[named("a", true), named("b", true)]).await.problem("TEN-0100");
-    assert_eq!(both["errors"][0]["field"], "documents[1].spec.default", "{both}");
+    assert_eq!(both["errors"][0]["field"], "spec.default", "{both}");
     world.get("plans/a").send().await.problem("TEN-0006");
     applied(&world, &[named("a", true), named("b", false)]).await;
     let second = apply(&world, &[named("b", true)]).await.problem("TEN-0100");
@@ -272,10 +272,8 @@ async fn an_environment_has_one_default_plan() {
     for round in 0..5 {
         let (left, right) = (format!("l{round}"), format!("r{round}"));
         let (left, right) = (named(&left, true), named(&right, true));
-        let (first, second) = tokio::join!(
-            apply(&world, std::slice::from_ref(&left)),
-            apply(&world, std::slice::from_ref(&right))
-        );
+        let (first, second) =
+            tokio::join!(apply(&world, std::slice::from_ref(&left)), apply(&world, std::slice::from_ref(&right)));
         let (winner, loser) = if first.status == 200 { (left, second) } else { (right, first) };
         loser.problem("TEN-0100");
         let defaults = world.get("plans?pageSize=200").send().await.json();

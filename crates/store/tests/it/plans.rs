@@ -48,7 +48,8 @@ async fn a_catalog_of_an_earlier_release_comes_over() {
              'draft', '{\"phase\": \"draft\"}', '{}', 1, now(), now(), 'operator:olga', false",
     );
     world.store.migrate().await.unwrap();
-    let of = "SELECT p.version FROM tenantry.tenant AS t JOIN tenantry.catalog AS p ON p.env = t.env AND p.name = t.plan
+    let of =
+        "SELECT p.version FROM tenantry.tenant AS t JOIN tenantry.catalog AS p ON p.env = t.env AND p.name = t.plan
         WHERE least(greatest(t.plan_version, p.floor), p.version) = p.version";
     assert_eq!(world.number(of).await, 2, "it has the newest version");
     assert_eq!(world.number("SELECT count(*) FROM tenantry.catalog WHERE is_default").await, 1);
@@ -65,7 +66,8 @@ async fn the_floor_follows_from_the_texts() {
     let world = World::new().await;
     let text = |tenants: &str, number: i64| json!({ "isolation": "shared", "tenants": tenants, "support": number.to_string() });
     let floor = async || world.number("SELECT floor FROM tenantry.catalog WHERE name = 'team'").await;
-    for (from, tenants, expected) in [(0, "keep", 1), (1, "keep", 1), (2, "follow", 3), (3, "keep", 3), (4, "keep", 3)] {
+    for (from, tenants, expected) in [(0, "keep", 1), (1, "keep", 1), (2, "follow", 3), (3, "keep", 3), (4, "keep", 3)]
+    {
         assert_eq!(put(&world, "team", from, text(tenants, from)).await.unwrap(), from + 1);
         assert_eq!(floor().await, expected, "{from}");
     }
