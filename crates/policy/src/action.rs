@@ -124,7 +124,6 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ("usage.read", &[READ]),
     ("usage.write", &[WRITE]),
     ("usage.report", &[WRITE]),
-    ("plan.upgrade", &[WRITE]),
     ("flag.read", &[READ]),
     ("flag.evaluate", &[READ]),
     ("flag.use", &[WRITE]),
