@@ -261,6 +261,7 @@ fn plan(level: Isolation) -> PlanSpec {
         slo: Default::default(),
         support: None,
         archive_retention_days: 90,
+        tenants: tenantry_domain::plan::Tenants::Follow,
         terms: Default::default(),
     }
 }

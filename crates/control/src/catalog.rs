@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
 use tenantry_domain::name::EnvironmentName;
+use tenantry_domain::plan::PlanSpec;
 pub use tenantry_store::CatalogKind;
-use tenantry_store::{CatalogRow, CatalogVersionRow, Entry, Store, StoreError};
+use tenantry_store::{CatalogRow, CatalogVersionRow, Entry, Store, StoreError, TenantRow};
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
@@ -66,6 +67,18 @@ pub(crate) async fn spec<T: DeserializeOwned>(
     let spec = serde_json::from_value(row.spec);
     let spec = spec.map_err(|_| CatalogError::Unreadable { kind: kind.as_str(), name: name.to_owned() })?;
     Ok((row.version, spec))
+}
+
+/// Reads the plan of a tenant in the version that the tenant has.
+///
+/// # Errors
+/// It is missing or unreadable, or our database does not answer.
+pub(crate) async fn plan_of(store: &Store, tenant: &TenantRow) -> Result<(i64, PlanSpec), CatalogError> {
+    let (kind, name) = (CatalogKind::Plan.as_str(), || tenant.spec.plan.to_string());
+    let found = store.read(&tenant.environment).plan_of(tenant).await?;
+    let found = found.ok_or_else(|| CatalogError::Missing { kind, name: name() })?;
+    let spec = serde_json::from_value(found.spec);
+    Ok((found.version, spec.map_err(|_| CatalogError::Unreadable { kind, name: name() })?))
 }
 
 /// Reads one version of an object's spec.

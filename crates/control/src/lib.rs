@@ -26,6 +26,7 @@ pub mod notify;
 pub mod operations;
 mod options;
 pub mod people;
+pub mod plans;
 pub mod pools;
 pub mod quotas;
 pub mod refusal;

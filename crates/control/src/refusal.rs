@@ -11,6 +11,7 @@ use tenantry_domain::flag::{Feature, FlagName};
 use tenantry_domain::id::OperationId;
 use tenantry_domain::name::{CellName, PlanCode, RegionName};
 use tenantry_domain::placement::{PlacementError, RESIDENCY};
+use tenantry_domain::plan::version::Excess;
 use tenantry_domain::policy::Denial;
 use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout::Status;
@@ -268,6 +269,22 @@ pub enum Refusal {
         /// The plans that would allow all of it, cheapest first.
         plans: Vec<PlanCode>,
     },
+    /// The tenant uses more than it would be entitled to.
+    #[error("the tenant uses more than plan `{plan}` would allow: {}", told::excess(.excess))]
+    TooMuchUsed {
+        /// The plan that it would have.
+        plan: PlanCode,
+        /// What it uses too much of.
+        excess: Vec<Excess>,
+    },
+    /// Another plan is the default one.
+    #[error("plan `{plan}` cannot be the default one: {} is", .other.as_deref().unwrap_or("another plan"))]
+    SecondDefault {
+        /// The plan that wants to be it.
+        plan: String,
+        /// The plan that is it; absent when it was written at the same time.
+        other: Option<String>,
+    },
     /// A hard quota of the tenant does not allow it.
     #[error("{used_up}")]
     QuotaUsedUp {
@@ -391,6 +408,8 @@ impl Refusal {
             Self::Residency { .. } | Self::CellStays { .. } => Code::ResidencyRefused,
             Self::FeatureOff { .. } => Code::FeatureOff,
             Self::PlanForbids { .. } => Code::PlanForbids,
+            Self::TooMuchUsed { .. } => Code::TooMuchUsed,
+            Self::SecondDefault { .. } => Code::SecondDefault,
             Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
             Self::NoQuota { .. } => Code::QuotaNotFound,
             Self::NoMeter(_) => Code::MeterNotFound,
@@ -453,7 +472,8 @@ impl Refusal {
             Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],
             Self::CellStays { .. } => vec![FieldError::new("spec.region", self)],
             Self::PlanForbids { fields, .. } => fields.clone(),
-            Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
+            Self::TooMuchUsed { .. } | Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
+            Self::SecondDefault { .. } => vec![FieldError::new("spec.default", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
             Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Confirmation => vec![FieldError::new("confirm", self)],

@@ -220,6 +220,8 @@ codes! {
     StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
     IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
     StreamStuck = 99, Precondition, "An event cannot be published by this release", "Let a process of the release that made the event publish; what is behind it waits, and nothing else does.";
+    SecondDefault = 100, Conflict, "Another plan is the default one", "Say `default: false` of the plan that the detail names, in the same apply or before.";
+    TooMuchUsed = 101, Quota, "The tenant uses more than the plan would allow", "Free what the detail names, or give the tenant an override first.";
 }
 
 impl fmt::Display for Code {

@@ -151,8 +151,14 @@ pub struct Subject<'a> {
 /// names, as a share of all such numbers.
 #[must_use]
 pub fn share(name: &FlagName, tenant: TenantId, hash: impl FnOnce(&[u8]) -> [u8; 32]) -> u16 {
-    let mut both = Vec::with_capacity(name.as_str().len() + 17);
-    both.extend_from_slice(name.as_str().as_bytes());
+    position(name.as_str(), tenant, hash)
+}
+
+/// Where a tenant stands in shares of whatever has a name, 0 to 9,999: always the same for the same two.
+#[must_use]
+pub fn position(name: &str, tenant: TenantId, hash: impl FnOnce(&[u8]) -> [u8; 32]) -> u16 {
+    let mut both = Vec::with_capacity(name.len() + 17);
+    both.extend_from_slice(name.as_bytes());
     // No name holds it, so that one pair is never taken for another.
     both.push(0);
     both.extend_from_slice(tenant.uuid().as_bytes());

@@ -46,6 +46,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(api::usage::routes())
         .merge(api::scim::routes())
         .merge(api::people::routes())
+        .merge(api::plans::routes())
 }
 
 /// The door, ready to be served.

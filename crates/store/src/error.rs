@@ -39,6 +39,9 @@ pub enum StoreError {
         /// The wanted alias.
         alias: String,
     },
+    /// Another plan of the environment is the default.
+    #[error("another plan is the default one")]
+    DefaultTaken,
     /// A login of the gateway that is in use has this name, in this environment or another one.
     #[error("the name `{name}` of a login is taken")]
     LoginTaken {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::columns::{get, json, json_opt, parse, parse_opt, slug};
 use crate::cursor::Binding;
 use crate::line::Statement;
+use crate::plans::held_plan;
 use crate::{Page, PageRequest, Reader, Store, StoreError, WriteTx};
 
 /// A flag as it is stored.
@@ -102,17 +103,20 @@ const PUT: &str = "
     WHERE f.version = $6
     RETURNING name, spec, version, created_at, updated_at, updated_by";
 
-const OFF_LEVEL: &str = "
+const OFF_LEVEL: &str = concat!(
+    "
     SELECT * FROM (
         SELECT t.id, t.slug, t.plan, p.spec ->> 'isolation' AS paid, t.isolation AS placed,
             CASE WHEN coalesce((t.spec #>> '{overrides,isolation,until}')::timestamptz > $2, true)
                 THEN t.spec #>> '{overrides,isolation,value}' END AS overridden,
             t.spec #>> '{overrides,isolation,reason}' AS reason
-        FROM tenantry.tenant AS t
-        JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan
-        WHERE t.env = $1 AND t.phase <> 'deleted' AND t.id > $3
+        FROM tenantry.tenant AS t ",
+    held_plan!(),
+    "
+        WHERE t.env = $1 AND t.phase <> 'deleted' AND t.id > $3 AND p.version IS NOT NULL
     ) AS level
-    WHERE placed <> paid OR overridden <> paid ORDER BY id LIMIT $4";
+    WHERE placed <> paid OR overridden <> paid ORDER BY id LIMIT $4"
+);
 
 fn read(row: &Row) -> Result<FlagRow, StoreError> {
     Ok(FlagRow {
@@ -317,14 +321,17 @@ pub struct FeatureFacts {
     pub flags: BTreeMap<String, Flag>,
 }
 
-const FACTS: &str = "
+const FACTS: &str = concat!(
+    "
     SELECT t.id, t.slug, t.plan, t.cell, coalesce(p.spec -> 'features', '{}') AS of_plan,
         coalesce(t.spec #> '{overrides,features}', '{}') AS deviations,
         (SELECT coalesce(jsonb_object_agg(f.name, f.spec), '{}') FROM tenantry.flag AS f
             WHERE f.env = t.env AND f.spec IS NOT NULL AND ($4::text IS NULL OR f.name = $4)) AS flags
-    FROM tenantry.tenant AS t
-    LEFT JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan
-    WHERE t.env = $1 AND t.phase <> 'deleted' AND (t.id = $2 OR t.slug = $3)";
+    FROM tenantry.tenant AS t ",
+    held_plan!(),
+    "
+    WHERE t.env = $1 AND t.phase <> 'deleted' AND (t.id = $2 OR t.slug = $3)"
+);
 
 impl Reader {
     /// The facts about the features of a tenant, by its id or its slug: about one feature, or all. Absent when there is no

@@ -32,6 +32,7 @@ pub mod members;
 pub mod notices;
 pub mod operations;
 pub mod outbox;
+pub mod plans;
 pub mod pools;
 mod progress;
 pub mod prune;
@@ -80,6 +81,7 @@ pub use notices::{
 };
 pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
 pub use outbox::EventRow;
+pub use plans::{HeldPlan, PlanOf, PlanTenants, PlanVersionRow};
 pub use pools::{PoolRow, PoolTurn};
 pub use prune::Pruned;
 pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::columns::{count, get, json_opt, parse, slug};
 use crate::line::Statement;
+use crate::plans::held_plan;
 use crate::{Reader, Store, StoreError, WriteTx};
 
 /// A pool as it stands.
@@ -98,20 +99,24 @@ const LOCK: &str =
 const OWNER: &str = "
     SELECT tenant FROM tenantry.identity_pool WHERE env = $1 AND issuer = $2 AND pool = $3 AND standing <> 'deleted'";
 
-/// Active tenants of plans that promise a pool, and have none.
+/// Active tenants of plans that promise a pool, in the version that they have, and have none. A plan whose tenants all have a
+/// version that promises none is not looked at further.
 const ENROL: &str = "
     INSERT INTO tenantry.identity_pool (env, tenant, issuer, standing, since, next_look_at)
     SELECT t.env, t.id, $1, 'wanted', $2::timestamptz, $2::timestamptz
     FROM tenantry.catalog AS c
     JOIN tenantry.tenant AS t ON t.env = c.env AND t.plan = c.name AND t.phase = 'active'
-    LEFT JOIN tenantry.identity_pool AS p ON p.env = t.env AND p.tenant = t.id
-    WHERE c.kind = 'plan' AND c.spec ->> 'identity' = $3 AND p.tenant IS NULL
+    JOIN tenantry.catalog_version AS p ON p.env = c.env AND p.kind = c.kind AND p.name = c.name
+        AND p.version = least(greatest(t.plan_version, c.floor), c.version)
+    LEFT JOIN tenantry.identity_pool AS i ON i.env = t.env AND i.tenant = t.id
+    WHERE c.kind = 'plan' AND (c.spec ->> 'identity' = $3 OR c.floor < c.version) AND p.spec ->> 'identity' = $3
+        AND i.tenant IS NULL
     LIMIT $4 ON CONFLICT DO NOTHING RETURNING tenant";
 
 const CLAIM: &str = concat!(
     "
     WITH due AS (
-        SELECT p.env, p.tenant, t.phase, t.version, t.slug, t.plan
+        SELECT p.env, p.tenant, t.phase, t.version, t.slug, t.plan, t.plan_version
         FROM tenantry.identity_pool AS p JOIN tenantry.tenant AS t ON t.env = p.env AND t.id = p.tenant
         WHERE p.standing <> 'deleted' AND (p.leased_until IS NULL OR p.leased_until <= $1::timestamptz)
             AND (p.next_look_at <= $1::timestamptz OR p.seen_phase IS DISTINCT FROM t.phase
@@ -123,10 +128,10 @@ const CLAIM: &str = concat!(
         FROM due WHERE p.env = due.env AND p.tenant = due.tenant
         RETURNING ",
     columns!("p."),
-    ", due.slug, due.phase, due.plan
+    ", due.slug, due.phase, due.plan, due.plan_version
     )
-    SELECT taken.*, c.spec AS plan_spec FROM taken
-    LEFT JOIN tenantry.catalog AS c ON c.env = taken.env AND c.kind = 'plan' AND c.name = taken.plan"
+    SELECT t.*, p.spec AS plan_spec FROM taken AS t ",
+    held_plan!()
 );
 
 const IS_MEMBER: &str = "

@@ -166,7 +166,26 @@ impl WriteTx {
     }
 }
 
+fn read(row: &Row) -> Result<QuotaRow, StoreError> {
+    Ok(QuotaRow {
+        name: parse(row, "name")?,
+        used: count(row, "used")?,
+        reserved: count(row, "reserved")?,
+        since: get(row, "since")?,
+        updated_at: get(row, "updated_at")?,
+    })
+}
+
 impl Quotas<'_> {
+    /// What a locked tenant uses of its quotas, by name; those that were never counted are left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list(&mut self, tenant: TenantId) -> Result<Vec<QuotaRow>, StoreError> {
+        let statement = Statement::new(LIST).bind(self.tx.env()).bind(tenant.uuid()).bind(self.tx.now);
+        self.tx.rows(statement).await?.iter().map(read).collect()
+    }
+
     /// Takes an amount of a quota, or nothing. The change that it is taken for goes into the same transaction, and
     /// [`Taken::events`] into its entry. A quota that is off is not counted.
     ///
@@ -353,16 +372,6 @@ impl Reader {
     pub async fn quotas(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<QuotaRow>, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &tenant.uuid(), &now];
         let rows = self.store.query(LIST, &params).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(QuotaRow {
-                    name: parse(row, "name")?,
-                    used: count(row, "used")?,
-                    reserved: count(row, "reserved")?,
-                    since: get(row, "since")?,
-                    updated_at: get(row, "updated_at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(read).collect()
     }
 }

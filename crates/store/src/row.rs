@@ -19,7 +19,7 @@ use crate::tenants::TenantRow;
 /// The columns that [`read`] needs.
 macro_rules! tenant_columns {
     () => {
-        "t.env, t.id, t.slug, t.version, t.spec, t.state, t.region, t.cell, t.isolation, t.placement_generation, \
+        "t.env, t.id, t.slug, t.version, t.spec, t.plan_version, t.state, t.region, t.cell, t.isolation, t.placement_generation, \
          t.observed_version, t.app_version, t.conditions, t.failed_version, t.failure, t.findings, t.created_at, \
          t.updated_at, t.activated_at, t.created_by, t.audit_seq, t.audit_head, t.event_seq"
     };
@@ -42,6 +42,7 @@ pub(crate) fn read(row: &Row) -> Result<TenantRow, StoreError> {
         slug: slug(row)?,
         version: get(row, "version")?,
         spec: json(row, "spec")?,
+        plan_version: get(row, "plan_version")?,
         state: json(row, "state")?,
         placement,
         placement_generation,

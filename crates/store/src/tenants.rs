@@ -34,6 +34,9 @@ pub struct TenantRow {
     pub version: i64,
     /// What is wanted.
     pub spec: Spec,
+    /// The version of its plan that it was given; 0 for one of earlier releases. Which one it has follows from that and from
+    /// the plan, see [`tenantry_domain::plan::version::held`].
+    pub plan_version: i64,
     /// Where the lifecycle is.
     pub state: State,
     /// Its place, from the moment it is counted in (before it is active) until it is released.

@@ -329,6 +329,7 @@ impl WriteTx {
                     None => error.into(),
                 }
             }
+            (Some("catalog_default_plan"), _) => StoreError::DefaultTaken,
             (_, Some(state::KEY_IN_FLIGHT)) => StoreError::KeyInFlight,
             _ => error.into(),
         }

@@ -59,6 +59,7 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Domains(args) => return commands::domains::run(&args, &session()?).await,
         Command::Flags(args) => commands::flags::run(&args, &session()?).await,
         Command::Isolation(args) => return commands::isolation::run(&args, &session()?).await,
+        Command::Plans(args) => return commands::plans::run(&args, &session()?).await,
         Command::Migrations(args) => return commands::migrations::run(&args, &session()?).await,
         Command::Events(args) => commands::events::run(&args, &session()?).await,
         Command::Webhooks(args) => commands::webhooks::run(&args, &session()?).await,

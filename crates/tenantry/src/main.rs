@@ -82,6 +82,7 @@ enum Command {
     Whoami(commands::login::WhoamiArgs),
     #[command(alias = "rollouts")]
     Migrations(commands::migrations::Args),
+    Plans(commands::plans::Args),
     #[command(alias = "operation")]
     Operations(commands::operations::Args),
     Guard(roles::guard::Args),

@@ -20,6 +20,7 @@ mod manifests;
 mod members;
 mod operations;
 mod people;
+mod plans;
 mod quotas;
 mod rollouts;
 mod routes;

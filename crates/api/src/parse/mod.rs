@@ -24,6 +24,7 @@ pub mod strict;
 mod tenant;
 mod terms;
 mod token;
+mod upgrade;
 pub mod usage;
 mod webhook;
 
@@ -40,6 +41,7 @@ pub use pool::{ConnectionBody, ConnectionKind, connection};
 pub use read::{Node, Object, Report};
 pub use request::{credential, json, patch, rollback, suspension};
 pub use token::{TokenBody, TokenRotationBody, token, token_rotation};
+pub use upgrade::{UpgradeBody, upgrade};
 pub use webhook::{
     RedriveBody, ReplayBody, WebhookBody, WebhookChangeBody, redrive, replay, webhook, webhook_change, webhook_rotation,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tenantry_domain::plan::{Backup, PlanSpec, Slo};
+use tenantry_domain::plan::{Backup, PlanSpec, Slo, Tenants};
 
 use super::bounds::{days, feature, key, rate};
 use super::quota::bound;
@@ -36,6 +36,10 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
     });
     let support = object.optional("support", |node| node.line(report, 100));
     let archive_retention_days = object.or("archiveRetention", ARCHIVE_DAYS, |node| days(node, report));
+    let tenants = object.or("tenants", Tenants::default(), |node| {
+        let words = Tenants::ALL.map(|tenants| (tenants.as_str(), tenants));
+        node.word(report, &words)
+    });
     let terms = super::terms::terms(&object, report);
     if let (Some(terms), Some(isolation)) = (&terms, isolation) {
         for wrong in terms.check(isolation) {
@@ -53,6 +57,7 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
         slo: slo?,
         support: support?,
         archive_retention_days: archive_retention_days?,
+        tenants: tenants?,
         terms: terms?,
     })
 }

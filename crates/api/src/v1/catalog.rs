@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_domain::cell::SecretRef;
+use tenantry_domain::plan::Tenants;
 use tenantry_domain::{app, cell, plan, rollout};
 use utoipa::ToSchema;
 
@@ -88,6 +89,10 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "90d")]
     pub archive_retention: Option<String>,
+    /// What this version means to tenants that have an older one: `follow`, or `keep` until they are upgraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::plan_tenants)]
+    pub tenants: Option<String>,
     /// What the plan is called where it is sold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 100)]
@@ -331,6 +336,7 @@ impl From<&plan::PlanSpec> for PlanSpec {
             slo: Slo { availability: spec.slo.availability.clone() },
             support: spec.support.clone(),
             archive_retention: Some(format!("{}d", spec.archive_retention_days)),
+            tenants: Some(spec.tenants.as_str().to_owned()).filter(|_| spec.tenants != Tenants::Follow),
             title: spec.terms.title.clone(),
             price: spec.terms.price.as_ref().map(Price::from),
             blueprint: spec.terms.blueprint.clone(),

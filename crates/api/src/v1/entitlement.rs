@@ -19,6 +19,10 @@ pub struct Entitlements {
     /// The plan they come from.
     #[schema(example = "standard")]
     pub plan: String,
+    /// The version of the plan that the tenant has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    pub plan_version: Option<i64>,
     /// The level.
     pub isolation: Entitlement,
     /// By name.
@@ -56,6 +60,7 @@ impl From<&domain::Entitlements> for Entitlements {
     fn from(all: &domain::Entitlements) -> Self {
         Self {
             plan: all.plan.to_string(),
+            plan_version: None,
             isolation: derived(&all.isolation, |level| level.as_str().into()),
             quotas: named(&all.quotas, bound),
             rate_limits: named(&all.rate_limits, amount),

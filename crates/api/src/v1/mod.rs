@@ -22,6 +22,7 @@ pub mod operation;
 pub mod payload;
 pub mod person;
 pub mod placement;
+pub mod plan;
 pub mod pool;
 pub mod quota;
 pub mod rollout;

@@ -5,7 +5,7 @@ use tenantry_domain::event;
 use tenantry_domain::flag;
 use tenantry_domain::gateway;
 use tenantry_domain::isolation::Isolation;
-use tenantry_domain::plan::terms;
+use tenantry_domain::plan::{Tenants, terms};
 use tenantry_domain::policy::Role;
 use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout;
@@ -184,6 +184,13 @@ pub fn feature_source() -> Object {
 pub fn plan_host() -> Object {
     let text = "Under which host its tenants are found: one for all, a subdomain each, or also domains of their own.";
     words(text, terms::Host::ALL.iter().map(|word| word.as_str()))
+}
+
+/// What a new version of a plan means to tenants that have an older one.
+pub fn plan_tenants() -> Object {
+    let text =
+        "What this version means to tenants that have an older one: they have it at once, or keep what they have.";
+    words(text, Tenants::ALL.iter().map(|word| word.as_str()))
 }
 
 /// Where tenants' users are kept.

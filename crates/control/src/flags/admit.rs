@@ -44,7 +44,9 @@ pub async fn admit(
     }
     let is_switched = found.as_ref().is_some_and(|feature| feature.source == Source::Switch);
     // Another plan would not help against the switch.
-    let plans = if is_switched { Vec::new() } else { plans_with(cx, deps, name).await? };
+    let mut plans = if is_switched { Vec::new() } else { plans_with(cx, deps, name).await? };
+    // A newer version of the own plan is no other plan.
+    plans.retain(|plan| *plan != facts.plan);
     Err(Refusal::FeatureOff { feature: name.clone(), plan: facts.plan, found, plans })
 }
 

@@ -2,6 +2,13 @@
 
 use tenantry_domain::flag::{Feature, FlagName, Source};
 use tenantry_domain::name::PlanCode;
+use tenantry_domain::plan::version::Excess;
+
+/// `` `users` 12 of 10, `seats` 3 of 2 ``.
+pub(crate) fn excess(all: &[Excess]) -> String {
+    let one = |excess: &Excess| format!("`{}` {} of {}", excess.quota, excess.used, excess.limit);
+    all.iter().map(one).collect::<Vec<_>>().join(", ")
+}
 
 /// `; plans standard, enterprise would`.
 pub(crate) fn would(plans: &[PlanCode]) -> String {

@@ -79,8 +79,11 @@ pub(crate) async fn apply_catalog(
     objects: &mut BTreeMap<usize, AppliedObject>,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Refusal> {
+    let mut order: Vec<(usize, &Manifest)> = manifests.iter().enumerate().collect();
+    // The plan that is the default no more makes room before another one becomes it.
+    order.sort_by_key(|(_, manifest)| is_default(manifest));
     for kind in [CatalogKind::Region, CatalogKind::Plan, CatalogKind::App, CatalogKind::Cell, CatalogKind::Meter] {
-        for (place, manifest) in manifests.iter().enumerate() {
+        for (place, manifest) in order.iter().copied() {
             if let Some((found, name, spec)) = catalog_part(manifest)
                 && found == kind
             {
@@ -90,6 +93,10 @@ pub(crate) async fn apply_catalog(
         }
     }
     Ok(())
+}
+
+const fn is_default(manifest: &Manifest) -> bool {
+    matches!(manifest, Manifest::Plan { spec, .. } if spec.default)
 }
 
 #[derive(Default)]
@@ -110,6 +117,11 @@ pub(crate) fn check_set(manifests: &[Manifest]) -> Result<(), Refusal> {
     if manifests.len() > MAX_DOCUMENTS {
         let message = format!("at most {MAX_DOCUMENTS} documents in one request, this has {}", manifests.len());
         return Err(Refusal::Fields(vec![FieldError::new("documents", message)]));
+    }
+    let mut defaults = manifests.iter().enumerate().filter(|(_, manifest)| is_default(manifest));
+    if let (Some((_, first)), Some((place, second))) = (defaults.next(), defaults.next()) {
+        let (plan, other) = (name_of(second).1, Some(name_of(first).1));
+        return Err(Refusal::SecondDefault { plan, other }.of_document(place));
     }
     let mut seen = BTreeMap::new();
     let mut doubled = Vec::new();
@@ -169,6 +181,11 @@ async fn put(
             return Err(Refusal::Fields(complaints));
         }
     }
+    if is_default(manifest)
+        && let Some(other) = tx.catalog().other_default(name).await.map_err(refuse_store)?
+    {
+        return Err(Refusal::SecondDefault { plan: name.to_owned(), other: Some(other) });
+    }
     let put = CatalogPut {
         kind,
         name: name.to_owned(),
@@ -177,7 +194,11 @@ async fn put(
         action: "manifests.apply".to_owned(),
         correlation_id: cx.correlation_id.clone(),
     };
-    let new = tx.catalog().put(&put).await.map_err(refuse_store)?;
+    let new = tx.catalog().put(&put).await.map_err(|error| match error {
+        // Written by somebody else since we looked.
+        StoreError::DefaultTaken => Refusal::SecondDefault { plan: name.to_owned(), other: None },
+        error => refuse_store(error),
+    })?;
     let mut audit = cx.audit(permit, Category::Mutation, format!("{}/{name}", kind.as_str()));
     audit.version = Some(new.version);
     audit.changes = if row.is_some() { change::audited(&old, &spec) } else { json!({ "created": true }) };

@@ -83,10 +83,13 @@ async fn allowed(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<(), Refusal> 
         Some((tenantry_domain::name::PlanCode::parse(&plan.name).ok()?, spec.terms))
     };
     let plans: Vec<_> = plans.into_iter().filter_map(read).collect();
-    if plans.iter().any(|(code, terms)| *code == row.spec.plan && allows(terms)) {
+    let own = deps.store().read(&cx.environment).plan_of(row).await.map_err(refuse_store)?;
+    let own = own.and_then(|own| serde_json::from_value::<PlanSpec>(own.spec).ok());
+    if own.is_some_and(|own| allows(&own.terms)) {
         return Ok(());
     }
-    let mut others: Vec<_> = plans.into_iter().filter(|(_, terms)| allows(terms)).collect();
+    let mut others: Vec<_> =
+        plans.into_iter().filter(|(code, terms)| *code != row.spec.plan && allows(terms)).collect();
     others.sort_by_key(|(_, terms)| terms.rank());
     let fields = vec![FieldError::new("name", "the plan's `signIn` does not have `sso`")];
     let plans = others.into_iter().map(|(code, _)| code).collect();

@@ -20,7 +20,7 @@ use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Derived, Entitlements};
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::lifecycle::Phase;
-use tenantry_store::{CatalogKind, Entry, NewReservation, ReservationRow, StoreError, Taken, TenantRow, WriteTx};
+use tenantry_store::{Entry, NewReservation, ReservationRow, StoreError, Taken, TenantRow, WriteTx};
 
 pub use answer::{Quota, Reservation, Standing};
 pub use refused::refuse;
@@ -60,15 +60,15 @@ pub(crate) async fn keep(deps: &Deps) {
     }
 }
 
-/// What a tenant is entitled to, as a transaction sees its plan.
+/// What a tenant is entitled to by the version of its plan that it has, as a transaction sees it.
 ///
 /// # Errors
 /// The plan is gone, or our database does not answer.
 pub(crate) async fn entitlements(cx: &Ctx, tx: &mut WriteTx, tenant: &TenantRow) -> Result<Entitlements, Refusal> {
     let plan = tenant.spec.plan.as_str();
     let absent = || Refusal::NoObject { kind: "plan".to_owned(), name: plan.to_owned() };
-    let row = tx.catalog().get(CatalogKind::Plan, plan).await.map_err(refuse_store)?.ok_or_else(absent)?;
-    let spec: PlanSpec = serde_json::from_value(row.spec).map_err(|_| absent())?;
+    let found = tx.catalog().plan_of(tenant).await.map_err(refuse_store)?.ok_or_else(absent)?;
+    let spec: PlanSpec = serde_json::from_value(found.spec).map_err(|_| absent())?;
     Ok(entitlement::derive(&tenant.spec.plan, &spec, &tenant.spec.overrides, cx.now))
 }
 

@@ -19,12 +19,11 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::limit::fields::Judged;
 use tenantry_domain::limit::{Class, Limit, Verdict};
 use tenantry_domain::name::EnvironmentName;
-use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::policy::{Actor, Rights};
 use tenantry_domain::quantity::{Quantity, Rate};
 use tenantry_domain::tenant::spec::Override;
 use tenantry_limits::{Ask, Limiter};
-use tenantry_store::{CatalogKind, TenantKey};
+use tenantry_store::TenantKey;
 
 use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
@@ -348,9 +347,7 @@ async fn known(deps: &Deps, environment: &EnvironmentName, of: &Arc<Resolution>)
 async fn read(deps: &Deps, environment: &EnvironmentName, of: &Arc<Resolution>) -> Result<Arc<Known>, Refusal> {
     let row = deps.store().read(environment).tenant(TenantKey::Id(of.id)).await.map_err(refuse_store)?;
     let row = row.ok_or_else(|| Refusal::NoTenant(of.id.to_string()))?;
-    let plan = row.spec.plan.as_str();
-    let plan = catalog::spec::<PlanSpec>(deps.store(), environment, CatalogKind::Plan, plan).await;
-    let (_, plan) = plan.map_err(|error| match error {
+    let (_, plan) = catalog::plan_of(deps.store(), &row).await.map_err(|error| match error {
         CatalogError::Store(error) => refuse_store(error),
         _ => Refusal::NoObject { kind: "plan".to_owned(), name: row.spec.plan.to_string() },
     })?;

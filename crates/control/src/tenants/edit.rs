@@ -35,6 +35,7 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
         StoreError::AliasTaken { alias } => Refusal::ExternalIdTaken { field: "spec.aliases".to_owned(), id: alias },
         StoreError::LoginTaken { name } => Refusal::LoginTaken(name.to_string()),
         StoreError::StaleVersion { current } => Refusal::Stale { current },
+        StoreError::DefaultTaken => Refusal::SecondDefault { plan: String::new(), other: None },
         StoreError::QuotaUsedUp(used_up) => Refusal::QuotaUsedUp { used_up, plan: None },
         StoreError::KeyReused => Refusal::KeyReused,
         StoreError::KeyInFlight => Refusal::KeyInFlight,

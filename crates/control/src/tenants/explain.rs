@@ -93,7 +93,10 @@ async fn level(cx: &Ctx, deps: &Deps, asked: &Asked, row: Option<&TenantRow>) ->
     let code = asked.plan.clone().or_else(|| row.map(|row| row.spec.plan.clone()));
     let owed = || Refusal::Request(vec![FieldError::new("plan", "is required without a tenant, or `isolation`")]);
     let code = code.ok_or_else(owed)?;
-    let plan = catalog::spec::<PlanSpec>(deps.store(), &cx.environment, CatalogKind::Plan, code.as_str()).await;
+    let plan: Result<(i64, PlanSpec), CatalogError> = match row {
+        Some(row) if row.spec.plan == code => catalog::plan_of(deps.store(), row).await,
+        _ => catalog::spec(deps.store(), &cx.environment, CatalogKind::Plan, code.as_str()).await,
+    };
     let (_, plan) = plan.map_err(|error| match error {
         CatalogError::Store(error) => refuse_store(error),
         _ => Refusal::Reference { kind: "plan", name: code.to_string(), field: "plan".to_owned() },

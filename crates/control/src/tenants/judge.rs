@@ -16,6 +16,8 @@ use tenantry_store::{Entry, OperationFilter, PageRequest, TenantChange, TenantRo
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::governance::{self, About, Thing};
+use crate::plans::room;
+use crate::quotas;
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
 use crate::tenants::refer;
@@ -88,7 +90,11 @@ pub(crate) async fn judged(
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
         _ => {
-            let fit = refer::recheck(cx, tx, &spec, action == Action::Activate).await?;
+            let fit = refer::recheck(cx, tx, row, &spec, action == Action::Activate).await?;
+            if row.spec.plan != spec.plan {
+                let old = quotas::entitlements(cx, tx, row).await?;
+                room::check(cx, tx, row, &old, &fit.entitlements).await?;
+            }
             about = fit.cell.iter().fold(about.level(fit.level), About::at);
             fit.level
         }
@@ -100,7 +106,7 @@ pub(crate) async fn judged(
     {
         about = about.at(&cell);
     }
-    refer::allows(tx, &row.spec, &spec).await?;
+    refer::allows(tx, row, &spec).await?;
     // A tenant that is being onboarded has its place before it has a state: its workflow goes on with what is written here.
     if let Some(placement) = &row.placement {
         change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;

@@ -9,8 +9,8 @@ use tenantry_domain::diff::{FieldChange, diff};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::placement::{self, Decision, Placement};
-use tenantry_domain::plan::{PlanSpec, entitlement};
-use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
+use tenantry_domain::plan::entitlement;
+use tenantry_store::{Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
 
 use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
@@ -265,13 +265,16 @@ pub(crate) async fn entitlements_of(
     deps: &Deps,
     row: &TenantRow,
 ) -> Result<entitlement::Entitlements, Refusal> {
-    let plan =
-        catalog::spec::<PlanSpec>(deps.store(), &cx.environment, CatalogKind::Plan, row.spec.plan.as_str()).await;
-    let (_, plan) = plan.map_err(|error| match error {
+    Ok(entitled(cx, deps, row).await?.1)
+}
+
+/// The version of its plan that a tenant has, and what it is entitled to by that.
+async fn entitled(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<(i64, entitlement::Entitlements), Refusal> {
+    let (version, plan) = catalog::plan_of(deps.store(), row).await.map_err(|error| match error {
         CatalogError::Store(error) => refuse_store(error),
         _ => Refusal::NoObject { kind: "plan".to_owned(), name: row.spec.plan.to_string() },
     })?;
-    Ok(entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, cx.now))
+    Ok((version, entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, cx.now)))
 }
 
 /// A tenant's cell and place, for those who enter it: the demo, adapters, tests.
@@ -288,14 +291,18 @@ pub async fn space(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<(Arc<Cel
     Ok((cell, space))
 }
 
-/// What a tenant is entitled to now, each value with its origin.
+/// What a tenant is entitled to now, each value with its origin; and the version of its plan that says so.
 ///
 /// # Errors
 /// There is no such tenant.
-pub async fn entitlements(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<entitlement::Entitlements, Refusal> {
+pub async fn entitlements(
+    cx: &Ctx,
+    deps: &Deps,
+    tenant: &TenantRef,
+) -> Result<(i64, entitlement::Entitlements), Refusal> {
     let row = require(cx, deps, tenant).await?;
     cx.permit("tenant.read", row.id)?;
-    entitlements_of(cx, deps, &row).await
+    entitled(cx, deps, &row).await
 }
 
 /// Looks at a tenant's place right now and says what deviates.

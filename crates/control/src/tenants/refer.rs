@@ -8,11 +8,12 @@ use tenantry_domain::app;
 use tenantry_domain::cell::{CellLoad, CellSpec};
 use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
-use tenantry_domain::name::CellName;
+use tenantry_domain::name::{CellName, PlanCode};
 use tenantry_domain::placement;
-use tenantry_domain::plan::{PlanSpec, entitlement};
+use tenantry_domain::plan::PlanSpec;
+use tenantry_domain::plan::entitlement::{self, Entitlements};
 use tenantry_domain::tenant::Spec;
-use tenantry_store::{CatalogKind, WriteTx};
+use tenantry_store::{CatalogKind, TenantRow, WriteTx};
 
 use crate::ctx::Ctx;
 use crate::refusal::Refusal;
@@ -23,6 +24,8 @@ use crate::tenants::edit::refuse_store;
 #[derive(Default)]
 pub(crate) struct Cache {
     objects: BTreeMap<(CatalogKind, String), Option<Value>>,
+    /// The newest versions of plans, held until the end of the transaction.
+    plans: BTreeMap<String, Option<Value>>,
     loads: Option<Vec<CellLoad>>,
 }
 
@@ -40,6 +43,8 @@ pub(crate) fn is_same(old: &Spec, new: &Spec) -> bool {
 pub(crate) struct Fit {
     /// The level that plan and overrides lead to.
     pub(crate) level: Isolation,
+    /// All that they lead to.
+    pub(crate) entitlements: Entitlements,
     /// The cell that would be chosen now; absent when a place was not asked for.
     pub(crate) cell: Option<CellSpec>,
 }
@@ -49,17 +54,63 @@ pub(crate) async fn check(cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: boo
     Cache::default().check(cx, tx, spec, must_fit).await
 }
 
-/// Checks the references of a tenant that is there already, see [`Cache::check`].
-pub(crate) async fn recheck(cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
-    Cache::default().fits(cx, tx, spec, must_fit).await
+/// Checks the references of a tenant that is there already, see [`Cache::check`]. While it keeps its plan, the version that it
+/// has is what counts.
+pub(crate) async fn recheck(
+    cx: &Ctx,
+    tx: &mut WriteTx,
+    row: &TenantRow,
+    spec: &Spec,
+    must_fit: bool,
+) -> Result<Fit, Refusal> {
+    Cache::default().fits(cx, tx, Some(row), spec, must_fit).await
 }
 
 /// Checks what a tenant that is there already wants to set for itself.
 ///
 /// # Errors
 /// What its plan does not allow, with the plans that would.
-pub(crate) async fn allows(tx: &mut WriteTx, old: &Spec, new: &Spec) -> Result<(), Refusal> {
-    Cache::default().allows(tx, Some(old), new).await
+pub(crate) async fn allows(tx: &mut WriteTx, row: &TenantRow, new: &Spec) -> Result<(), Refusal> {
+    Cache::default().allows(tx, Some(row), new).await
+}
+
+/// Checks a tenant against another version of its plan as it would be checked against another plan, and gives the level that
+/// it would have.
+///
+/// # Errors
+/// What does not fit, would move the tenant, or is not allowed.
+pub(crate) async fn suits(cx: &Ctx, tx: &mut WriteTx, row: &TenantRow, plan: &PlanSpec) -> Result<Isolation, Refusal> {
+    let spec = &row.spec;
+    let app: app::Spec = Cache::default().object(tx, CatalogKind::App, spec.app.as_str(), "spec.app").await?;
+    check_overrides(spec, plan)?;
+    let level = entitlement::derive(&spec.plan, plan, &spec.overrides, cx.now).isolation.value;
+    unfit(spec, &app, level)?;
+    if let Some(placement) = row.state.placement()
+        && placement.isolation != level
+    {
+        let (from, to) = (placement.isolation.to_string(), level.to_string());
+        return Err(Refusal::Moves { field: "spec.plan", from, to });
+    }
+    forbids(tx, spec, plan.terms.refused(spec)).await?;
+    Ok(level)
+}
+
+/// Refuses what a plan does not let a tenant set, with the plans that would.
+async fn forbids(tx: &mut WriteTx, spec: &Spec, fields: Vec<FieldError>) -> Result<(), Refusal> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let all = crate::flags::catalog_within(tx).await?;
+    // A newer version of the own plan is no other plan.
+    let fits = |code: &PlanCode, plan: &PlanSpec| *code != spec.plan && plan.terms.refused(spec).is_empty();
+    let mut plans: Vec<_> = all.iter().filter(|(code, plan)| fits(code, plan)).collect();
+    plans.sort_by_key(|(code, plan)| (plan.terms.rank(), plan.isolation, (*code).clone()));
+    let plans = plans.into_iter().map(|(code, _)| code.clone()).collect();
+    Err(Refusal::PlanForbids { plan: spec.plan.clone(), fields, plans })
+}
+
+fn unfit(spec: &Spec, app: &app::Spec, level: Isolation) -> Result<(), Refusal> {
+    app.fits(level).map_err(|unfit| Refusal::Unfit { app: spec.app.to_string(), level: level.to_string(), unfit })
 }
 
 impl Cache {
@@ -80,6 +131,24 @@ impl Cache {
         serde_json::from_value(spec).map_err(|_| absent())
     }
 
+    /// The plan that a spec names: in the version that the tenant has, or the newest for one that is to be bound to it. Nobody
+    /// writes a version of the newest before the end of the transaction, so what is checked is what it is bound to.
+    async fn plan(&mut self, tx: &mut WriteTx, row: Option<&TenantRow>, spec: &Spec) -> Result<PlanSpec, Refusal> {
+        let name = spec.plan.as_str();
+        let absent = || Refusal::Reference { kind: "plan", name: name.to_owned(), field: "spec.plan".to_owned() };
+        let found = match row.filter(|row| row.spec.plan == spec.plan) {
+            Some(row) => tx.catalog().plan_of(row).await.map_err(refuse_store)?.map(|plan| plan.spec),
+            None => {
+                if !self.plans.contains_key(name) {
+                    let held = tx.catalog().hold_plan(name).await.map_err(refuse_store)?;
+                    self.plans.insert(name.to_owned(), held.map(|held| held.spec));
+                }
+                self.plans.get(name).cloned().flatten()
+            }
+        };
+        serde_json::from_value(found.ok_or_else(absent)?).map_err(|_| absent())
+    }
+
     /// Checks a tenant that is to be: references, fitness, and what its plan lets it set for itself. With `must_fit`, a
     /// cell must have room right now, so that an activation that cannot succeed is refused before it is accepted.
     ///
@@ -92,7 +161,7 @@ impl Cache {
         spec: &Spec,
         must_fit: bool,
     ) -> Result<Fit, Refusal> {
-        let fit = self.fits(cx, tx, spec, must_fit).await?;
+        let fit = self.fits(cx, tx, None, spec, must_fit).await?;
         self.allows(tx, None, spec).await?;
         Ok(fit)
     }
@@ -102,7 +171,8 @@ impl Cache {
     ///
     /// # Errors
     /// What the plan does not allow, with the plans that would.
-    async fn allows(&mut self, tx: &mut WriteTx, old: Option<&Spec>, new: &Spec) -> Result<(), Refusal> {
+    async fn allows(&mut self, tx: &mut WriteTx, row: Option<&TenantRow>, new: &Spec) -> Result<(), Refusal> {
+        let old = row.map(|row| &row.spec);
         let is_bare = new.settings.is_empty() && new.domains.is_empty();
         let is_same = |old: &Spec| {
             old.plan == new.plan && old.domains == new.domains && old.settings.keys().eq(new.settings.keys())
@@ -110,37 +180,34 @@ impl Cache {
         if is_bare || old.is_some_and(is_same) {
             return Ok(());
         }
-        let plan: PlanSpec = self.object(tx, CatalogKind::Plan, new.plan.as_str(), "spec.plan").await?;
+        let plan = self.plan(tx, row, new).await?;
         let known = old.filter(|old| old.plan == new.plan).map(|old| plan.terms.refused(old)).unwrap_or_default();
         let mut fields = plan.terms.refused(new);
         fields.retain(|field| !known.contains(field));
-        if fields.is_empty() {
-            return Ok(());
-        }
-        let all = crate::flags::catalog_within(tx).await?;
-        let mut plans: Vec<_> = all.iter().filter(|(_, plan)| plan.terms.refused(new).is_empty()).collect();
-        plans.sort_by_key(|(code, plan)| (plan.terms.rank(), plan.isolation, (*code).clone()));
-        let plans = plans.into_iter().map(|(code, _)| code.clone()).collect();
-        Err(Refusal::PlanForbids { plan: new.plan.clone(), fields, plans })
+        forbids(tx, new, fields).await
     }
 
     /// Checks references and fitness.
-    async fn fits(&mut self, cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
-        let plan: PlanSpec = self.object(tx, CatalogKind::Plan, spec.plan.as_str(), "spec.plan").await?;
+    async fn fits(
+        &mut self,
+        cx: &Ctx,
+        tx: &mut WriteTx,
+        row: Option<&TenantRow>,
+        spec: &Spec,
+        must_fit: bool,
+    ) -> Result<Fit, Refusal> {
+        let plan = self.plan(tx, row, spec).await?;
         let app: app::Spec = self.object(tx, CatalogKind::App, spec.app.as_str(), "spec.app").await?;
         for (index, region) in spec.residency.allowed_regions.iter().enumerate() {
             let field = format!("spec.residency.allowedRegions[{index}]");
             let _: Value = self.object(tx, CatalogKind::Region, region.as_str(), &field).await?;
         }
         check_overrides(spec, &plan)?;
-        let level = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now).isolation.value;
-        app.fits(level).map_err(|unfit| Refusal::Unfit {
-            app: spec.app.to_string(),
-            level: level.to_string(),
-            unfit,
-        })?;
+        let entitlements = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now);
+        let level = entitlements.isolation.value;
+        unfit(spec, &app, level)?;
         if !must_fit {
-            return Ok(Fit { level, cell: None });
+            return Ok(Fit { level, entitlements, cell: None });
         }
         if self.loads.is_none() {
             self.loads = Some(loads(tx).await?);
@@ -149,7 +216,7 @@ impl Cache {
         let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
         let decision = placement::decide(&demand, loads)?;
         let cell = loads.iter().find(|load| load.name == decision.cell).map(|load| load.spec.clone());
-        Ok(Fit { level, cell })
+        Ok(Fit { level, entitlements, cell })
     }
 }
 

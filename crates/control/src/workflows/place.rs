@@ -24,7 +24,7 @@ pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result
     let row = tx.tenants().lock(call.tenant).await.map_err(store_cause)?;
     let missing =
         |kind: &str, name: &str| refused(Code::InvalidReference, format_args!("{kind} `{name}` does not exist"));
-    let plan = tx.catalog().get(CatalogKind::Plan, row.spec.plan.as_str()).await.map_err(store_cause)?;
+    let plan = tx.catalog().plan_of(&row).await.map_err(store_cause)?;
     let plan = plan.ok_or_else(|| missing("plan", row.spec.plan.as_str()))?;
     let plan: PlanSpec = serde_json::from_value(plan.spec).map_err(|error| refused(Code::Internal, error))?;
     let app = tx.catalog().get(CatalogKind::App, row.spec.app.as_str()).await.map_err(store_cause)?;

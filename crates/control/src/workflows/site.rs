@@ -9,8 +9,7 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
 use tenantry_domain::placement::Placement;
-use tenantry_domain::plan::{PlanSpec, entitlement};
-use tenantry_domain::tenant::Spec;
+use tenantry_domain::plan::entitlement;
 use tenantry_domain::workflow::{Cause, Direction, StepName};
 use tenantry_domain::{Timestamp, app};
 use tenantry_store::{CatalogKind, Store, TenantRow};
@@ -82,7 +81,7 @@ pub(crate) async fn space(
         app: app(store, &row.environment, &row.spec.app, &placement.cell, Some((row.id, placement.isolation))).await?,
         isolation: placement.isolation,
         epoch: placement.generation,
-        connections: connections(store, &row.environment, &row.spec, now).await?,
+        connections: connections(store, row, now).await?,
     })
 }
 
@@ -108,15 +107,9 @@ pub(crate) async fn app(
     Ok(Arc::new(AppTarget { environment: environment.clone(), app: name.clone(), version, spec: Arc::new(spec) }))
 }
 
-async fn connections(
-    store: &Store,
-    environment: &EnvironmentName,
-    spec: &Spec,
-    now: Timestamp,
-) -> Result<Option<u32>, Cause> {
-    let (_, plan) =
-        catalog::spec::<PlanSpec>(store, environment, CatalogKind::Plan, spec.plan.as_str()).await.map_err(lost)?;
-    Ok(entitlement::derive(&spec.plan, &plan, &spec.overrides, now).connections())
+async fn connections(store: &Store, row: &TenantRow, now: Timestamp) -> Result<Option<u32>, Cause> {
+    let (_, plan) = catalog::plan_of(store, row).await.map_err(lost)?;
+    Ok(entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, now).connections())
 }
 
 fn lost(error: CatalogError) -> Cause {

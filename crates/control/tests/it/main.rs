@@ -12,6 +12,7 @@ mod members;
 mod narrow;
 mod notify;
 mod onboarding;
+mod plans;
 mod pools;
 mod probe;
 mod rates;

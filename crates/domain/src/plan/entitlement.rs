@@ -128,6 +128,7 @@ mod tests {
             slo: crate::plan::Slo::default(),
             support: None,
             archive_retention_days: 90,
+            tenants: crate::plan::Tenants::Follow,
             terms: crate::plan::terms::Terms::default(),
         };
         let end: Timestamp = "2027-03-31T00:00:00Z".parse().unwrap();

@@ -2,6 +2,7 @@
 
 pub mod entitlement;
 pub mod terms;
+pub mod version;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,9 @@ pub struct PlanSpec {
     /// How long an archived tenant's data is kept, in days.
     #[serde(default = "default_archive_days")]
     pub archive_retention_days: u32,
+    /// What this version means to the tenants that the plan has already.
+    #[serde(default, skip_serializing_if = "Tenants::is_follow")]
+    pub tenants: Tenants,
     /// Price, hosts, blueprint, customization, exports.
     #[serde(flatten)]
     pub terms: terms::Terms,
@@ -49,6 +53,35 @@ pub struct PlanSpec {
 /// Ninety days: longer than the usual billing dispute, shorter than what a privacy officer objects to.
 fn default_archive_days() -> u32 {
     90
+}
+
+/// What a new version of a plan means to the tenants that have an older one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tenants {
+    /// They have the new version as soon as it is there.
+    #[default]
+    Follow,
+    /// They keep what they have until somebody upgrades them.
+    Keep,
+}
+
+impl Tenants {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Follow, Self::Keep];
+
+    /// The word in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Follow => "follow",
+            Self::Keep => "keep",
+        }
+    }
+
+    const fn is_follow(&self) -> bool {
+        matches!(self, Self::Follow)
+    }
 }
 
 /// Backup class of a plan.

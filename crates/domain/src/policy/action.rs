@@ -122,6 +122,7 @@ actions! {
     "operation.read" Read Environment;
     "operation.retry" Write Environment;
     "placement.explain" Read Environment;
+    "plan.upgrade" Write Environment;
     "policy.read" Read Environment;
     "quota.commit" Write Tenant;
     "quota.read" Read Tenant;

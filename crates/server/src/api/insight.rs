@@ -94,8 +94,8 @@ async fn entitlements(
     TenantPath(tenant): TenantPath,
     _: Params<Nothing>,
 ) -> Result<Json<Entitlements>> {
-    let found = tenants::entitlements(&call.read(), state.deps(), &tenant).await?;
-    Ok(Json(Entitlements::from(&found)))
+    let (version, found) = tenants::entitlements(&call.read(), state.deps(), &tenant).await?;
+    Ok(Json(Entitlements { plan_version: Some(version), ..Entitlements::from(&found) }))
 }
 
 /// Look for deviations of a tenant's place

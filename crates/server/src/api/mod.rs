@@ -20,6 +20,7 @@ pub mod manifests;
 pub mod members;
 pub mod operations;
 pub mod people;
+pub mod plans;
 pub mod pools;
 pub mod quotas;
 pub mod rollouts;

@@ -15,6 +15,7 @@ pub mod login;
 pub mod member;
 pub mod operation;
 pub mod placement;
+pub mod plan;
 pub mod pool;
 pub mod quota;
 pub mod rollout;

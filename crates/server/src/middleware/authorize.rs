@@ -74,6 +74,7 @@ pub const READS: &[(Method, &str, &str)] = &[
     (Method::POST, "/v1/environments/{environment}/placements:explain", "placement.explain"),
     (Method::GET, "/v1/environments/{environment}/plans", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/plans/{name}", "catalog.read"),
+    (Method::GET, "/v1/environments/{environment}/plans/{name}/bindings", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/plans/{name}/versions", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/plans/{name}/versions/{version}", "catalog.read"),
     (Method::GET, "/v1/environments/{environment}/regions", "catalog.read"),

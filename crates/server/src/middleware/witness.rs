@@ -48,6 +48,7 @@ pub const ACTIONS: &[(Method, &str, &str)] = &[
     (Method::DELETE, "/v1/environments/{environment}/meters/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/plans/{name}", "catalog.delete"),
     (Method::DELETE, "/v1/environments/{environment}/regions/{name}", "catalog.delete"),
+    (Method::POST, "/v1/environments/{environment}/plans/{name}:upgrade", "plan.upgrade"),
     (Method::POST, "/v1/environments/{environment}/cells/{name}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/isolation:run", "isolation.run"),
     (Method::POST, "/v1/environments/{environment}/tenants/{tenant}/domains/{domain}:verify", "domain.verify"),

@@ -28,6 +28,7 @@ mod members;
 mod openapi;
 mod operations;
 mod people;
+mod plans;
 mod quotas;
 mod read;
 mod residency;

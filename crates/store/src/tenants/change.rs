@@ -3,6 +3,8 @@
 //! A locked row is the truth until the end of the transaction, so it is changed in memory and written once, by the
 //! commit. Only what must be unique is written at once, because the caller wants to hear of a collision by name.
 
+use std::collections::BTreeMap;
+
 use tenantry_domain::audit::GENESIS;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::placement::Placement;
@@ -52,25 +54,29 @@ const LOCK_ALIAS: &str = concat!(
     ) FOR NO KEY UPDATE"
 );
 
-/// Rows that collide are left out, which tells who collides without aborting the transaction.
+/// Rows that collide are left out, which tells who collides without aborting the transaction. Each gets the newest version of
+/// its plan, which is held so that the same is still the newest at the commit.
 const CREATE: &str = concat!(
     "WITH n AS (SELECT * FROM ",
     row_arrays!(),
     ", $35::text[], $36::text[]) AS n (",
     row_names!(),
-    ", action, correlation_id)), made AS (
-        INSERT INTO tenantry.tenant (env, created_at, updated_at, created_by, ",
+    ", action, correlation_id)), held AS (
+        SELECT c.name, c.version FROM tenantry.catalog AS c
+        WHERE c.env = $1 AND c.kind = 'plan' AND c.name IN (SELECT plan FROM n) ORDER BY c.name FOR SHARE OF c
+    ), made AS (
+        INSERT INTO tenantry.tenant (env, created_at, updated_at, created_by, plan_version, ",
     row_names!(),
     ")
-        SELECT $1, $2, $2, $3, ",
+        SELECT $1, $2, $2, $3, coalesce((SELECT h.version FROM held AS h WHERE h.name = n.plan), 0), ",
     row_names!(),
     " FROM n
-        ON CONFLICT DO NOTHING RETURNING id
+        ON CONFLICT DO NOTHING RETURNING id, plan_version
     ), history AS (
         INSERT INTO tenantry.tenant_version (env, tenant, version, slug, spec, author, action, at, correlation_id)
         SELECT $1, id, version, slug, spec, $3, action, $2, correlation_id FROM n JOIN made USING (id)
     )
-    SELECT id FROM made"
+    SELECT id, plan_version FROM made"
 );
 
 impl Tenants<'_> {
@@ -116,7 +122,7 @@ impl Tenants<'_> {
         if self.tx.scope.tenant.is_some_and(|only| new.iter().any(|new| new.id != only)) {
             return Err(StoreError::OutOfScope);
         }
-        let rows: Vec<TenantRow> = new.iter().map(|new| self.draft(new)).collect();
+        let mut rows: Vec<TenantRow> = new.iter().map(|new| self.draft(new)).collect();
         let create = Statement::new(CREATE).bind(self.tx.env()).bind(self.tx.now).bind(self.tx.actor.to_string());
         let create = Columns::of_many(create)
             .rows(&rows.iter().collect::<Vec<_>>())
@@ -127,15 +133,19 @@ impl Tenants<'_> {
         let quarantined = self.quarantined(&wanted);
         let answers = self.tx.run(vec![create, quarantined]).await?;
         self.tx.wrote = true;
-        let made: Vec<uuid::Uuid> = answers[0].iter().map(|row| get(row, "id")).collect::<Result<_, _>>()?;
+        let made = answers[0].iter().map(|row| Ok((get(row, "id")?, get(row, "plan_version")?)));
+        let made: BTreeMap<uuid::Uuid, i64> = made.collect::<Result<_, StoreError>>()?;
         if made.len() < rows.len() {
             self.tx.abort();
-            let missing = rows.into_iter().find(|row| !made.contains(&row.id.uuid())).ok_or(StoreError::Aborted)?;
+            let missing = rows.into_iter().find(|row| !made.contains_key(&row.id.uuid())).ok_or(StoreError::Aborted)?;
             return Err(StoreError::SlugTaken { slug: missing.slug });
         }
         if let Some(row) = answers[1].first() {
             self.tx.abort();
             return Err(StoreError::SlugQuarantined { slug: slug(row)?, until: get(row, "until")? });
+        }
+        for row in &mut rows {
+            row.plan_version = made.get(&row.id.uuid()).copied().unwrap_or(0);
         }
         self.first_names(&rows).await?;
         for row in &rows {
@@ -146,7 +156,7 @@ impl Tenants<'_> {
         Ok(rows)
     }
 
-    /// Gives a locked tenant a new version, at most one in a transaction.
+    /// Gives a locked tenant a new version, at most one in a transaction. With another plan it gets that one's newest version.
     ///
     /// # Errors
     /// [`StoreError::StaleVersion`], [`StoreError::NotLocked`], and the collisions of [`Self::create_many`]. A taken
@@ -158,6 +168,10 @@ impl Tenants<'_> {
         }
         let old = locked.row.clone();
         self.exchange_names(change.id, &old.spec, &change.spec).await?;
+        if old.spec.plan != change.spec.plan {
+            let held = self.tx.catalog().hold_plan(change.spec.plan.as_str()).await?;
+            self.give_plan(change.id, held.map_or(0, |held| held.version))?;
+        }
         if let Some(rename) = &change.rename {
             self.rename(change.id, rename)?;
         }
@@ -286,6 +300,7 @@ impl Tenants<'_> {
             slug: new.slug.clone(),
             version: 1,
             spec: new.spec.clone(),
+            plan_version: 0,
             state: State::Draft,
             placement: None,
             placement_generation: 0,

@@ -10,6 +10,7 @@ use tenantry_pg::{Row, ToSql};
 use uuid::Uuid;
 
 use crate::columns::{count, get, slug};
+use crate::plans::held_plan;
 use crate::{Reader, StoreError};
 
 /// What is asked of one meter.
@@ -131,11 +132,13 @@ const SHARES: &str = "
 /// A page of tenants whose hours are not all told yet, and whether what a meter counted since the month began is not what the
 /// quota's row says. All of a page come, for the next one to begin behind them. Plans that do not enforce the quota, or not by the
 /// month, are left out; an override may name another period, which is judged by whoever puts the quota right.
-const BESIDE: &str = "
+const BESIDE: &str = concat!(
+    "
     WITH active AS MATERIALIZED (
         SELECT DISTINCT u.tenant FROM tenantry.usage_hour AS u
-        JOIN tenantry.tenant AS t ON t.env = u.env AND t.id = u.tenant AND t.phase <> 'deleted'
-        JOIN tenantry.catalog AS p ON p.env = t.env AND p.kind = 'plan' AND p.name = t.plan
+        JOIN tenantry.tenant AS t ON t.env = u.env AND t.id = u.tenant AND t.phase <> 'deleted' ",
+    held_plan!(),
+    "
         CROSS JOIN LATERAL (SELECT p.spec -> 'quotas' -> $3 AS bound) AS b
         WHERE u.env = $1 AND u.meter = $2 AND NOT u.is_told AND u.tenant > $6 AND b.bound ->> 'mode' IS DISTINCT FROM 'off'
             AND b.bound IS NOT NULL AND (COALESCE(b.bound ->> 'limit', b.bound #>> '{}') LIKE '%/month'
@@ -149,7 +152,8 @@ const BESIDE: &str = "
         WHERE h.env = $1 AND h.tenant = a.tenant AND h.meter = $2 AND h.hour >= $4
     ) AS s
     LEFT JOIN tenantry.quota AS q ON q.env = $1 AND q.tenant = a.tenant AND q.name = $3
-    ORDER BY a.tenant";
+    ORDER BY a.tenant"
+);
 
 /// A value in millionths.
 pub(super) fn total(row: &Row) -> Result<Total, StoreError> {

@@ -17,6 +17,7 @@ mod logins;
 mod members;
 mod names;
 mod operations;
+mod plans;
 mod quotas;
 mod schema;
 mod scim;

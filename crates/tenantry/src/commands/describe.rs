@@ -91,6 +91,9 @@ async fn tenant(name: &str, session: &Session) -> Result<()> {
     }
     if let Some(entitlements) = &entitlements {
         text.section("Entitlements");
+        if let Some(version) = entitlements.plan_version {
+            text.entry("plan", &format!("{} version {version}", entitlements.plan));
+        }
         text.entry("isolation", &entitled(&entitlements.isolation));
         for group in [&entitlements.quotas, &entitlements.rate_limits, &entitlements.features] {
             for (name, entitlement) in group {

@@ -31,6 +31,7 @@ pub mod notifications;
 pub mod operations;
 pub mod place;
 pub mod plan;
+pub mod plans;
 pub mod policy;
 pub mod quotas;
 pub mod resolve;

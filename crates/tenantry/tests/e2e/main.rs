@@ -22,6 +22,7 @@ mod members;
 mod migrations;
 mod notifications;
 mod offline;
+mod plans;
 mod policy;
 mod program;
 mod quotas;

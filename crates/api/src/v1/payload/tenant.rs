@@ -47,6 +47,14 @@ pub struct Updated {
     /// The plan that it is bound to now.
     #[schema(example = "starter")]
     pub plan: String,
+    /// The version of its plan that it was moved to; absent when nobody moved it to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 4)]
+    pub plan_version: Option<i64>,
+    /// The version of its plan that it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 3)]
+    pub plan_version_before: Option<i64>,
     /// The app that serves it now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "chat")]
