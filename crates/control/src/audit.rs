@@ -51,7 +51,7 @@ pub struct Attempt {
     pub action: &'static str,
     /// On what, `tenant/acme`.
     pub target: String,
-    /// The tenant, if it is one; the entry joins its chain if there is such a tenant.
+    /// The tenant, if it is one; the entry joins its chain if there is such a tenant and the caller sees it.
     pub tenant: Option<TenantRef>,
     /// Whether access was refused; else the call was wrong or failed.
     pub is_denied: bool,
@@ -63,11 +63,15 @@ pub struct Attempt {
 
 /// Records an attempt in a transaction of its own: the call's is gone by then.
 ///
+/// INVARIANT: no chain gets an entry of somebody who has no business with it. What a customer's key tried is told to that
+/// customer alone, whatever it aimed at, and what somebody without any role tried to the environment.
+///
 /// # Errors
 /// Our database does not answer.
 pub async fn record(cx: &Ctx, deps: &Deps, attempt: Attempt) -> Result<(), Refusal> {
     let permit = policy::controller("audit.record", Scope::environment(cx.environment.clone()));
-    let tenant = match &attempt.tenant {
+    let aimed = attempt.tenant.filter(|_| !cx.rights.roles.is_empty());
+    let tenant = match cx.rights.tenant.map(TenantRef::Id).or(aimed) {
         Some(tenant) => deps.store().read(&cx.environment).tenant(tenant.key()).await.map_err(refuse_store)?,
         None => None,
     };

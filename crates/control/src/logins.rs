@@ -27,6 +27,7 @@ use tenantry_store::{Entry, LoginFilter, LoginRow, NewLogin, Page, StoreError, V
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::governance::{self, About};
 use crate::refusal::Refusal;
 use crate::tenants::edit::{Expected, Opened, TenantRef, open, refuse_store, remember, replayed, require};
 use crate::tenants::read::request;
@@ -234,10 +235,12 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
     finish(cx, deps, &permit, tx, row, password, Type::GatewayLoginCreated).await
 }
 
-/// Gives a login another password. The old one stays good for the grace, so that clients change over one by one.
+/// Gives a login another password. The old one stays good for the grace, so that clients change over one by one, and never
+/// longer than it was to live anyway.
 ///
 /// # Errors
-/// There is no such login, it is revoked, has no password, or another version than expected.
+/// There is no such login, it is revoked, has no password, or another version than expected; or it is to live longer, and
+/// the caller could not make one.
 pub async fn rotate(
     cx: &Ctx,
     deps: &Deps,
@@ -267,12 +270,18 @@ pub async fn rotate(
         let message = "proves itself by an access token and has no password";
         return Err(Refusal::Request(vec![FieldError::new("name", message)]));
     }
+    if login::prolongs(wanted.expires, row.login.expires) {
+        // Whoever made it said when it ends; a longer life is as good as another login.
+        let longer = self::permit(cx, "gateway.login.create", &row.login.whose)?;
+        governance::rule(cx, deps, &longer, &mut tx, About::default()).await?;
+    }
     let expires = wanted.expires.or(row.login.expires);
+    let old_until = login::within_life(*old_until, row.login.expires);
     let verifier = match &row.verifiers.current {
-        Some(old) if *old_until > cx.now => Verifier::beside(&password, old),
+        Some(old) if old_until > cx.now => Verifier::beside(&password, old),
         _ => Verifier::of(&password),
     };
-    let row = tx.logins().rotate(&row, &verifier, *old_until, expires).await.map_err(refuse_store)?;
+    let row = tx.logins().rotate(&row, &verifier, old_until, expires).await.map_err(refuse_store)?;
     finish(cx, deps, &permit, tx, row, Some(password), Type::GatewayLoginRotated).await
 }
 

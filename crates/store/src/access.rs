@@ -100,6 +100,11 @@ const LIST: &str = concat!(
         AND (NOT $3::boolean OR (refused_at IS NULL AND ended_at IS NULL AND coalesce(ends_at, lapses_at) > $4))
     ORDER BY id DESC LIMIT $6"
 );
+// A person's minutes within a day bound how many there are.
+const OPEN_OF: &str = "
+    SELECT tenant, id FROM tenantry.access_grant
+    WHERE env = $1 AND (requested_by = $2 OR approved_by = $2) AND ends_at > $3 AND ended_at IS NULL
+    ORDER BY tenant, id";
 // Whoever sums waits for whoever is summing: two answers at once must not both find room.
 const USED_LOCK: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('tenantry.access.' || $1 || '.' || lower(trim($2)), 0))";
@@ -215,6 +220,17 @@ impl Grants<'_> {
         let rows = self.tx.rows(sum).await?;
         let used: i64 = rows.first().map_or(Ok(0), |row| get(row, "used"))?;
         Ok(u32::try_from(used).unwrap_or(u32::MAX))
+    }
+
+    /// Grants that hold now and that a principal asked for or agreed to, by tenant, not locked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_of(&mut self, principal: &str) -> Result<Vec<(TenantId, GrantId)>, StoreError> {
+        let statement = Statement::new(OPEN_OF).bind(self.tx.env()).bind(principal.to_owned()).bind(self.tx.now);
+        let rows = self.tx.rows(statement).await?;
+        let one = |row: &Row| Ok((TenantId::from_uuid(get(row, "tenant")?), GrantId::from_uuid(get(row, "id")?)));
+        rows.iter().map(one).collect()
     }
 
     /// Somebody agrees.

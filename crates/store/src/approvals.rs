@@ -71,15 +71,26 @@ const GIVE: &str = concat!(
 const GET: &str = concat!("SELECT ", approval_columns!(), " FROM tenantry.approval WHERE env = $1 AND id = $2");
 const LOCK: &str =
     concat!("SELECT ", approval_columns!(), " FROM tenantry.approval WHERE env = $1 AND id = $2 FOR NO KEY UPDATE");
-// Two uses at once wait for each other: one word is good for one deed.
+// Two uses at once wait for each other: one word is good for one deed. Of each giver the newest, so that many words of one
+// do not hide another's.
 const OPEN: &str = concat!(
     "SELECT ",
     approval_columns!(),
     " FROM tenantry.approval
-    WHERE env = $1 AND holder = $2 AND action = $3 AND tenant IS NOT DISTINCT FROM $4::uuid
-        AND tenant_version IS NOT DISTINCT FROM $5::bigint AND expires_at > $6 AND used_at IS NULL AND withdrawn_at IS NULL
-    ORDER BY id LIMIT 10 FOR NO KEY UPDATE"
+    WHERE env = $1 AND used_at IS NULL AND withdrawn_at IS NULL AND id IN (
+        SELECT DISTINCT ON (given_by) id FROM tenantry.approval
+        WHERE env = $1 AND holder = $2 AND action = $3 AND tenant IS NOT DISTINCT FROM $4::uuid
+            AND tenant_version IS NOT DISTINCT FROM $5::bigint AND expires_at > $6 AND used_at IS NULL AND withdrawn_at IS NULL
+        ORDER BY given_by, id DESC
+    )
+    ORDER BY id LIMIT 100 FOR NO KEY UPDATE"
 );
+const GIVE_WAY: &str = "
+    UPDATE tenantry.approval SET withdrawn_at = $7
+    WHERE env = $1 AND holder = $2 AND action = $3 AND tenant IS NOT DISTINCT FROM $4::uuid
+        AND tenant_version IS NOT DISTINCT FROM $5::bigint AND given_by = $6 AND used_at IS NULL AND withdrawn_at IS NULL
+        AND expires_at > $7
+    RETURNING id";
 const USE: &str = "UPDATE tenantry.approval SET used_at = $3 WHERE env = $1 AND id = ANY($2::uuid[])";
 const WITHDRAW: &str = concat!(
     "UPDATE tenantry.approval SET withdrawn_at = $3 WHERE env = $1 AND id = $2 RETURNING ",
@@ -147,6 +158,23 @@ impl Approvals<'_> {
         Ok(row)
     }
 
+    /// Takes back what the same principal gave for the same before, and says what that was.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_way(&mut self, new: &NewApproval) -> Result<Vec<ApprovalId>, StoreError> {
+        let statement = Statement::new(GIVE_WAY)
+            .bind(self.tx.env())
+            .bind(new.holder.clone())
+            .bind(new.action.clone())
+            .bind(new.tenant.map(|(id, _)| id.uuid()))
+            .bind(new.tenant.map(|(_, version)| version))
+            .bind(new.given_by.clone())
+            .bind(self.tx.now);
+        let rows = self.tx.rows(statement).await?;
+        rows.iter().map(|row| get(row, "id").map(ApprovalId::from_uuid)).collect()
+    }
+
     /// One that no other transaction changes until this one is over.
     ///
     /// # Errors
@@ -167,7 +195,7 @@ impl Approvals<'_> {
         Ok(row)
     }
 
-    /// Those that a principal can use for an action now, locked.
+    /// Those that a principal can use for an action now, one of each giver, at most 100, locked.
     ///
     /// # Errors
     /// The database's.

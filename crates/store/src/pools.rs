@@ -153,6 +153,12 @@ const NOTE: &str = "
         next_look_at = $6::timestamptz + $7 * (1 + 0.1 * random()) * interval '1 second', leased_until = NULL
     WHERE env = $1 AND tenant = $2 AND leased_until = $3 RETURNING tenant";
 
+const HOLD: &str = concat!(
+    "UPDATE tenantry.identity_pool SET leased_until = $4::timestamptz + $5 * interval '1 second'
+    WHERE env = $1 AND tenant = $2 AND leased_until = $3 RETURNING ",
+    columns!("")
+);
+
 fn read(row: &Row) -> Result<PoolRow, StoreError> {
     Ok(PoolRow {
         environment: parse(row, "env")?,
@@ -241,6 +247,21 @@ impl Store {
     pub async fn pools_claim(&self, now: Timestamp, lease: Duration, most: u32) -> Result<Vec<PoolTurn>, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&now, &lease.as_secs_f64(), &i64::from(most)];
         self.query(CLAIM, &params).await?.iter().map(turn).collect()
+    }
+
+    /// Keeps a turn for another `lease` from now on. Nothing if somebody else has it by now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn pool_hold(
+        &self,
+        row: &PoolRow,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<PoolRow>, StoreError> {
+        let (environment, tenant) = (row.environment.as_str(), row.tenant.uuid());
+        let params: [&(dyn ToSql + Sync); 5] = [&environment, &tenant, &row.leased_until, &now, &lease.as_secs_f64()];
+        self.query_opt(HOLD, &params).await?.as_ref().map(read).transpose()
     }
 
     /// Writes what a look found where the standing stays, and ends the turn. Says whether the turn was still theirs.

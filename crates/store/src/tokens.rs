@@ -258,14 +258,18 @@ impl Store {
         self.query_opt(GET, &[&id.uuid()]).await?.as_ref().map(read).transpose()
     }
 
-    /// Remembers that a token was used, at most once a minute.
+    /// Remembers that a token was used, at most once a minute; not while somebody else changes it.
     ///
     /// # Errors
     /// The database's.
     pub async fn token_seen(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         let sql = "
             UPDATE tenantry.token SET last_used_at = $2::timestamptz
-            WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')";
+            WHERE id IN (
+                SELECT id FROM tenantry.token
+                WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2::timestamptz - interval '1 minute')
+                FOR NO KEY UPDATE SKIP LOCKED
+            )";
         let id: Uuid = id.uuid();
         self.query(sql, &[&id, &at]).await.map(|_| ())
     }

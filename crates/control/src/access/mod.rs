@@ -2,7 +2,8 @@
 //!
 //! What a grant gives is a login of the gateway that ends at the grant's end, sessions and all. Everything is in the chain of
 //! the tenant whose data it is, and the tenant gets an event of it at once.
-//! INVARIANT: who agrees and who reviews is not who asked ([`grant`]); nothing makes a grant longer.
+//! INVARIANT: who agrees and who reviews is not who asked ([`grant`]); nothing makes a grant longer, and it ends with the
+//! token of either of the two.
 
 pub(crate) mod hands;
 mod read;
@@ -24,10 +25,11 @@ use tenantry_store::{Entry, GrantRow, NewGrant, NewLogin, StoreError, Verifier, 
 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::governance::{self, About};
 use crate::logins::{self, lock_living, password};
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Opened, TenantRef, open as begin, refuse_store, remember, replayed, require};
-use hands::{Second, linked, person};
+use crate::tenants::edit::{Opened, TenantRef, open as begin, open_unruled, refuse_store, remember, replayed, require};
+use hands::{Second, hold, linked, person, still_may};
 
 /// The longest reason, ticket and review, in letters.
 const LONGEST_TEXT: usize = 1000;
@@ -140,9 +142,12 @@ fn refuse(action: &'static str) -> impl Fn(GrantError) -> Refusal {
             let remedy = match &error {
                 GrantError::Nobody => "Use a token that names its person (`tenantry tokens create --person`).",
                 GrantError::Own => "Ask somebody else to do it.",
-                GrantError::SameHands => "Ask somebody whose token neither made the other nor was made by it.",
+                GrantError::SameHands => {
+                    "Ask somebody whose token neither made the other nor was made by it or by the same person."
+                }
                 GrantError::Unlike => "Let both sign in, or let both use tokens.",
                 GrantError::Foreign => "Ask for access yourself.",
+                GrantError::Gone => "Ask anew, with a token that is good.",
                 _ => "Wait, or let somebody else ask.",
             };
             let rule = match &error {
@@ -214,6 +219,9 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
     let actor = cx.actor.to_string();
     let (row, kind) = match answer {
         Answer::Approve => {
+            if !still_may(deps, &row.requested_by, "access.open", cx.now).await? {
+                return Err(refuse("access.approve")(GrantError::Gone));
+            }
             let used = tx.grants().used(&row.grant.person).await.map_err(refuse_store)?;
             let until = row.grant.approve(&by.hands(), used, cx.now).map_err(refuse("access.approve"))?;
             let by = by.person.unwrap_or_default();
@@ -240,15 +248,23 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
     if asked.requested_by != actor {
         return Err(refuse("access.open")(GrantError::Foreign));
     }
-    if let Some((approver, _)) = &asked.answered
-        && linked(deps, approver, &actor).await?
-    {
-        return Err(refuse("access.open")(GrantError::SameHands));
+    if let Some((approver, _)) = &asked.answered {
+        if linked(deps, approver, &actor).await? {
+            return Err(refuse("access.open")(GrantError::SameHands));
+        }
+        if !still_may(deps, approver, "access.approve", cx.now).await? {
+            return Err(refuse("access.open")(GrantError::Gone));
+        }
     }
-    let mut tx = match begin(cx, deps, &permit).await? {
+    let mut tx = match open_unruled(cx, deps, &permit).await? {
         Opened::Replay(answer) => return Ok(OpenedAccess { grant: replayed(answer)?, password: None, url: None }),
         Opened::Fresh(tx) => tx,
     };
+    // Held until the login is made, so that a revocation at the same moment finds it.
+    if !hold(&mut tx, &actor, cx.now).await? {
+        return Err(refuse("access.open")(GrantError::Gone));
+    }
+    governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     let row = lock(&mut tx, id).await?;
     let until = row.grant.open(by.as_deref(), cx.now).map_err(refuse("access.open"))?;
     lock_living(&mut tx, row.tenant).await?;
@@ -306,17 +322,50 @@ pub async fn end(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<AccessGrant, Refu
     };
     let row = lock(&mut tx, id).await?;
     row.grant.end(cx.now).map_err(refuse("access.end"))?;
+    let (row, gone) = close(cx, &mut tx, row).await?;
+    finish(cx, deps, &permit, tx, row, Type::AccessEnded, gone).await
+}
+
+/// Ends a locked grant that holds, and its login.
+async fn close(cx: &Ctx, tx: &mut WriteTx, row: GrantRow) -> Result<(GrantRow, Option<LoginChange>), Refusal> {
     let mut gone = None;
     if let Some(name) = &row.login
         && let Some(login) = tx.logins().lock(name).await.map_err(refuse_store)?
         && login.revoked_at.is_none()
     {
         tx.logins().revoke(&login).await.map_err(refuse_store)?;
-        let data = json!({ "login": name, "grant": id });
+        let data = json!({ "login": name, "grant": row.id });
         gone = Some((Type::GatewayLoginRevoked, "gateway.login.revoke", name.clone(), data));
     }
-    let row = tx.grants().end(id, &cx.actor.to_string()).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, Type::AccessEnded, gone).await
+    Ok((tx.grants().end(row.id, &cx.actor.to_string()).await.map_err(refuse_store)?, gone))
+}
+
+/// Ends what a principal was let into and what it let others into: its token is taken back, and nothing that it gave stays.
+/// Requests that wait are answered by nobody any more ([`answer`]). The entries go with the caller's commit.
+///
+/// # Errors
+/// Our database does not answer.
+pub(crate) async fn end_of(
+    cx: &Ctx,
+    permit: &Permit,
+    tx: &mut WriteTx,
+    principal: &str,
+) -> Result<Vec<Entry>, Refusal> {
+    let mut entries = Vec::new();
+    for (tenant, id) in tx.grants().open_of(principal).await.map_err(refuse_store)? {
+        // The tenant first, as every change of a grant does.
+        match tx.tenants().lock(tenant).await {
+            Ok(_) | Err(StoreError::NotFound) => {}
+            Err(error) => return Err(refuse_store(error)),
+        }
+        let row = lock(tx, id).await?;
+        if row.grant.end(cx.now).is_err() {
+            continue;
+        }
+        let (row, gone) = close(cx, tx, row).await?;
+        entries.extend(told(cx, permit, "access.end", &view(row, cx.now), Type::AccessEnded, gone));
+    }
+    Ok(entries)
 }
 
 /// Records that somebody else looked at what was done.
@@ -373,7 +422,23 @@ async fn finish(
 ) -> Result<AccessGrant, Refusal> {
     let grant = view(row, cx.now);
     remember(cx, &mut tx, &grant, None);
+    let entries = told(cx, permit, permit.action(), &grant, kind, login);
+    tx.commit(entries).await.map_err(refuse_store)?;
+    deps.nudge();
+    Ok(grant)
+}
+
+/// What the tenant is told of a change of a grant.
+fn told(
+    cx: &Ctx,
+    permit: &Permit,
+    action: &str,
+    grant: &AccessGrant,
+    kind: Type,
+    login: Option<LoginChange>,
+) -> Vec<Entry> {
     let mut audit = cx.audit(permit, Category::Access, format!("access/{}", grant.id));
+    action.clone_into(&mut audit.action);
     audit.reason = Some(grant.reason.clone());
     let data = json!({
         "grant": grant.id, "person": grant.person, "approver": grant.approver, "access": grant.access,
@@ -389,7 +454,5 @@ async fn finish(
         audit.changes = data.clone();
         entries.push(Entry::tenant(grant.tenant, audit, vec![event::Draft::new(kind, data)]));
     }
-    tx.commit(entries).await.map_err(refuse_store)?;
-    deps.nudge();
-    Ok(grant)
+    entries
 }

@@ -22,16 +22,17 @@ pub struct Pools {
     looked: Option<Instant>,
 }
 
-/// Pools that one look takes. Providers bound how often they are asked.
-const BATCH: u32 = 16;
+/// Pools that are taken at once and worked at side by side: nobody's lease runs while it waits for its turn.
+const SIDE_BY_SIDE: u32 = 8;
 
-/// Pools that are worked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+/// How often one look takes that many. Providers bound how often they are asked.
+const ROUNDS: u32 = 2;
 
 /// Tenants that one look gives a pool to.
 const ENROL: u32 = 500;
 
-/// Calls that one turn may make, one after the other.
+/// Calls that one turn may make, one after the other, before somebody else may have it. Looking through all pools can take
+/// more: a turn is kept anew before a pool is made ([`settle`]).
 const CALLS: u32 = 4;
 
 /// Nudges come with every commit; the looks over all tenants need not.
@@ -61,14 +62,17 @@ impl Controller for Pools {
         let (store, issuer) = (deps.store(), self.provider.issuer());
         let new = store.pools_enrol(&issuer, Identity::Own.as_str(), deps.now(), ENROL).await?;
         let lease = self.provider.bounds().longest().saturating_mul(CALLS);
-        let due = store.pools_claim(deps.now(), lease, BATCH).await?;
-        let is_more = new == ENROL as usize || due.len() == BATCH as usize;
-        let (provider, mut failed) = (&self.provider, None);
-        // Half a batch at a time, so that a provider is not asked by all at once.
-        for half in due.chunks(SIDE_BY_SIDE) {
-            let settled = join_all(half.iter().map(|turn| settle(deps, provider, turn))).await;
+        let (provider, mut failed, mut is_more) = (&self.provider, None, true);
+        for _ in 0..ROUNDS {
+            let due = store.pools_claim(deps.now(), lease, SIDE_BY_SIDE).await?;
+            let settled = join_all(due.iter().map(|turn| settle(deps, provider, turn, lease))).await;
             failed = settled.into_iter().find_map(Result::err).or(failed);
+            is_more = due.len() == SIDE_BY_SIDE as usize;
+            if !is_more {
+                break;
+            }
         }
+        is_more |= new == ENROL as usize;
         if let Some(error) = failed {
             return Err(error);
         }

@@ -1,7 +1,8 @@
 //! Approvals: a rule asks for somebody else's word, and gets it here.
 //!
 //! INVARIANT: whoever gives one is a person, and not the one who uses it, by whatever token ([`Second`]); one is good for
-//! one action of one principal, on the tenant as the approver saw it, once, and for a day at most.
+//! one action of one principal, on the tenant as the approver saw it, once, and for a day at most. It is good as long as its
+//! giver is somebody who may give one, and a giver has one of a kind.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use tenantry_domain::policy::grant::{GrantError, is_same};
 use tenantry_domain::policy::{ACTIONS, Denial, Effect, Permit, Reach};
 use tenantry_store::{ApprovalFilter, ApprovalRow, Entry, NewApproval, Page, StoreError};
 
-use crate::access::hands::{Second, linked};
+use crate::access::hands::{Second, Trail, still_may};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
@@ -195,10 +196,13 @@ pub async fn give(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Approval, Ref
         reason: wanted.reason.trim().to_owned(),
         expires_at: cx.now.saturating_add(wanted.lasts).unwrap_or(cx.now),
     };
+    // The same word again takes the place of the one before, so that nobody's words stand in the way of another's.
+    let before = tx.approvals().give_way(&new).await.map_err(refuse_store)?;
     let row = tx.approvals().give(&new).await.map_err(refuse_store)?;
     let answer = view(row, cx.now);
     remember(cx, &mut tx, &answer, None);
-    tx.commit(vec![entry(cx, &permit, &answer)]).await.map_err(refuse_store)?;
+    let entry = entry(cx, &permit, &answer, &before);
+    tx.commit(vec![entry]).await.map_err(refuse_store)?;
     Ok(answer)
 }
 
@@ -222,33 +226,34 @@ async fn second(cx: &Ctx, deps: &Deps, holder: &str) -> Result<String, Refusal> 
     if hands.is_shown {
         return Err(denied(
             GrantError::SameHands,
-            "Ask somebody whose token neither made the other nor was made by it.",
+            "Ask somebody whose token neither made the other nor was made by it or by the same person.",
         ));
     }
     Ok(hands.person.unwrap_or_default().to_owned())
 }
 
-/// Of the words that a caller could use, those that count: of other people, each person once. Hands change between the word
-/// and its use, so they are looked at again.
+/// Of the words that a caller could use, those that count: of other people who may still give them, each person once. Hands
+/// change between the word and its use, and tokens are taken back, so both are looked at again.
 ///
 /// # Errors
 /// Our database does not answer.
 pub(super) async fn of_others(cx: &Ctx, deps: &Deps, open: Vec<ApprovalRow>) -> Result<Vec<ApprovalRow>, Refusal> {
-    let actor = cx.actor.to_string();
-    let mut good: Vec<ApprovalRow> = Vec::new();
+    let own = Trail::of(deps, &cx.actor.to_string()).await?;
+    let mut good: Vec<(ApprovalRow, Trail)> = Vec::new();
     for row in open {
         let given = &row.given;
         let is_own = cx.person.as_deref().is_some_and(|own| is_same(own, &given.person));
-        let mut counts = !is_own && !linked(deps, &given.given_by, &actor).await?;
-        for other in &good {
-            counts &= !is_same(&other.given.person, &given.person)
-                && !linked(deps, &other.given.given_by, &given.given_by).await?;
+        if is_own || !still_may(deps, &given.given_by, "approval.give", cx.now).await? {
+            continue;
         }
-        if counts {
-            good.push(row);
+        let trail = Trail::of(deps, &given.given_by).await?;
+        let is_counted =
+            |(other, known): &(ApprovalRow, Trail)| is_same(&other.given.person, &given.person) || known.meets(&trail);
+        if !trail.meets(&own) && !good.iter().any(is_counted) {
+            good.push((row, trail));
         }
     }
-    Ok(good)
+    Ok(good.into_iter().map(|(row, _)| row).collect())
 }
 
 /// Takes one back; one that is used stays used.
@@ -277,7 +282,7 @@ pub async fn withdraw(cx: &Ctx, deps: &Deps, id: ApprovalId) -> Result<Approval,
     let row = tx.approvals().withdraw(id).await.map_err(refuse_store)?;
     let answer = view(row, cx.now);
     remember(cx, &mut tx, &answer, None);
-    tx.commit(vec![entry(cx, &permit, &answer)]).await.map_err(refuse_store)?;
+    tx.commit(vec![entry(cx, &permit, &answer, &[])]).await.map_err(refuse_store)?;
     Ok(answer)
 }
 
@@ -326,12 +331,12 @@ async fn known(cx: &Ctx, deps: &Deps, id: ApprovalId) -> Result<ApprovalRow, Ref
     row.filter(is_seen).ok_or_else(|| missing(id))
 }
 
-fn entry(cx: &Ctx, permit: &Permit, approval: &Approval) -> Entry {
+fn entry(cx: &Ctx, permit: &Permit, approval: &Approval, before: &[ApprovalId]) -> Entry {
     let mut audit = cx.audit(permit, Category::Access, format!("approval/{}", approval.id));
     audit.reason = Some(approval.reason.clone());
     audit.changes = json!({
         "action": approval.action, "holder": approval.holder, "person": approval.person,
-        "tenantVersion": approval.tenant_version, "expiresAt": approval.expires_at,
+        "tenantVersion": approval.tenant_version, "expiresAt": approval.expires_at, "replaces": before,
     });
     match approval.tenant {
         Some(tenant) => Entry::tenant(tenant, audit, Vec::new()),

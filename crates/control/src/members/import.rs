@@ -2,10 +2,11 @@
 //!
 //! All rows that are done are one commit, so a file is in effect as far as its report says or not at all; the same file
 //! again changes nothing. A row counts with what the rows before it did, also to the acting member.
+//! Rights and rules are asked about what a file does, as they would be by single calls.
 //! INVARIANT: the audit names every user whom a file touched, and how; whoever is a member of nothing afterwards is
 //! forgotten, and a file tells nobody who is known elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use tenantry_store::{Card, MemberRow, Roll};
 use super::{Entered, Fact, Scene, enter};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
+use crate::governance::{self, About, Thing};
 use crate::refusal::Refusal;
 use crate::tenants::edit::{TenantRef, refuse_store, replayed};
 
@@ -157,7 +159,8 @@ type Told = (Value, Option<(Type, Value)>);
 /// Brings members into line with rows.
 ///
 /// # Errors
-/// There is no such tenant, or the database's. What is wrong with a row is in the report.
+/// There is no such tenant, the caller lacks the right to something that the file does or a rule forbids it, or the
+/// database's. What is wrong with a row is in the report.
 pub async fn import(
     cx: &Ctx,
     deps: &Deps,
@@ -166,10 +169,15 @@ pub async fn import(
     rows: &[ImportRow],
     dry_run: bool,
 ) -> Result<Imported, Refusal> {
-    let scene = match enter(cx, deps, tenant, "member.import", acting).await? {
+    let mut scene = match enter(cx, deps, tenant, "member.import", acting).await? {
         Entered::Replay(answer) => return replayed(answer),
         Entered::Fresh(scene) => *scene,
     };
+    for action in actions(rows) {
+        cx.permit(action, scene.id())?;
+        let Scene { tx, tenant, .. } = &mut scene;
+        governance::rule_on(cx, deps, action, tx, Thing::Tenant(tenant), About::default()).await?;
+    }
     let mut run = Run::begin(scene, deps, rows).await?;
     let (mut reports, mut done) = (Vec::with_capacity(rows.len()), Vec::new());
     for (index, row) in rows.iter().enumerate() {
@@ -197,6 +205,16 @@ pub async fn import(
     let scene = run.end().await?;
     scene.finish_all(cx, deps, facts(&answer, &done), &answer).await?;
     Ok(answer)
+}
+
+/// What a file does, as single calls are named. Whether a row adds or changes somebody shows only when it is its turn.
+fn actions(rows: &[ImportRow]) -> BTreeSet<&'static str> {
+    let of = |row: &ImportRow| match row {
+        ImportRow::Member { .. } => &["member.add", "member.update"][..],
+        ImportRow::Gone(_) => &["member.remove"],
+        ImportRow::Unreadable(_) => &[],
+    };
+    rows.iter().flat_map(of).copied().collect()
 }
 
 /// What the audit tells: how many rows became what, and in entries of a bounded size which user became what.

@@ -121,7 +121,8 @@ pub async fn invite(
 }
 
 /// Sends an open or expired invitation again, with a new link; the one before ends. Whoever sends it again is the one who
-/// invites from then on.
+/// invites from then on, apart from callers who may not invite: they have it mailed once more, in the name of whoever invited,
+/// and do not see the link.
 ///
 /// # Errors
 /// There is none, it is over, or was sent a moment ago or too often; its role is gone; or the one who asks could not make it.
@@ -139,6 +140,11 @@ pub async fn resend(
         Entered::Fresh(scene) => *scene,
     };
     let row = known(&mut scene, id).await?;
+    let is_inviter = cx.rights.allows("invitation.create");
+    if delivery == Delivery::Link {
+        cx.permit("invitation.create", scene.id())?;
+    }
+    let inviter = if is_inviter { acting } else { row.invited_by };
     let rules = scene.rules;
     let role = scene.resolve(&row.role.name()).await?;
     decide::may_invite(scene.acting(), &role, &rules)?;
@@ -153,7 +159,7 @@ pub async fn resend(
     let nonce = nonce()?;
     let token = Token::of(deps, &cx.environment, id, &nonce);
     let until = judge::until(cx.now, None).map_err(|error| Refusal::Request(vec![error]))?;
-    let row = scene.tx.members().renew(&row, nonce, token.hash(deps), until, acting).await.map_err(refuse_store)?;
+    let row = scene.tx.members().renew(&row, nonce, token.hash(deps), until, inviter).await.map_err(refuse_store)?;
     issue(cx, deps, scene, row, token, delivery, Vec::new()).await
 }
 

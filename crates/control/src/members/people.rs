@@ -9,6 +9,7 @@ use tenantry_domain::member::decide::{self, Target};
 use tenantry_domain::member::{Email, Identity, Permission, Refused, Role, RoleName};
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::page::PageSize;
+use tenantry_domain::policy::Denial;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_store::{Card, Page};
@@ -61,8 +62,8 @@ pub struct Checked {
 /// Makes somebody a member.
 ///
 /// # Errors
-/// The plan or the acting member's role forbids it, they are one already, may not be one here as well, or the plan's users
-/// are used up.
+/// The plan or the acting member's role forbids it, they are one already, may not be one here as well, the plan's users are
+/// used up, or the caller may add a first owner only and this is not one.
 pub async fn add(
     cx: &Ctx,
     deps: &Deps,
@@ -78,6 +79,13 @@ pub async fn add(
     let rules = scene.rules;
     let role = scene.resolve(&wanted.role).await?;
     let roll = scene.tx.members().roll(id).await.map_err(refuse_store)?;
+    if !cx.rights.adds_anybody() && (roll.members > 0 || !role.is_owner()) {
+        let remedy =
+            "The role `operator` adds the first owner; let an owner or an admin of the tenant add the others, or \
+                      use a token with the role `application` or `admin`."
+                .to_owned();
+        return Err(Denial { rule: "first-owner-only".to_owned(), action: "member.add", remedy, hidden: None }.into());
+    }
     decide::may_add(scene.acting(), &role, &rules, u64::try_from(roll.members).unwrap_or(0))?;
     decide::fits(&rules, roll.used())?;
     let card = Card { email: &wanted.email, name: wanted.name.as_deref() };

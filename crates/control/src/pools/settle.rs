@@ -1,7 +1,8 @@
 //! One look at one pool: what is there, what should be, the next thing to do, and what came of it.
 //!
 //! A look that fails leaves everything as it was and comes back later, however often. Nothing is made that was not looked
-//! for by its name first, so that a crash between the provider's yes and our note of it makes no second pool.
+//! for by its name first, so that a crash between the provider's yes and our note of it makes no second pool; and nothing but
+//! in a turn that was kept anew right before, so that two who look at once, however long it takes, do not make one each.
 
 use std::time::Duration;
 
@@ -35,22 +36,48 @@ struct Reached {
     done: Vec<Type>,
 }
 
-/// Looks at a pool and does what is to be done.
+/// Why a look came to nothing.
+enum Halt {
+    /// The provider did not do it.
+    Provider(IdentityError),
+    /// Our database did not.
+    Store(StoreError),
+    /// It took too long, and somebody else has the turn by now.
+    Late,
+}
+
+impl From<IdentityError> for Halt {
+    fn from(error: IdentityError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// Looks at a pool and does what is to be done. `lease` is how long a turn is kept.
 ///
 /// # Errors
 /// Our database's. What the provider says is noted.
-pub(crate) async fn settle(deps: &Deps, provider: &Provider, turn: &PoolTurn) -> Result<(), StoreError> {
-    let row = &turn.row;
-    if row.issuer != provider.issuer() {
-        deps.store().pool_note(row, Some(OTHER_PROJECT), deps.now(), CALM).await?;
+pub(crate) async fn settle(
+    deps: &Deps,
+    provider: &Provider,
+    turn: &PoolTurn,
+    lease: Duration,
+) -> Result<(), StoreError> {
+    let mut turn = turn.clone();
+    if turn.row.issuer != provider.issuer() {
+        deps.store().pool_note(&turn.row, Some(OTHER_PROJECT), deps.now(), CALM).await?;
         return Ok(());
     }
-    match reach(provider, turn, &setup(turn)).await {
+    let setup = setup(&turn);
+    let reached = reach(deps, provider, &mut turn, setup, lease).await;
+    let row = &turn.row;
+    match reached {
         Ok(reached) if reached.standing == row.standing && reached.pool == row.pool && reached.done.is_empty() => {
             deps.store().pool_note(row, None, deps.now(), CALM).await.map(drop)
         }
-        Ok(reached) => record(deps, turn, reached).await,
-        Err(error) => {
+        Ok(reached) => record(deps, &turn, reached).await,
+        Err(Halt::Late) => Ok(()),
+        Err(Halt::Store(error)) => Err(error),
+        Err(Halt::Provider(error)) => {
             let failures = row.failures.saturating_add(1);
             tracing::warn!(
                 tenant = %turn.slug,
@@ -82,12 +109,18 @@ fn label(tenant: TenantId) -> String {
     pool::label(&hash)
 }
 
-async fn reach(provider: &Provider, turn: &PoolTurn, setup: &Option<Setup>) -> Result<Reached, IdentityError> {
-    let (row, label) = (&turn.row, label(turn.row.tenant));
-    let known = row.pool.as_deref().and_then(|id| PoolId::parse(id).ok());
+async fn reach(
+    deps: &Deps,
+    provider: &Provider,
+    turn: &mut PoolTurn,
+    setup: Option<Setup>,
+    lease: Duration,
+) -> Result<Reached, Halt> {
+    let label = label(turn.row.tenant);
+    let known = turn.row.pool.as_deref().and_then(|id| PoolId::parse(id).ok());
     let wish = Wish::of(turn.phase);
     if wish == Wish::Gone {
-        return remove(provider, known, &label, row).await;
+        return Ok(remove(provider, known, &label, &turn.row).await?);
     }
     let mut found = match &known {
         Some(id) => provider.pool(id).await?,
@@ -101,17 +134,21 @@ async fn reach(provider: &Provider, turn: &PoolTurn, setup: &Option<Setup>) -> R
         found = if named.is_empty() { None } else { Some(named.swap_remove(0)) };
     }
     // Without a word of the plan's, how people sign in stays as it is.
-    let setup = (*setup).or(found.as_ref().map(|pool| pool.setup)).unwrap_or_else(|| Setup::of(&Terms::default()));
+    let setup = setup.or(found.as_ref().map(|pool| pool.setup)).unwrap_or_else(|| Setup::of(&Terms::default()));
     let is_enabled = wish == Wish::Enabled;
     let after = match pool::next(wish, &setup, found.as_ref().map(|pool| pool.found(&label)).as_ref()) {
-        Act::Create => Some(provider.make_pool(&label, &setup, is_enabled).await?),
+        Act::Create => {
+            let held = deps.store().pool_hold(&turn.row, deps.now(), lease).await.map_err(Halt::Store)?;
+            turn.row = held.ok_or(Halt::Late)?;
+            Some(provider.make_pool(&label, &setup, is_enabled).await?)
+        }
         Act::Change => match &found {
             Some(pool) => Some(provider.change_pool(&pool.id, &label, &setup, is_enabled).await?),
             None => None,
         },
         Act::Nothing | Act::Delete => found,
     };
-    Ok(compare(row, after.as_ref()))
+    Ok(compare(&turn.row, after.as_ref()))
 }
 
 /// What is news of a pool that was found or made.
@@ -146,7 +183,16 @@ async fn remove(
         provider.remove_pool(id).await?;
         is_removed = true;
     }
-    for pool in provider.pools_named(label).await? {
+    let others = match provider.pools_named(label).await {
+        Ok(others) => others,
+        // A list that cannot be had for good must not keep what is known to be gone from being recorded as gone.
+        Err(error) if is_removed && !error.is_transient() => {
+            tracing::warn!(%error, pool = row.pool, "whether another pool bears the name of a removed one is not known");
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    for pool in others {
         provider.remove_pool(&pool.id).await?;
         is_removed = true;
     }

@@ -118,7 +118,8 @@ pub async fn directory(
 /// again; another default role works at once for those who hold the one before.
 ///
 /// # Errors
-/// The role is `owner`, does not exist, or it, or the one before, is more than the acting member may give; the issuer is
+/// The role is `owner`, does not exist, or it, the one before, or what a member would hold by it, is more than the acting member
+/// may give; the issuer is
 /// another one and the acting member may not manage admins; or another version is current.
 pub async fn set(
     cx: &Ctx,
@@ -199,7 +200,8 @@ pub async fn groups(
 /// Says which role a group gives, or that it gives none. Works at once for all who are in it.
 ///
 /// # Errors
-/// There is no such group or role, the role is `owner`, or it, or the one before, is more than the acting member may give.
+/// There is no such group or role, the role is `owner`, or it, the one before, or what somebody in the group holds or would hold
+/// by it, is more than the acting member may give.
 pub async fn map(
     cx: &Ctx,
     deps: &Deps,

@@ -166,6 +166,10 @@ pub(super) async fn end(scene: &mut Scene, user: UserId, told: &mut Told) -> Res
 }
 
 /// Gives members the roles that their groups give now. `only` leaves out those who hold another role.
+///
+/// # Errors
+/// A member's role, the one before or the one after, is more than the acting member may give; the directory itself acts for
+/// nobody and is not asked.
 pub(super) async fn regrade(
     scene: &mut Scene,
     ids: Option<&[Uuid]>,
@@ -188,8 +192,20 @@ pub(super) async fn regrade(
             }
             roles.extend(known.get(&name).cloned().flatten());
         }
-        let role = strongest(roles).unwrap_or_else(|| default.clone()).name();
+        let given = strongest(roles).unwrap_or_else(|| default.clone());
+        let role = given.name();
         if role != grade.role {
+            // By a group nobody takes or gives what they could not take or give by hand.
+            if scene.acting().is_some() {
+                if !known.contains_key(&grade.role) {
+                    let held = lookup(scene, &grade.role).await?;
+                    known.insert(grade.role.clone(), held);
+                }
+                let held = known.get(&grade.role).cloned().flatten();
+                for touched in held.iter().chain([&given]) {
+                    decide::may_touch(scene.acting(), touched)?;
+                }
+            }
             told.push((Type::MemberRoleChanged, json!({ "user": grade.user, "from": grade.role, "role": role })));
             wanted.push((grade.user, role));
         }

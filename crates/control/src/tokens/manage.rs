@@ -15,10 +15,11 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{TenantId, TokenId};
 use tenantry_domain::page::PageSize;
 use tenantry_domain::policy::rights::SCOPES_MOST;
-use tenantry_domain::policy::{ActorKind, Denial, Pattern, Permit, Rights, Role};
+use tenantry_domain::policy::{Actor, ActorKind, Denial, Pattern, Permit, Rights, Role};
 use tenantry_store::{Entry, NewToken, Page, TokenFilter, TokenRow, WriteTx};
 
 use super::{compose, secret};
+use crate::access;
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::refusal::Refusal;
@@ -250,11 +251,12 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
         last_used_at: None,
         revoked_at: None,
     };
-    let token = finish(cx, &permit, tx, token).await?;
+    let token = finish(cx, &permit, tx, token, Vec::new()).await?;
     Ok(Issued { text: Some(compose(token.id, &secret)), token })
 }
 
-/// Gives a token another secret. The old one stays good for the grace, so that its users change over one by one.
+/// Gives a token another secret. The old one stays good for the grace, so that its users change over one by one, and never
+/// longer than it was to live anyway.
 ///
 /// # Errors
 /// There is no such token, it is revoked, has another version than expected, or may do more than the caller.
@@ -286,15 +288,18 @@ pub async fn rotate(
     }
     let born = row.rotated_at.unwrap_or(row.created_at);
     let usual = row.expires_at.map(|end| cx.now.saturating_add(end.duration_since(born)).unwrap_or(end));
-    let old_until = cx.now.saturating_add(grace).ok().filter(|_| grace > SignedDuration::ZERO);
+    // The old secret gets no longer life by this than it had: one that ended stays ended.
+    let old_until = cx.now.saturating_add(grace).ok().map(|until| row.expires_at.map_or(until, |end| until.min(end)));
+    let old_until = old_until.filter(|until| *until > cx.now);
     let (secret, hash) = secret(deps)?;
     let shown_to = cx.actor.to_string();
     let row = tx.tokens().rotate(id, hash, old_until, chosen.or(usual), &shown_to).await.map_err(refuse_store)?;
-    let token = finish(cx, &permit, tx, view(row, cx.now)).await?;
+    let token = finish(cx, &permit, tx, view(row, cx.now), Vec::new()).await?;
     Ok(Issued { text: Some(compose(token.id, &secret)), token })
 }
 
-/// Takes a token back: it is refused from the next call on. One that is revoked already stays so.
+/// Takes a token back: it is refused from the next call on, and the emergency access that it asked for or agreed to ends
+/// with it. One that is revoked already stays so.
 ///
 /// # Errors
 /// There is no such token, or it has another version than expected.
@@ -311,7 +316,12 @@ pub async fn revoke(cx: &Ctx, deps: &Deps, id: TokenId, expected: Expected) -> R
         return Ok(view(row, cx.now));
     }
     let row = tx.tokens().revoke(id).await.map_err(refuse_store)?;
-    finish(cx, &permit, tx, view(row, cx.now)).await
+    let principal = Actor { kind: row.actor_kind, id: id.to_string() }.to_string();
+    let ended = access::end_of(cx, &permit, &mut tx, &principal).await?;
+    let token = finish(cx, &permit, tx, view(row, cx.now), ended).await?;
+    // Gateways end the sessions.
+    deps.nudge();
+    Ok(token)
 }
 
 async fn begin(cx: &Ctx, deps: &Deps, action: &'static str, id: TokenId) -> Result<(Permit, Opened), Refusal> {
@@ -330,7 +340,13 @@ async fn known(cx: &Ctx, deps: &Deps, id: TokenId) -> Result<TokenRow, Refusal> 
     row.filter(is_seen).ok_or_else(|| missing(id))
 }
 
-async fn finish(cx: &Ctx, permit: &Permit, mut tx: WriteTx, token: Token) -> Result<Token, Refusal> {
+async fn finish(
+    cx: &Ctx,
+    permit: &Permit,
+    mut tx: WriteTx,
+    token: Token,
+    mut entries: Vec<Entry>,
+) -> Result<Token, Refusal> {
     remember(cx, &mut tx, &token, None);
     let mut audit = cx.audit(permit, Category::Access, format!("token/{}", token.id));
     audit.version = Some(token.version);
@@ -338,11 +354,11 @@ async fn finish(cx: &Ctx, permit: &Permit, mut tx: WriteTx, token: Token) -> Res
         "name": token.name, "kind": token.kind, "rights": token.rights, "person": token.person,
         "expiresAt": token.expires_at, "oldUntil": token.old_until,
     });
-    let entry = match token.rights.tenant {
+    entries.push(match token.rights.tenant {
         Some(tenant) => Entry::tenant(tenant, audit, Vec::new()),
         None => Entry::environment(audit, Vec::new()),
-    };
-    tx.commit(vec![entry]).await.map_err(refuse_store)?;
+    });
+    tx.commit(entries).await.map_err(refuse_store)?;
     Ok(token)
 }
 

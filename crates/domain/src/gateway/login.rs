@@ -75,7 +75,7 @@ pub fn check_expiry(expires: Option<Timestamp>, now: Timestamp) -> Option<FieldE
     is_past.then(|| FieldError::new("expiresAt", "must lie in the future"))
 }
 
-/// Until when the old password is good after a rotation at `now`.
+/// Until when the old password is good after a rotation at `now`, as far as the caller goes; [`within_life`] has the last word.
 ///
 /// # Errors
 /// The grace is negative or longer than [`Login::LONGEST_GRACE`].
@@ -87,6 +87,18 @@ pub fn old_until(now: Timestamp, grace: Option<SignedDuration>) -> Result<Timest
         return Err(wrong());
     }
     now.checked_add(grace).map_err(|_| wrong())
+}
+
+/// The same, and no longer than the old password was to live: a rotation gives what has ended no second life.
+#[must_use]
+pub fn within_life(old_until: Timestamp, expires: Option<Timestamp>) -> Timestamp {
+    expires.map_or(old_until, |end| old_until.min(end))
+}
+
+/// Whether a rotation makes a login's life longer, or gives one that has ended another.
+#[must_use]
+pub fn prolongs(wanted: Option<Timestamp>, expires: Option<Timestamp>) -> bool {
+    wanted.zip(expires).is_some_and(|(wanted, end)| wanted > end)
 }
 
 /// How a login stands.
@@ -193,6 +205,15 @@ mod tests {
     fn an_old_password_has_an_end() {
         assert_eq!(old_until(at(0), None), Ok(at(24 * 3600)));
         assert_eq!(old_until(at(0), Some(SignedDuration::ZERO)), Ok(at(0)));
+        assert_eq!([None, Some(at(5)), Some(at(90))].map(|end| within_life(at(60), end)), [at(60), at(5), at(60)]);
+        for (wanted, end, expected) in [(Some(9), Some(5), true), (Some(5), Some(5), false), (Some(4), Some(5), false)]
+        {
+            assert_eq!(prolongs(wanted.map(at), end.map(at)), expected, "{wanted:?} {end:?}");
+        }
+        assert!(
+            !prolongs(None, Some(at(1))) && !prolongs(Some(at(1)), None),
+            "no word changes nothing, an end is an end"
+        );
         for wrong in [SignedDuration::from_secs(-1), Login::LONGEST_GRACE + SignedDuration::from_secs(1)] {
             assert_eq!(old_until(at(0), Some(wrong)).unwrap_err().field, "grace");
         }

@@ -40,7 +40,8 @@ pub struct Grant {
 pub struct Hands<'a> {
     /// The person; absent where the token names none.
     pub person: Option<&'a str>,
-    /// Whether this token was shown the secret of the one that asked, or the other way round: then one person may hold both.
+    /// Whether this token was shown the secret of the one that asked, or the other way round, or somebody those of both: then
+    /// one person may hold both.
     pub is_shown: bool,
     /// Whether one of the two signed in and the other has a token: nobody can tell then that they are two people.
     pub is_unlike: bool,
@@ -88,8 +89,8 @@ pub enum GrantError {
     /// The one who asked is the one who answers.
     #[error("whoever asks for access is not the one who grants or reviews it")]
     Own,
-    /// One of the two was shown the other's secret, and could be both.
-    #[error("one of the two tokens was made or rotated with the other")]
+    /// One of the two was shown the other's secret, or one person those of both, and could be both.
+    #[error("one of the two tokens was made or rotated with the other, or both by the same person")]
     SameHands,
     /// One signed in, the other has a token: the two could be one.
     #[error("one of the two signed in and the other has a token, so nobody can tell that they are two people")]
@@ -97,6 +98,9 @@ pub enum GrantError {
     /// It is somebody else's.
     #[error("the access was granted to somebody else")]
     Foreign,
+    /// One of the two is nobody any more.
+    #[error("the token of one of the two was taken back, has ended or has lost the right")]
+    Gone,
     /// It does not stand so.
     #[error("the request is {}", .0.as_str())]
     Standing(GrantStanding),
@@ -203,7 +207,13 @@ impl Grant {
 /// second person.
 #[must_use]
 pub fn is_same(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+    folded(one) == folded(other)
+}
+
+/// The one spelling of a person's name that is compared.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 #[cfg(test)]

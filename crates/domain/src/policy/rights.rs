@@ -110,6 +110,14 @@ impl Rights {
         is_scoped && is_reachable && self.roles.iter().any(|role| role.allows(action))
     }
 
+    /// Whether it may let people into a tenant that has some. `operator` alone adds the first owner and nobody beside: whoever
+    /// runs a tenant is not let into its data by that, and would be as its member.
+    #[must_use]
+    pub fn adds_anybody(&self) -> bool {
+        let roles = self.roles.iter().copied().filter(|role| *role != Role::Operator).collect();
+        Self { roles, ..self.clone() }.allows("member.add")
+    }
+
     /// Whether a tenant is to be seen at all.
     #[must_use]
     pub fn sees(&self, tenant: TenantId) -> bool {
@@ -162,6 +170,17 @@ mod tests {
         assert!(!rights.allows("token.issue"), "a scope is no role");
         rights.scopes = Some(BTreeSet::new());
         assert!(!rights.allows("tenant.read"));
+    }
+
+    #[test]
+    fn an_operator_lets_nobody_into_a_tenant_that_has_members() {
+        let of = |roles: &[Role]| Rights::of(roles.iter().copied());
+        assert!(of(&[Role::Operator]).allows("member.add") && !of(&[Role::Operator, Role::Support]).adds_anybody());
+        for role in [Role::Admin, Role::Application, Role::Tenant] {
+            assert!(of(&[role]).adds_anybody() && of(&[role, Role::Operator]).adds_anybody(), "{role}");
+        }
+        let narrow = Rights { scopes: Some(patterns(&["*.read"])), ..Rights::all() };
+        assert!(!narrow.adds_anybody());
     }
 
     #[test]

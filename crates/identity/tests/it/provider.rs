@@ -27,6 +27,9 @@ pub enum Mood {
     Torn,
     /// With more bytes than anybody reads.
     Flood,
+    /// With what was right when it was asked, once somebody says so.
+    #[allow(dead_code, reason = "not every crate with these tests has somebody come late")]
+    Late(Arc<tokio::sync::Notify>),
     /// With what is no JSON.
     Page,
     /// With a redirect to another place.
@@ -48,6 +51,8 @@ pub struct Kept {
     pub assertions: Vec<String>,
     /// How many tokens were given out.
     pub tokens: usize,
+    /// Whether lists of pools are something that nobody can read.
+    pub no_list: bool,
     /// For how long the next tokens hold, in seconds.
     pub life: u64,
     made: usize,
@@ -115,6 +120,11 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
             tokio::time::sleep(Duration::from_secs(60)).await;
             StatusCode::OK.into_response()
         }
+        Some(Mood::Late(gate)) => {
+            let answer = act(&fake, &method, &uri, &body);
+            gate.notified().await;
+            answer
+        }
         Some(Mood::Torn) => {
             Response::builder().header("content-length", "100").body(Body::from(r#"{"name":"#)).unwrap()
         }
@@ -161,6 +171,9 @@ fn act(fake: &Fake, method: &Method, uri: &Uri, body: &Bytes) -> Response {
             good(&pool)
         }
         ("GET", ["v2", "projects", _, "tenants"]) => {
+            if kept.no_list {
+                return good(&json!("no list"));
+            }
             // Small pages, so that there are several.
             let after = query.get("pageToken").cloned().unwrap_or_default();
             let page: Vec<(&String, &Value)> = kept.pools.iter().filter(|(id, _)| **id > after).take(2).collect();

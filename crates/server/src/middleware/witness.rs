@@ -3,7 +3,8 @@
 //!
 //! The answer waits for the entry, but does not depend on it: nothing has happened, so a caller is told what is wrong
 //! also when that cannot be written down. While our database is away it is not tried at all, and the log has to do.
-//! Callers without a good token leave lines in the log and counts, never entries: anybody could fill the audit.
+//! Callers without a good token leave lines in the log and counts, never entries: anybody could fill the audit. Whose chain
+//! an entry joins is the audit's to say ([`audit::record`]): never that of a tenant which the caller does not see.
 
 use std::time::Duration;
 

@@ -162,6 +162,90 @@ async fn a_pair_of_tokens_in_one_hand_is_not_two_people() {
     world.end().await;
 }
 
+/// Attack 59 again: one person with several tokens of its own, and with those that it made for others.
+#[tokio::test]
+async fn one_person_is_one_however_many_tokens_it_has_and_makes() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let (olga, again) =
+        (Person::new(&world, "olga", "admin").await, Person::new(&world, " Olga".trim(), "admin").await);
+    let (anna, ben) = (olga.makes(&world, "anna", "admin").await, olga.makes(&world, "ben", "admin").await);
+    let far = again.makes(&world, "carl", "admin").await;
+    let rita = Person::new(&world, "rita", "admin").await;
+    let id = anna.request(&world, 30).await;
+    for second in [&ben, &again, &far] {
+        let problem = second.verb(&world, &id, "approve").await.problem("TEN-0022");
+        assert!(problem["detail"].as_str().unwrap().contains("access-two-people"), "{problem}");
+    }
+    assert_eq!(rita.verb(&world, &id, "approve").await.status, 200, "their tokens have a maker that is no person");
+    assert_eq!(anna.verb(&world, &id, "open").await.status, 200);
+    anna.verb(&world, &id, "end").await;
+    let review = json!({ "review": "Two invoices were read, nothing was written." });
+    for second in [&ben, &again] {
+        second.ask(&world, &format!("access-requests/{id}:review"), &review).await.problem("TEN-0022");
+    }
+    // Nor does it help to agree first and to be found out between the word and its use.
+    let id = rita.request(&world, 30).await;
+    assert_eq!(ben.verb(&world, &id, "approve").await.status, 200);
+    let path = format!("/v1/environments/{}/tokens/{}:rotate", world.environment, rita.id);
+    let ask = world.bare("POST", &path).header("authorization", &format!("Bearer {}", again.token)).keyed();
+    let rotated = ask.header("if-match", "*").json(&json!({})).send().await;
+    let stolen = Person { token: rotated.json()["text"].as_str().unwrap().to_owned(), id: rita.id };
+    stolen.verb(&world, &id, "open").await.problem("TEN-0022");
+    world.end().await;
+}
+
+/// Whoever's token is taken back has nothing left of what it gave: no login, and no word for others.
+#[tokio::test]
+async fn access_ends_with_the_token_of_either_of_the_two() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let take_back = async |person: &Person| {
+        let ask = world.ask("DELETE", &format!("tokens/{}", person.id)).keyed().header("if-match", "*");
+        let reply = ask.send().await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    };
+    let opened = async |who: &Person, by: &Person| {
+        let id = who.request(&world, 30).await;
+        assert_eq!(by.verb(&world, &id, "approve").await.status, 200);
+        let login = who.verb(&world, &id, "open").await.json()["request"]["login"].as_str().unwrap().to_owned();
+        (id, login)
+    };
+    let (rita, petra) = (Person::new(&world, "rita", "support").await, Person::new(&world, "petra", "admin").await);
+    let (id, login) = opened(&rita, &petra).await;
+    let waiting = rita.request(&world, 30).await;
+    take_back(&rita).await;
+    let grant = world.get(&format!("access-requests/{id}")).send().await.json();
+    let shown = world.get(&format!("gateway-logins/{login}")).send().await.json();
+    assert_eq!((&grant["status"], &shown["status"]), (&json!("ended"), &json!("revoked")), "{grant} {shown}");
+    let events = world.get("tenants/acme/events").send().await.text;
+    assert!(events.contains("access.ended") && events.contains("gateway.login.revoked"), "{events}");
+    let audit = world.get("tenants/acme/audit?pageSize=200").send().await.text;
+    assert!(audit.contains("\"access.end\"") && audit.contains("\"gateway.login.revoke\""), "{audit}");
+    let problem = petra.verb(&world, &waiting, "approve").await.problem("TEN-0022");
+    assert!(problem["hint"].as_str().unwrap().contains("taken back"), "{problem}");
+
+    // The one who agreed: what is open ends, and what is not open yet is opened no more.
+    let rosa = Person::new(&world, "rosa", "support").await;
+    let (id, login) = opened(&rosa, &petra).await;
+    let agreed = rosa.request(&world, 30).await;
+    assert_eq!(petra.verb(&world, &agreed, "approve").await.status, 200);
+    take_back(&petra).await;
+    for id in [&id, &agreed] {
+        assert_eq!(world.get(&format!("access-requests/{id}")).send().await.json()["status"], "ended");
+        rosa.verb(&world, id, "open").await.problem("TEN-0080");
+    }
+    assert_eq!(world.get(&format!("gateway-logins/{login}")).send().await.json()["status"], "revoked");
+    assert_eq!(world.post("audit:verify").send().await.json()["isIntact"], true);
+    // A token that only ended leaves no entry, so it is looked at when it matters.
+    let vera = Person::new(&world, "vera", "admin").await;
+    let id = rosa.request(&world, 30).await;
+    assert_eq!(vera.verb(&world, &id, "approve").await.status, 200);
+    execute(&world, "UPDATE tenantry.token SET expires_at = now() - interval '1 second' WHERE person = 'vera'").await;
+    rosa.verb(&world, &id, "open").await.problem("TEN-0022");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn it_is_over_when_it_is_over() {
     let world = World::quiet().await;

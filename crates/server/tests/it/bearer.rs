@@ -105,3 +105,52 @@ async fn a_narrow_token_sees_no_other_environment() {
     hidden.problem("TEN-0033");
     world.end().await;
 }
+
+/// When a token was used is a note: a database that only reads, and a row that is being changed, let in all the same.
+#[tokio::test]
+async fn whoever_cannot_be_noted_is_let_in_all_the_same() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let execute = async |sql: &str| {
+        let conn = world.deps.store().pool().get().await.unwrap();
+        conn.client().batch_execute(sql).await.unwrap();
+        conn.release();
+    };
+    let due = "UPDATE tenantry.token SET last_used_at = now() - interval '5 minutes'";
+    let reads = async || {
+        for path in ["whoami", "tenants/acme"] {
+            let path = if path == "whoami" {
+                "/v1/whoami".to_owned()
+            } else {
+                format!("/v1/environments/{}/{path}", world.environment)
+            };
+            let reply = world.bare("GET", &path).bearer().send().await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+        }
+    };
+    // A transaction holds the row and is not through.
+    execute(due).await;
+    let conn = world.deps.store().pool().get().await.unwrap();
+    conn.client().batch_execute("BEGIN; UPDATE tenantry.token SET version = version + 1").await.unwrap();
+    let began = std::time::Instant::now();
+    reads().await;
+    assert!(began.elapsed() < std::time::Duration::from_millis(450), "nobody waits for the row: {:?}", began.elapsed());
+    conn.client().batch_execute("ROLLBACK").await.unwrap();
+    conn.release();
+    // What a standby says that is not promoted yet.
+    execute(
+        "CREATE FUNCTION tenantry.only_reads() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'cannot execute UPDATE in a read-only transaction' USING ERRCODE = '25006'; END $$;
+         CREATE TRIGGER only_reads BEFORE UPDATE ON tenantry.token EXECUTE FUNCTION tenantry.only_reads();",
+    )
+    .await;
+    reads().await;
+    execute("DROP TRIGGER only_reads ON tenantry.token").await;
+    reads().await;
+    let conn = world.deps.store().pool().get().await.unwrap();
+    let fresh = "SELECT count(*) FROM tenantry.token WHERE last_used_at > now() - interval '1 minute'";
+    let count: i64 = conn.query_one(fresh, &[]).await.unwrap().get(0);
+    conn.release();
+    assert_eq!(count, 1, "and noted once it can be");
+    world.end().await;
+}

@@ -22,7 +22,16 @@ struct Person {
 impl Person {
     async fn new(world: &World, name: &str) -> Self {
         let body = json!({ "name": name, "kind": "operator", "person": name, "roles": ["admin"] });
-        let made = world.post("tokens").keyed().json(&body).send().await.json();
+        Self::of(&world.post("tokens").keyed().json(&body).send().await.json())
+    }
+
+    /// A token that this one made.
+    async fn makes(&self, world: &World, name: &str) -> Self {
+        let body = json!({ "name": name, "kind": "operator", "person": name, "roles": ["admin"] });
+        Self::of(&self.ask(world, "POST", "tokens", Some(&body)).await.json())
+    }
+
+    fn of(made: &Value) -> Self {
         let text = |part: &Value| part.as_str().unwrap().to_owned();
         Self { token: text(&made["text"]), principal: format!("operator:{}", text(&made["token"]["id"])) }
     }
@@ -134,6 +143,71 @@ async fn an_approval_is_for_what_was_seen_and_can_be_taken_back() {
         assert_eq!(reply.status, 422, "{wrong}: {reply:?}");
     }
     world.end().await;
+}
+
+/// One person's tokens are no second person, and neither are those that it made.
+#[tokio::test]
+async fn approvals_are_of_somebody_elses_hands() {
+    let world = World::ruled(FOUR_EYES).await;
+    world.draft("acme").await;
+    let (olga, again) = (Person::new(&world, "olga").await, Person::new(&world, "OLGA").await);
+    let (anna, ben) = (olga.makes(&world, "anna").await, olga.makes(&world, "ben").await);
+    for second in [&ben, &again, &olga] {
+        let refused = second.approves(&world, "tenant.delete", Some("acme"), &anna).await;
+        assert!(rule(&refused, "TEN-0022").contains("two-people"), "{refused:?}");
+    }
+    let rita = Person::new(&world, "rita").await;
+    assert_eq!(rita.approves(&world, "tenant.delete", Some("acme"), &anna).await.status, 201);
+    assert_eq!(anna.deletes(&world, "acme").await.status, 202);
+    world.end().await;
+}
+
+/// A word is worth as much as its giver: with the token it is taken back.
+#[tokio::test]
+async fn an_approval_ends_with_the_token_that_gave_it() {
+    let world = World::ruled(FOUR_EYES).await;
+    world.draft("acme").await;
+    let (olga, vera) = (Person::new(&world, "olga").await, Person::new(&world, "vera").await);
+    assert_eq!(vera.approves(&world, "tenant.delete", Some("acme"), &olga).await.status, 201);
+    // By hand, so that it comes back: taking a token back is something that the rule holds up as well.
+    let sql = "UPDATE tenantry.token SET {} WHERE person = 'vera'";
+    for (ends, comes_back) in [("revoked_at = now()", "revoked_at = NULL"), ("expires_at = now()", "expires_at = NULL")]
+    {
+        execute(&world, &sql.replace("{}", ends)).await;
+        assert!(rule(&olga.deletes(&world, "acme").await, "TEN-0022").contains("`four-eyes`"), "{ends}");
+        execute(&world, &sql.replace("{}", comes_back)).await;
+    }
+    assert_eq!(olga.deletes(&world, "acme").await.status, 202);
+    world.end().await;
+}
+
+/// Whoever gives the same word again and again hides nobody else's.
+#[tokio::test]
+async fn many_words_of_one_are_one_and_hide_nobody_elses() {
+    let world = World::ruled("[settings.fourEyes]\nenabled = true\nneeded = 2\n").await;
+    world.draft("acme").await;
+    let (olga, vera, paul) =
+        (Person::new(&world, "olga").await, Person::new(&world, "vera").await, Person::new(&world, "paul").await);
+    for _ in 0..11 {
+        assert_eq!(vera.approves(&world, "tenant.delete", Some("acme"), &olga).await.status, 201);
+    }
+    let current = world.get("approvals?tenant=acme&current=true").send().await.json();
+    assert_eq!(current["items"].as_array().unwrap().len(), 1, "{current}");
+    // Also where they were all left open, as before there was such a rule.
+    execute(&world, "UPDATE tenantry.approval SET withdrawn_at = NULL").await;
+    olga.deletes(&world, "acme").await.problem("TEN-0022");
+    assert_eq!(paul.approves(&world, "tenant.delete", Some("acme"), &olga).await.status, 201);
+    assert_eq!(olga.deletes(&world, "acme").await.status, 202);
+    let audit = world.get("tenants/acme/audit?action=approval.give&pageSize=200").send().await.json();
+    let replaced = audit["items"].as_array().unwrap().iter().filter(|entry| entry["changes"]["replaces"] != json!([]));
+    assert_eq!(replaced.count(), 10, "{audit}");
+    world.end().await;
+}
+
+async fn execute(world: &World, sql: &str) {
+    let conn = world.deps.store().pool().get().await.unwrap();
+    conn.client().batch_execute(sql).await.unwrap();
+    conn.release();
 }
 
 #[tokio::test]

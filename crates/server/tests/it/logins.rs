@@ -178,3 +178,40 @@ async fn the_client_speaks_it_and_pages_through_it() {
     assert!(client.rotate_login("svc-0", Expected::Any, &rotation).await.is_err());
     world.end().await;
 }
+
+/// An end that somebody gave a password is its end, and a customer's key does not move the end of a login.
+#[tokio::test]
+async fn a_rotation_gives_no_longer_life() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let body = json!({ "name": "acme's machine", "roles": ["tenant"], "tenant": "acme" });
+    let key = world.post("tokens").keyed().json(&body).send().await.json()["text"].as_str().unwrap().to_owned();
+    let tonight = world.deps.now().saturating_add(jiff::SignedDuration::from_hours(6)).unwrap().to_string();
+    let made = create(&world, json!({ "name": "temp-app", "tenant": "acme", "expiresAt": tonight })).await;
+    let end = made.json()["login"]["expiresAt"].clone();
+    let rotate = async |bearer: &str, body: Value| {
+        let path = format!("/v1/environments/{}/{PATH}/temp-app:rotate", world.environment);
+        let ask = world.bare("POST", &path).header("authorization", &format!("Bearer {bearer}")).keyed();
+        ask.header("if-match", "*").json(&body).send().await
+    };
+    let later = rotate(&key, json!({ "expiresAt": "2099-01-01" })).await;
+    assert!(later.problem("TEN-0022")["detail"].as_str().unwrap().contains("gateway.login.create"), "{later:?}");
+    let same = rotate(&key, json!({})).await.json();
+    assert_eq!((&same["login"]["expiresAt"], &same["login"]["oldPasswordUntil"]), (&end, &end), "grace ends with it");
+    let soon = world.deps.now().saturating_add(jiff::SignedDuration::from_hours(1)).unwrap().to_string();
+    let sooner = rotate(&key, json!({ "expiresAt": soon })).await;
+    assert_eq!(sooner.status, 200, "{sooner:?}");
+    assert_ne!(sooner.json()["login"]["expiresAt"], end);
+    // After its end: the customer cannot wake it, the operator can, and the password before stays what it was.
+    let conn = world.deps.store().pool().get().await.unwrap();
+    conn.client()
+        .batch_execute("UPDATE tenantry.gateway_login SET expires_at = now() - interval '1 minute'")
+        .await
+        .unwrap();
+    conn.release();
+    rotate(&key, json!({ "expiresAt": "2099-01-01" })).await.problem("TEN-0022");
+    let woken = rotate(&world.token, json!({ "expiresAt": "2099-01-01" })).await.json();
+    assert_eq!(woken["login"]["status"], "active");
+    assert!(woken["login"].get("oldPasswordUntil").is_none(), "{woken}");
+    world.end().await;
+}

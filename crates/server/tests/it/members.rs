@@ -215,3 +215,82 @@ async fn roles_ownership_and_files_go_over_the_wire() {
     world.get(&format!("tenants/acme/members?role=owner&pageSize=1&pageToken={next}")).send().await.problem("TEN-0028");
     world.end().await;
 }
+
+async fn token(world: &World, body: Value) -> String {
+    let reply = world.post("tokens").keyed().json(&body).send().await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    reply.json()["text"].as_str().unwrap().to_owned()
+}
+
+async fn by(world: &World, token: &str, path: &str, body: Value) -> Reply {
+    let path = format!("/v1/environments/{}/{path}", world.environment);
+    world.bare("POST", &path).header("authorization", &format!("Bearer {token}")).keyed().json(&body).send().await
+}
+
+/// Whoever runs tenants is let into none of them by that: not as a member either.
+#[tokio::test]
+async fn an_operator_adds_a_first_owner_and_nobody_beside() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let operator = token(&world, json!({ "name": "o", "roles": ["operator"] })).await;
+    let member = by(&world, &operator, "tenants/acme/members", person("olga", "member")).await;
+    assert!(member.problem("TEN-0022")["detail"].as_str().unwrap().contains("first-owner-only"), "{member:?}");
+    let first = by(&world, &operator, "tenants/acme/members", person("olga", "owner")).await;
+    assert_eq!(first.status, 201, "{first:?}");
+    for role in ["owner", "readonly"] {
+        by(&world, &operator, "tenants/acme/members", person("me", role)).await.problem("TEN-0022");
+    }
+    let invitation = json!({ "email": "me@example.com", "role": "readonly", "delivery": "link" });
+    by(&world, &operator, "tenants/acme/invitations", invitation).await.problem("TEN-0022");
+    let rows = json!({ "rows": [person("me", "owner")] });
+    by(&world, &operator, "tenants/acme/members:import", rows).await.problem("TEN-0022");
+    assert_eq!(world.get("tenants/acme/members").send().await.json()["items"].as_array().unwrap().len(), 1);
+    // The product's backend adds whom it likes, also where it is an operator beside that.
+    let both = token(&world, json!({ "name": "b", "roles": ["operator", "application"] })).await;
+    assert_eq!(by(&world, &both, "tenants/acme/members", person("anna", "member")).await.status, 201);
+    world.end().await;
+}
+
+/// Who helps customers has a mail sent once more, and sees no link.
+#[tokio::test]
+async fn whoever_may_not_invite_is_shown_no_link() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let made = invite(&world, json!({ "email": "anna@example.com", "role": "member", "delivery": "link" })).await;
+    let (id, link) = (made.json()["invitation"]["id"].clone(), made.json()["token"].as_str().unwrap().to_owned());
+    let path = format!("tenants/acme/invitations/{}:resend", id.as_str().unwrap());
+    for role in ["support", "operator"] {
+        let token = token(&world, json!({ "name": role, "roles": [role] })).await;
+        let refused = by(&world, &token, &path, json!({ "delivery": "link" })).await;
+        assert!(refused.problem("TEN-0022")["detail"].as_str().unwrap().contains("invitation.create"), "{refused:?}");
+    }
+    assert_eq!(accept(&world, &link, "anna").await.status, 201, "the link that was given is good");
+    world.end().await;
+}
+
+/// A file is no way round a right or a rule about one of the things that it does.
+#[tokio::test]
+async fn a_file_takes_the_rights_of_what_it_does() {
+    let world = World::ruled("[settings.fourEyes]\nenabled = true\n").await;
+    world.draft("acme").await;
+    let (_, anna) = (add(&world, "olga", "owner").await, add(&world, "anna", "member").await);
+    let gone = json!({ "rows": [{ "issuer": "https://login.example", "subject": "anna", "remove": true }] });
+    let there = json!({ "rows": [person("bert", "member")] });
+    let scoped = async |scopes: &[&str]| {
+        let body = json!({ "name": "n", "roles": ["application"], "scopes": scopes });
+        token(&world, body).await
+    };
+    let bare = scoped(&["member.import"]).await;
+    for (rows, right) in [(&gone, "member.remove"), (&there, "member.add")] {
+        let refused = by(&world, &bare, "tenants/acme/members:import", rows.clone()).await;
+        assert!(refused.problem("TEN-0022")["detail"].as_str().unwrap().contains(right), "{refused:?}");
+    }
+    let adds = scoped(&["member.import", "member.add", "member.update"]).await;
+    assert_eq!(by(&world, &adds, "tenants/acme/members:import", there).await.json()["added"], 1);
+    // Removing is destructive, and that rule holds it up in a file as it does by hand.
+    let single = world.ask("DELETE", &format!("tenants/acme/members/{anna}")).header("if-match", "*").send().await;
+    assert!(single.problem("TEN-0022")["detail"].as_str().unwrap().contains("`four-eyes`"), "{single:?}");
+    let held = world.post("tenants/acme/members:import").keyed().json(&gone).send().await;
+    assert!(held.problem("TEN-0022")["detail"].as_str().unwrap().contains("`four-eyes`"), "{held:?}");
+    world.end().await;
+}

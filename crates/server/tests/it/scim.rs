@@ -317,6 +317,31 @@ async fn what_the_directory_gives_is_kept_and_only_changed_by_who_may_give_it() 
     world.end().await;
 }
 
+/// What an admin may not do to a member by hand, no group does for them.
+#[tokio::test]
+async fn nobody_takes_or_gives_by_a_group_what_they_could_not_by_hand() {
+    let world = World::quiet().await;
+    let acme = Directory::connected(&world, "acme").await;
+    let (olga, arne) = (acme.add("olga", "owner").await, acme.add("arne", "admin").await);
+    let bea = acme.add("bea", "admin").await;
+    let staff = acme.group("Staff", &[&acme.user("bea").await]).await;
+    let by_hand = world.ask("PATCH", &format!("tenants/acme/members/{bea}")).keyed().header("if-match", "*");
+    by_hand.json(&json!({ "role": "readonly", "actingUser": arne })).send().await.problem("TEN-0061");
+    acme.map(&staff, json!({ "role": "readonly", "actingUser": arne })).await.problem("TEN-0061");
+    assert_eq!(acme.members().await["bea"], "admin");
+    assert_eq!(acme.map(&staff, json!({ "role": "readonly", "actingUser": olga })).await.status, 200);
+    assert_eq!(acme.members().await["bea"], "readonly");
+    // Taking the weak role away would give the strong default.
+    let set = world.ask("PUT", "tenants/acme/directory").keyed().header("if-match", "*");
+    let set = set.json(&json!({ "issuer": ISSUER, "defaultRole": "admin" })).send().await;
+    assert_eq!(set.status, 200, "{set:?}");
+    acme.map(&staff, json!({ "actingUser": arne })).await.problem("TEN-0061");
+    assert_eq!(acme.members().await["bea"], "readonly");
+    assert_eq!(acme.map(&staff, json!({ "actingUser": olga })).await.status, 200);
+    assert_eq!(acme.members().await["bea"], "admin");
+    world.end().await;
+}
+
 /// The key of one tenant at the path of another, and a key that may do SCIM and nothing else.
 #[tokio::test]
 async fn a_directory_reaches_its_own_tenant_and_nothing_else_of_it() {

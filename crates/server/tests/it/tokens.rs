@@ -64,6 +64,33 @@ async fn a_token_lives_from_its_secret_to_its_revocation() {
     world.end().await;
 }
 
+/// An end that somebody gave a secret is its end, whoever renews the token afterwards.
+#[tokio::test]
+async fn what_has_ended_is_not_good_again_by_a_rotation() {
+    let world = World::quiet().await;
+    world.draft("acme").await;
+    let issued = make(&world, json!({ "name": "contractor", "roles": ["auditor"], "expiresIn": "1h" })).await;
+    let (first, id) = (text(&issued), issued["token"]["id"].as_str().unwrap().to_owned());
+    let end = issued["token"]["expiresAt"].clone();
+    let rotate = async |body: Value| {
+        let ask = world.post(&format!("tokens/{id}:rotate")).keyed().header("if-match", "*");
+        ask.json(&body).send().await.json()
+    };
+    // While it lives, the old secret has the grace or what is left of its life, whichever is less.
+    let second = rotate(json!({ "grace": "24h", "expiresIn": "30d" })).await;
+    assert_eq!(second["token"]["oldUntil"], end, "{second}");
+    assert_eq!((reads(&world, &first).await, reads(&world, &text(&second)).await), (200, 200));
+    let conn = world.deps.store().pool().get().await.unwrap();
+    let sql = "UPDATE tenantry.token SET expires_at = now() - interval '1 minute' WHERE name = 'contractor'";
+    conn.client().batch_execute(sql).await.unwrap();
+    conn.release();
+    assert_eq!(reads(&world, &text(&second)).await, 401);
+    let third = rotate(json!({ "grace": "24h", "expiresIn": "30d" })).await;
+    assert!(third["token"].get("oldUntil").is_none(), "{third}");
+    assert_eq!((reads(&world, &text(&second)).await, reads(&world, &text(&third)).await), (401, 200));
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_repetition_is_answered_without_the_secret() {
     let world = World::quiet().await;

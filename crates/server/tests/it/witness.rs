@@ -145,3 +145,35 @@ async fn a_crowd_of_attempts_is_kept_in_order() {
     assert_eq!(verified["isIntact"], true, "{verified}");
     world.end().await;
 }
+
+/// A customer's key fills its own chain at most: a neighbour neither gets entries nor learns that there is such a key.
+#[tokio::test]
+async fn what_a_customers_key_tries_is_told_to_that_customer_alone() {
+    let world = World::quiet().await;
+    let acme = world.draft("acme").await["status"]["id"].clone();
+    let globex = world.draft("globex").await["status"]["id"].as_str().unwrap().to_owned();
+    let body = json!({ "name": "acme's machine", "roles": ["tenant"], "tenant": "acme" });
+    let key = world.post("tokens").keyed().json(&body).send().await.json()["text"].as_str().unwrap().to_owned();
+    let before = world.get("tenants/globex/audit?pageSize=200").send().await.json()["items"].clone();
+    for (method, path) in [
+        ("POST", "tenants/globex/invitations".to_owned()),
+        ("POST", format!("tenants/{globex}/invitations")),
+        ("DELETE", "tenants/globex".to_owned()),
+        ("POST", "gateway-logins".to_owned()),
+    ] {
+        let whole = format!("/v1/environments/{}/{path}", world.environment);
+        let ask = world.bare(method, &whole).header("authorization", &format!("Bearer {key}")).keyed();
+        let reply = ask.header("if-match", "*").json(&json!({ "nonsense": true })).send().await;
+        assert!(reply.status.is_client_error(), "{reply:?}");
+    }
+    let after = world.get("tenants/globex/audit?pageSize=200").send().await.json()["items"].clone();
+    assert_eq!(after, before, "globex's chain is as it was");
+    let found = attempts(&world).await;
+    let targets: Vec<_> = found.iter().map(|entry| entry["target"].as_str().unwrap().to_owned()).collect();
+    let environment = format!("environment/{}", world.environment);
+    assert_eq!(targets, ["tenant/globex", &format!("tenant/{globex}"), "tenant/globex", &environment]);
+    for entry in &found {
+        assert_eq!(entry["tenant"], acme, "{entry}");
+    }
+    world.end().await;
+}

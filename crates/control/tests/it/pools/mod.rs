@@ -24,7 +24,7 @@ use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::pool::Standing;
 use tenantry_domain::tenant::lifecycle::SuspensionReason;
 use tenantry_domain::tenant::spec::Suspension;
-use tenantry_identity::{Access, Options as IdentityOptions, Provider};
+use tenantry_identity::{Access, Bounds, Options as IdentityOptions, Provider};
 
 use crate::world::{World, name, options};
 use provider::{Fake, Mood, bounds};
@@ -284,6 +284,56 @@ async fn two_replicas_make_one_pool_each_tenant() {
     let made = bed.fake.calls().iter().filter(|call| call.starts_with("POST")).count();
     assert_eq!((made, bed.fake.pools()), (6, 6));
     other.shutdown(&twin).await.unwrap();
+    bed.stop().await;
+}
+
+/// A replica whose look took longer than its turn makes nothing: another one looked meanwhile, and made the pool.
+#[tokio::test]
+async fn whoever_comes_too_late_makes_no_second_pool() {
+    let mut bed = Bed::new().await;
+    bed.pause().await;
+    let gate = Arc::new(tokio::sync::Notify::new());
+    bed.fake.mood(Mood::Late(Arc::clone(&gate)));
+    let access = Access::Emulator(bed.fake.address.to_string().parse().unwrap());
+    let slow = IdentityOptions {
+        bounds: Bounds { within: Duration::from_secs(30), ..bounds() },
+        ..IdentityOptions::new("demo-tenancy".parse().unwrap(), access)
+    };
+    bed.restart(Options { identity: Some(Arc::new(Provider::new(slow).unwrap())), ..options() }).await;
+    bed.active("acme", "pooled").await;
+    let began = Instant::now();
+    while bed.fake.calls().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Longer than any turn; the other replica looks, finds nothing, and makes it.
+    bed.world.skip_ahead(jiff::SignedDuration::from_mins(30));
+    let twin = bed.world.twin(Options { identity: Some(beside(&bed.fake, "demo-tenancy")), ..options() }).await;
+    let other = Runtime::start(&twin);
+    let made = bed.settled("acme", Standing::Enabled).await;
+    other.shutdown(&twin).await.unwrap();
+    gate.notify_one();
+    bed.pause().await;
+    let asked = bed.fake.calls().iter().filter(|call| call.starts_with("POST")).count();
+    assert_eq!((asked, bed.fake.pools()), (1, 1), "{:?}", bed.fake.calls());
+    assert_eq!(bed.pool("acme").await.unwrap().pool, made.pool);
+    bed.stop().await;
+}
+
+/// What is known to be gone is recorded as gone, also where nobody can say what else bears the name.
+#[tokio::test]
+async fn a_list_that_cannot_be_had_holds_no_erasure_up() {
+    let bed = Bed::new().await;
+    bed.active("acme", "pooled").await;
+    bed.settled("acme", Standing::Enabled).await;
+    bed.suspend("acme").await;
+    bed.archive("acme").await;
+    bed.settled("acme", Standing::Disabled).await;
+    bed.fake.kept.lock().unwrap().no_list = true;
+    bed.delete("acme").await;
+    bed.until("acme", "gone", |pool| pool.standing == Standing::Deleted).await;
+    assert_eq!(bed.fake.pools(), 0);
+    assert_eq!(bed.told("acme").await.last().unwrap(), "identity.pool.deleted");
     bed.stop().await;
 }
 
