@@ -284,7 +284,6 @@ impl Front {
     /// Gives a client to the worker of its tenant.
     async fn hand_over(&self, stream: Stream, admitted: Admitted, peer: SocketAddr) {
         let Admitted { accepted, secret, seat, permit } = admitted;
-        let ends = [accepted.login.expires, accepted.claims.map(|claims| claims.expires)];
         let worker = self.workers.of(accepted.slot.tenant());
         let arrival = Arrival {
             stream,
@@ -293,7 +292,7 @@ impl Front {
             settings: accepted.settings,
             secret,
             peer,
-            expires: ends.into_iter().flatten().min(),
+            expires: accepted.claims.map(|claims| claims.expires),
             seat,
             permit,
         };

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod doors;
 pub mod feed;
 mod front;
+mod guests;
 mod hold;
 mod listener;
 pub mod login;

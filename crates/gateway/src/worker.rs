@@ -4,7 +4,7 @@
 //! what others ask of a worker and the answers to it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::Server;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::counts::{Counted, Counters};
 use crate::doors::Doors;
+use crate::guests::{Digest, Guests};
 use crate::hold::Holds;
 use crate::pool::{Counts, Pools};
 use crate::rates::Rates;
@@ -27,7 +28,7 @@ use crate::server::{self, Key};
 use crate::session::{AllUnfinished, Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
 use crate::standby::{AGAIN, StandbyView, Standbys};
-use crate::table::{Login, News, Slot, Table};
+use crate::table::{Login, Slot, Table};
 
 /// How often a worker looks over its sessions and pools.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -143,6 +144,7 @@ pub struct Worker {
     table: Table,
     ask: Arc<dyn Fn() + Send + Sync>,
     sessions: RefCell<HashMap<i32, Rc<Shared>>>,
+    guests: Guests,
     is_stopping: Cell<bool>,
 }
 
@@ -179,6 +181,7 @@ impl Worker {
             table,
             ask,
             sessions: RefCell::default(),
+            guests: Guests::default(),
             is_stopping: Cell::new(false),
         });
         let local = LocalSet::new();
@@ -194,7 +197,9 @@ impl Worker {
                             Some(order) => worker.obey(order, &mut tasks),
                             None => break,
                         },
-                        one = news.recv() => worker.hear(one),
+                        first = news.recv() => if let Some(digest) = Digest::of(first, &mut news) {
+                            worker.hear(&digest);
+                        },
                         Some(_) = tasks.join_next() => {}
                         _ = sweep.tick() => worker.sweep(),
                     }
@@ -287,11 +292,13 @@ impl Worker {
         let tally = self.counters.tally(tenant, Instant::now());
         let shared = Shared::new(id, tenant, login, from, Key { pid, secret }, arrival.expires, tally);
         sessions.insert(pid, Rc::clone(&shared));
+        self.guests.enter(&shared, &arrival.login);
         shared
     }
 
     fn leave(&self, shared: &Rc<Shared>, ended: &End) {
         self.sessions.borrow_mut().remove(&shared.key.pid);
+        self.guests.leave(shared);
         self.counters.ended(shared.tenant, ended.reason(), Instant::now());
         let (tenant, login, session) = (shared.tenant, shared.login.as_str(), shared.id);
         match ended {
@@ -364,7 +371,7 @@ impl Worker {
     /// Whether a login is still what it was when a client gave it.
     #[must_use]
     pub fn knows(&self, login: &Login) -> bool {
-        self.table.login(login.name.as_str()).is_some_and(|known| known.whose == login.whose)
+        self.table.login(login.name.as_str()).is_some_and(|known| login.is_still(&known))
     }
 
     /// Asks for a look at what has changed.
@@ -397,28 +404,30 @@ impl Worker {
             .any(|shared| shared.tenant == tenant && matches!(shared.doing().0, Doing::Running | Doing::InTransaction))
     }
 
-    fn hear(&self, news: Result<News, broadcast::error::RecvError>) {
-        match news {
-            Ok(News::Tenant(tenant)) => self.look_at(Some(tenant)),
-            Ok(News::Login(_) | News::All) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at(None),
-            Err(broadcast::error::RecvError::Closed) => {}
-        }
-    }
-
     /// Ends sessions whose tenant is shut or whose login is another one.
-    fn look_at(&self, only: Option<TenantId>) {
-        for shared in self.sessions.borrow().values() {
-            if only.is_some_and(|tenant| tenant != shared.tenant) {
-                continue;
+    fn hear(&self, digest: &Digest) {
+        let mut shut = HashSet::new();
+        if digest.is_everything || !digest.tenants.is_empty() {
+            for shared in self.sessions.borrow().values() {
+                if !digest.is_everything && !digest.tenants.contains(&shared.tenant) {
+                    continue;
+                }
+                let slot = self.table.tenant(shared.tenant);
+                if slot.and_then(|slot| slot.route()).is_none_or(|route| route.gate != Gate::Open) {
+                    shared.kick(Kick::Closed);
+                    shut.insert(shared.tenant);
+                }
             }
-            let slot = self.table.tenant(shared.tenant);
-            let is_open = slot.and_then(|slot| slot.route()).is_some_and(|route| route.gate == Gate::Open);
-            if !is_open {
-                shared.kick(Kick::Closed);
-                self.pools.forget(shared.tenant);
-                self.standbys.forget(shared.tenant);
-            } else if only.is_none() && self.table.login(shared.login.as_str()).is_none() {
-                shared.kick(Kick::Login);
+        }
+        for tenant in &shut {
+            self.pools.forget(*tenant);
+            self.standbys.forget(*tenant);
+        }
+        if digest.is_everything {
+            self.guests.look_at_all(&self.table);
+        } else {
+            for login in &digest.logins {
+                self.guests.look_at(login, &self.table);
             }
         }
     }
@@ -450,6 +459,7 @@ impl Worker {
                 _ => {}
             }
         }
+        self.guests.sweep(clock);
         self.rates.sweep(now);
         self.pools.sweep(&self.settings.pool, now);
     }

@@ -154,6 +154,7 @@ impl World {
             verifiers: vec![Verifier { text, until: None }],
             connections: None,
             expires: None,
+            version: Some(1),
         };
         self.table.apply(vec![Change::Login(name, Some(login))]);
     }
