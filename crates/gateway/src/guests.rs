@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn the_end_of_a_login_is_the_one_that_it_has_now() {
         let (guests, table) = (Guests::default(), Table::default());
-        let at = |second| Timestamp::from_second(1_790_000_000 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_790_000_000 + second).unwrap();
         put(&table, Login { expires: Some(at(100)), ..login("one-app", 1, &["a"]) });
         let shared = arrive(&guests, &table, 1, "one-app");
         for (version, expires, is_ended) in [(2, 50, true), (3, 200, false)] {

@@ -18,6 +18,7 @@ mod pipe;
 pub mod pool;
 mod profile;
 mod rates;
+pub mod reload;
 mod seats;
 mod server;
 mod session;

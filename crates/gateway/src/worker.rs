@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::Server;
@@ -123,11 +124,23 @@ pub struct View {
     pub counted: Counted,
 }
 
+/// Bounds that were in force until a moment: what began before it keeps them where they gave it more.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    until: Instant,
+    statement: Duration,
+    idle_in_transaction: Duration,
+}
+
 /// See the module.
 pub struct Worker {
     index: usize,
-    /// Bounds and choices.
-    pub settings: Arc<Settings>,
+    /// Bounds and choices for one worker, as they are for all.
+    live: Arc<ArcSwap<Settings>>,
+    /// Those that were taken over last, and a copy that no other thread counts.
+    taken: RefCell<(Arc<Settings>, Rc<Settings>)>,
+    /// What began before others were taken over.
+    before: Cell<Option<Before>>,
     /// Pools by login.
     pub pools: Pools,
     /// Tenants that wait.
@@ -152,8 +165,8 @@ pub struct Worker {
 pub struct Parts {
     /// Its number.
     pub index: usize,
-    /// Bounds and choices, with the pools' sizes for this worker.
-    pub settings: Arc<Settings>,
+    /// Bounds and choices, with the pools' sizes for one worker, now and later.
+    pub settings: Arc<ArcSwap<Settings>>,
     /// How tenants are reached.
     pub doors: Doors,
     /// What is known of tenants.
@@ -166,11 +179,14 @@ impl Worker {
     /// Runs until all orders are gone.
     pub async fn run(parts: Parts, mut orders: mpsc::Receiver<Order>) {
         let mut news = parts.table.news();
-        let Parts { index, settings, doors, table, ask } = parts;
+        let Parts { index, settings: live, doors, table, ask } = parts;
+        let settings = live.load_full();
         let counters = Counters::new(settings.tenants_counted);
         let worker = Rc::new(Self {
             index,
-            settings,
+            live,
+            before: Cell::new(None),
+            taken: RefCell::new((Arc::clone(&settings), Rc::new((*settings).clone()))),
             pools: Pools::default(),
             holds: Holds::default(),
             standbys: Standbys::default(),
@@ -211,6 +227,12 @@ impl Worker {
                 while tasks.join_next().await.is_some() {}
             })
             .await;
+    }
+
+    /// Bounds and choices as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.taken.borrow().1)
     }
 
     fn obey(self: &Rc<Self>, order: Order, tasks: &mut JoinSet<()>) {
@@ -319,7 +341,7 @@ impl Worker {
             return Err(Refused::of_gate(route.gate));
         }
         let door = Rc::new(self.doors.door(&self.table, &route).await?);
-        let pool = self.pools.get(&door, &self.settings.pool);
+        let pool = self.pools.get(&door, &self.settings().pool);
         Ok(Way { route, door, pool, standby: None, until: None })
     }
 
@@ -346,7 +368,8 @@ impl Worker {
         };
         let first = usize::try_from(client).unwrap_or(0) % doors.len().max(1);
         doors.rotate_left(first);
-        let (limits, bound) = (&self.settings.pool, self.settings.staleness);
+        let settings = self.settings();
+        let (limits, bound) = (&settings.pool, settings.staleness);
         let had_any = !doors.is_empty();
         for door in doors {
             let watch = self.standbys.watch(&way.door, &door, limits.connect);
@@ -432,20 +455,44 @@ impl Worker {
         }
     }
 
+    /// Takes over other bounds, if there are. What is in hand goes on under those that it began with.
+    fn take_over(&self, now: Instant) {
+        let live = self.live.load_full();
+        let old = self.settings();
+        if Arc::ptr_eq(&live, &self.taken.borrow().0) {
+            return;
+        }
+        let known = self
+            .before
+            .get()
+            .filter(|known| now.duration_since(known.until) < known.statement.max(known.idle_in_transaction));
+        let longest = |old: Duration, known: Option<Duration>| known.map_or(old, |known| known.max(old));
+        self.before.set(Some(Before {
+            until: now,
+            statement: longest(old.statement, known.map(|known| known.statement)),
+            idle_in_transaction: longest(old.idle_in_transaction, known.map(|known| known.idle_in_transaction)),
+        }));
+        self.taken.replace((Arc::clone(&live), Rc::new((*live).clone())));
+    }
+
     /// Bounds what takes too long, and closes what nobody uses.
     fn sweep(&self) {
         let (now, clock) = (Instant::now(), Timestamp::now());
+        self.take_over(now);
+        let (settings, before) = (self.settings(), self.before.get());
         for shared in self.sessions.borrow().values() {
             if shared.expires.is_some_and(|expires| expires <= clock) {
                 shared.kick(Kick::Expired);
             }
             let (doing, since) = shared.doing();
             let age = now.duration_since(since);
-            let statement = shared.statement().map_or(self.settings.statement, |own| own.min(self.settings.statement));
+            let before = before.filter(|before| since < before.until);
+            let most = before.map_or(settings.statement, |before| before.statement.max(settings.statement));
+            let statement = shared.statement().map_or(most, |own| own.min(most));
+            let idle = settings.idle_in_transaction;
+            let idle = before.map_or(idle, |before| before.idle_in_transaction.max(idle));
             match doing {
-                Doing::InTransaction if age >= self.settings.idle_in_transaction => {
-                    shared.kick(Kick::IdleInTransaction)
-                }
+                Doing::InTransaction if age >= idle => shared.kick(Kick::IdleInTransaction),
                 Doing::Running if age >= statement + STUCK => shared.kick(Kick::Stuck),
                 Doing::Running if age >= statement => {
                     if let Some((target, key)) = shared.cancel() {
@@ -461,7 +508,7 @@ impl Worker {
         }
         self.guests.sweep(clock);
         self.rates.sweep(now);
-        self.pools.sweep(&self.settings.pool, now);
+        self.pools.sweep(&settings.pool, now);
     }
 
     fn view(&self) -> View {
