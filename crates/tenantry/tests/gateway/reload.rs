@@ -30,7 +30,9 @@ impl Live {
         let file = world.path("gateway.toml");
         std::fs::write(&file, text).unwrap();
         let path = file.display().to_string();
-        let gate = world.gate("one", &[&["--config", &path], more].concat()).await;
+        let mut arguments = vec!["--config", path.as_str()];
+        arguments.extend(more);
+        let gate = world.gate("one", &arguments).await;
         Self { world, gate, file }
     }
 
@@ -166,7 +168,7 @@ async fn a_bad_file_changes_nothing_and_what_cannot_change_waits() {
         ("[gateway]\nclients = 9\nstatement = \"soon\"\n", "line 3"),
         ("[gateway]\nclients = 9\nstatement = \"0s\"\n", "gateway.statement"),
         ("[gateway]\nclients = 9\nclient = 1\n", "client"),
-        ("[gateway\n", "line 1"),
+        ("[gateway\n", "cannot be used: line"),
     ] {
         live.write(text);
         let ended = live.console("RELOAD").await;
