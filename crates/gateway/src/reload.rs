@@ -261,7 +261,7 @@ mod tests {
     impl Source for Script {
         fn read(&self) -> Result<Configured, Unusable> {
             assert_eq!(self.at_once.fetch_add(1, Ordering::SeqCst), 0, "two reloads read at once");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::park_timeout(Duration::from_millis(20));
             let found = self.found.lock().unwrap().clone();
             self.at_once.fetch_sub(1, Ordering::SeqCst);
             found
