@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -19,7 +18,8 @@ use crate::admin::{self, Admin, Reach};
 use crate::counts::Refusals;
 use crate::login::{Accepted, Desk, Facts, TlsFacts, login, prove};
 use crate::orders::Workers;
-use crate::seats::{Seat, Seats};
+use crate::reload::{Config, Difference, ReloadError};
+use crate::seats::{Clients, Seat, Seats};
 use crate::session::Arrival;
 use crate::settings::Settings;
 use crate::socket::{Socket, Stream};
@@ -67,14 +67,14 @@ const HANDSHAKE: u8 = 0x16;
 /// Everything that logins need. One for all of them.
 pub struct Front {
     pub desk: Desk,
-    pub settings: Settings,
+    pub config: Config,
     pub tls: Option<Tls>,
     pub workers: Workers,
     pub admin: Option<Admin>,
     pub consoles: Semaphore,
     pub refused: Refusals,
     pub table: Table,
-    pub clients: Arc<Semaphore>,
+    pub clients: Clients,
     pub seats: Seats,
 }
 
@@ -110,16 +110,17 @@ impl Front {
     /// Serves one connection until it has a session, or none.
     pub async fn greet(&self, socket: TcpStream, peer: SocketAddr) {
         let since = Instant::now();
-        if let Err(error) = tune(&socket, self.settings.statement) {
+        let settings = self.config.settings();
+        if let Err(error) = tune(&socket, settings.statement) {
             tracing::debug!(%peer, %error, "the connection's options cannot be set");
         }
         let mut stream = Stream::from(socket);
-        let Some(place) = self.desk.lobby().enter(peer.ip(), self.settings.clients.min(LOBBY), since) else {
+        let Some(place) = self.desk.lobby().enter(peer.ip(), settings.clients.min(LOBBY), since) else {
             tracing::debug!(%peer, "turned away: too many connections are logging in");
             return refuse(&mut stream, &CROWDED).await;
         };
         let admitted = tokio::select! {
-            admitted = self.admit(&mut stream, peer, since) => admitted,
+            admitted = self.admit(&mut stream, peer, (since, &settings)) => admitted,
             () = place.lost() => {
                 tracing::debug!(%peer, "its place is taken by another: too many connections are logging in");
                 return refuse(&mut stream, &CROWDED).await;
@@ -134,9 +135,14 @@ impl Front {
     }
 
     /// The client, once it has logged in. Whoever is refused was told so.
-    async fn admit(&self, stream: &mut Stream, peer: SocketAddr, since: Instant) -> Option<Guest> {
+    async fn admit(
+        &self,
+        stream: &mut Stream,
+        peer: SocketAddr,
+        (since, settings): (Instant, &Settings),
+    ) -> Option<Guest> {
         let mut tls = None;
-        let greeting = match timeout(self.settings.login, self.begin(stream, &mut tls)).await {
+        let greeting = match timeout(settings.login, self.begin(stream, &mut tls)).await {
             Ok(Ok(greeting)) => greeting?,
             Ok(Err(error)) => {
                 tracing::debug!(%peer, %error, "no connection was made");
@@ -158,7 +164,7 @@ impl Front {
                 return None;
             }
         };
-        if tls.is_none() && !self.settings.allow_plain {
+        if tls.is_none() && !settings.allow_plain {
             refuse(stream, &PLAIN).await;
             return None;
         }
@@ -172,7 +178,7 @@ impl Front {
             };
         }
         // The proof is spared if there is no room anyway.
-        if self.clients.available_permits() == 0 {
+        if self.clients.count() >= settings.clients {
             refuse(stream, &FULL).await;
             return None;
         }
@@ -185,7 +191,7 @@ impl Front {
                 return self.turned_away(&refused, peer);
             }
         };
-        let Ok(permit) = Arc::clone(&self.clients).try_acquire_owned() else {
+        let Some(permit) = self.clients.take(self.config.settings().clients) else {
             refuse(stream, &FULL).await;
             return None;
         };
@@ -202,6 +208,11 @@ impl Front {
         None
     }
 
+    /// Reads configuration and certificate again.
+    pub async fn reload(&self) -> Result<Vec<Difference>, ReloadError> {
+        self.config.reload(self.tls.as_ref(), &self.desk).await
+    }
+
     /// The administrator's console.
     async fn console(&self, stream: &mut Stream, peer: SocketAddr) {
         let (Some(admin), Ok(_permit)) = (&self.admin, self.consoles.try_acquire()) else {
@@ -212,7 +223,8 @@ impl Front {
             feed: admin.feed(),
             workers: &self.workers,
             table: &self.table,
-            settings: &self.settings,
+            config: &self.config,
+            desk: &self.desk,
             tls: self.tls.as_ref(),
         };
         let ended = admin::serve(stream, &reach).await;
@@ -284,7 +296,6 @@ impl Front {
     /// Gives a client to the worker of its tenant.
     async fn hand_over(&self, stream: Stream, admitted: Admitted, peer: SocketAddr) {
         let Admitted { accepted, secret, seat, permit } = admitted;
-        let ends = [accepted.login.expires, accepted.claims.map(|claims| claims.expires)];
         let worker = self.workers.of(accepted.slot.tenant());
         let arrival = Arrival {
             stream,
@@ -293,7 +304,7 @@ impl Front {
             settings: accepted.settings,
             secret,
             peer,
-            expires: ends.into_iter().flatten().min(),
+            expires: accepted.claims.map(|claims| claims.expires),
             seat,
             permit,
         };

@@ -20,7 +20,8 @@ use crate::front::Front;
 use crate::login::{Desk, Limits, Mock, Tokens};
 use crate::metrics::Meter;
 use crate::orders::Workers;
-use crate::seats::Seats;
+use crate::reload::{Config, Difference, Entry, ReloadError, Source};
+use crate::seats::{Clients, Seats};
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::Tls;
@@ -64,6 +65,8 @@ pub struct Ports {
     pub ask: Arc<dyn Fn() + Send + Sync>,
     /// The administrator's console, if there is one.
     pub admin: Option<Admin>,
+    /// What the settings are made of, and where they are read again; without it they stay for as long as the gateway runs.
+    pub config: Option<(Vec<Entry>, Arc<dyn Source>)>,
     /// From which unknown logins get a salt. The same on all gateways of an installation, so that they look like known ones.
     pub mock: Zeroizing<[u8; 32]>,
 }
@@ -98,13 +101,14 @@ impl Gateway {
         settings: Settings,
         ports: Ports,
     ) -> Result<Self, GatewayError> {
-        let share = Arc::new(settings.share());
+        let config = Config::new(settings, ports.config);
+        let settings = config.settings();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..settings.workers.max(1) {
             let (sender, orders) = mpsc::channel(ORDERS);
             let parts = Parts {
                 index,
-                settings: Arc::clone(&share),
+                settings: config.share(),
                 doors: ports.doors.clone(),
                 table: ports.table.clone(),
                 ask: Arc::clone(&ports.ask),
@@ -123,13 +127,12 @@ impl Gateway {
         let mock = Mock::new(&ports.mock);
         let table = ports.table.clone();
         let desk = Desk::new(ports.table, ports.tokens, limits, mock);
-        let clients = Arc::new(Semaphore::new(settings.clients));
         let front = Arc::new(Front {
             desk,
-            settings,
+            config,
             tls: ports.tls,
             workers: Workers::new(workers),
-            clients,
+            clients: Clients::default(),
             seats: Seats::default(),
             admin: ports.admin,
             consoles: Semaphore::new(CONSOLES),
@@ -146,12 +149,12 @@ impl Gateway {
         self.address
     }
 
-    /// Reads certificate and key again.
+    /// Reads configuration, certificate and key again. What differs is given, and logged.
     ///
     /// # Errors
-    /// They cannot be used; those before stay.
-    pub fn reload(&self) -> Result<(), crate::TlsError> {
-        self.front.tls.as_ref().map_or(Ok(()), Tls::reload)
+    /// They cannot be used; everything is as it was.
+    pub async fn reload(&self) -> Result<Vec<Difference>, ReloadError> {
+        self.front.reload().await
     }
 
     /// Begins no transaction of a tenant for at most so long, and waits until none is in hand. Whether that came true

@@ -14,6 +14,7 @@ use crate::counts::{BUCKETS, Histogram, TenantCounts};
 use crate::feed::Status;
 use crate::front::Front;
 use crate::pool::Counts;
+use crate::reload::ConfigView;
 use crate::table::Table;
 use crate::worker::View;
 
@@ -34,7 +35,9 @@ impl Meter {
         let lobby = self.front.desk.lobby();
         let lobby = (lobby.count(), lobby.turned_away());
         let refused = self.front.refused.get();
-        let facts = Facts { view: &view, status, table: &self.front.table, refused: &refused, lobby, now };
+        let config = self.front.config.view();
+        let facts =
+            Facts { view: &view, status, table: &self.front.table, refused: &refused, lobby, config: &config, now };
         render(&facts)
     }
 }
@@ -51,6 +54,8 @@ pub struct Facts<'a> {
     pub refused: &'a BTreeMap<&'static str, u64>,
     /// Connections that have not logged in, and those that found no place to.
     pub lobby: (usize, u64),
+    /// How the running configuration is, beside the one that was read last.
+    pub config: &'a ConfigView,
     /// The time.
     pub now: Timestamp,
 }
@@ -64,6 +69,7 @@ pub fn render(facts: &Facts<'_>) -> String {
     standbys(&mut text, facts.view);
     tenants(&mut text, facts);
     feed(&mut text, facts);
+    config(&mut text, facts.config);
     text.0
 }
 
@@ -230,6 +236,17 @@ fn feed(text: &mut Text, facts: &Facts<'_>) {
     text.one("tenantry_gateway_table_file_failed", "gauge", "Whether the table's file cannot be written.", failed);
 }
 
+fn config(text: &mut Text, config: &ConfigView) {
+    let name = "tenantry_gateway_config_differs";
+    text.head(name, "gauge", "Whether the running configuration is not the one that was read last, by the reason.");
+    text.line(name, &[("reason", "unusable")], u8::from(config.error.is_some()));
+    text.line(name, &[("reason", "restart")], u8::from(!config.waiting.is_empty()));
+    let name = "tenantry_gateway_reloads_total";
+    text.head(name, "counter", "Reloads of the configuration, by their outcome.");
+    text.line(name, &[("outcome", "done")], config.done);
+    text.line(name, &[("outcome", "failed")], config.failed);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,8 +256,12 @@ mod tests {
         let (view, status, table) = (View::default(), Status::default(), Table::default());
         let refused = BTreeMap::from([("too_slow", 2)]);
         let now = Timestamp::from_second(1).unwrap_or_default();
+        let config = ConfigView { error: Some("x".to_owned()), ..ConfigView::default() };
+        let (lobby, config) = ((0, 0), &config);
         let text =
-            render(&Facts { view: &view, status: &status, table: &table, refused: &refused, lobby: (0, 0), now });
+            render(&Facts { view: &view, status: &status, table: &table, refused: &refused, lobby, config, now });
+        assert!(text.contains("tenantry_gateway_config_differs{reason=\"unusable\"} 1\n"), "{text}");
+        assert!(text.contains("tenantry_gateway_config_differs{reason=\"restart\"} 0\n"), "{text}");
         for line in text.lines().filter(|line| !line.starts_with("# ")) {
             let (_, value) = line.rsplit_once(' ').unwrap_or_default();
             assert!(value.parse::<f64>().is_ok(), "{line}");

@@ -53,6 +53,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// With the bounds of others that can change while a gateway runs: the number of its workers, of the tenants that they
+    /// count apart, and whom it lets in how, are those of its start.
+    #[must_use]
+    pub fn with_bounds_of(&self, others: &Self) -> Self {
+        Self {
+            workers: self.workers,
+            tenants_counted: self.tenants_counted,
+            domains: self.domains.clone(),
+            allow_plain: self.allow_plain,
+            ..others.clone()
+        }
+    }
+
     /// The share of one worker: pools of shared logins are divided, a tenant's own is on one worker anyway.
     #[must_use]
     pub fn share(&self) -> Self {

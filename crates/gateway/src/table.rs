@@ -2,13 +2,14 @@
 //!
 //! Filled by the feed, read at each login and, without a lock, at each transaction. A tenant's [`Slot`] stays the same
 //! object for as long as the process lives, so a session keeps it and sees every change of the tenant's route in it.
+//! Long because it holds all that is known, its changes, and the tests of both.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
@@ -83,6 +84,28 @@ pub struct Login {
     pub connections: Option<u32>,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
+    /// Rises with every change of it, also over its end and a new beginning; absent in files of releases that did not keep it.
+    pub version: Option<i64>,
+}
+
+impl Login {
+    /// Whether another state of this name is the same login at a later time: sessions that this one let in may go on.
+    ///
+    /// The one change that leaves a login there is a new password, which is one version more, or leaves the verifier before
+    /// it for a while. Whoever revokes a login and makes it again adds two and shares no verifier. So does whoever replaces
+    /// the password twice between two looks: nothing tells these apart, and then its clients connect again.
+    #[must_use]
+    pub fn is_still(&self, later: &Self) -> bool {
+        let what = |login: &Self| (login.mode, login.access, login.server, login.proof);
+        let is_alike = self.environment == later.environment && self.whose == later.whose && what(self) == what(later);
+        let is_next = self.version.zip(later.version).is_some_and(|(one, other)| other == one || other == one + 1);
+        let has = |text: &SecretString| {
+            later.verifiers.iter().any(|verifier| verifier.text.expose_secret() == text.expose_secret())
+        };
+        // A login without passwords that is told by no version is known by what it may.
+        let is_bare = self.version.is_none() && self.verifiers.is_empty();
+        is_alike && (is_next || is_bare || self.verifiers.iter().any(|verifier| has(&verifier.text)))
+    }
 }
 
 /// What a password is compared with.
@@ -199,23 +222,30 @@ impl Table {
         self.inner.news.subscribe()
     }
 
-    /// Takes a whole new state.
+    /// Takes a whole new state. Whoever reads a slot meanwhile finds the route before or the new one, and none only if the
+    /// tenant is gone; a slot whose route is the same keeps the very object, by which sessions know that nothing moved.
     pub fn replace(&self, full: Full) {
-        let mut maps = self.write();
-        let old = std::mem::take(&mut *maps);
-        for (tenant, slot) in old.slots {
-            // Sessions of a tenant that is gone see that in their slot.
-            slot.route.store(None);
-            maps.slots.insert(tenant, slot);
-        }
-        for route in full.routes {
-            maps.put_route(route.tenant, Some(route));
-        }
-        maps.slots.retain(|_, slot| slot.route.load().is_some());
-        maps.logins = full.logins.into_iter().map(|login| (login.name.clone(), Arc::new(login))).collect();
+        let logins = full.logins.into_iter().map(|login| (login.name.clone(), Arc::new(login))).collect();
         let cells = full.cells.into_iter();
-        maps.cells = cells.map(|cell| ((cell.environment.clone(), cell.name.clone()), Arc::new(cell))).collect();
+        let cells = cells.map(|cell| ((cell.environment.clone(), cell.name.clone()), Arc::new(cell))).collect();
+        let by_name = full.routes.iter().flat_map(|route| names(route).map(|name| (name, route.tenant))).collect();
+        let mut slots: HashMap<TenantId, Arc<Slot>> = HashMap::with_capacity(full.routes.len());
+        let mut maps = self.write();
+        for route in full.routes {
+            let slot = slots.entry(route.tenant).or_insert_with(|| {
+                let known = maps.slots.remove(&route.tenant);
+                known.unwrap_or_else(|| Arc::new(Slot { tenant: route.tenant, route: ArcSwapOption::empty() }))
+            });
+            if slot.route.load().as_deref() != Some(&route) {
+                slot.route.store(Some(Arc::new(route)));
+            }
+        }
+        let gone = std::mem::replace(&mut *maps, Maps { slots, names: by_name, logins, cells });
         drop(maps);
+        // Sessions of a tenant that is gone see that in their slot.
+        for slot in gone.slots.values() {
+            slot.route.store(None);
+        }
         // Nobody may be listening yet.
         let _ = self.inner.news.send(News::All);
     }
@@ -369,5 +399,79 @@ mod gate {
         let word = String::deserialize(deserializer)?;
         let found = Gate::ALL.into_iter().find(|gate| gate.as_str() == word);
         found.ok_or_else(|| D::Error::custom("unknown gate"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn route(number: u128, slug: &str, epoch: i64) -> Route {
+        Route {
+            tenant: TenantId::from_uuid(Uuid::from_u128(number)),
+            environment: EnvironmentName::parse("prod").unwrap(),
+            slug: Slug::parse(slug).unwrap(),
+            aliases: Vec::new(),
+            app: AppName::parse("chat").unwrap(),
+            gate: Gate::Open,
+            place: Some(Place { cell: CellName::parse("eu-1").unwrap(), isolation: Isolation::Shared, epoch }),
+            connections: None,
+            rate: None,
+            statement: None,
+        }
+    }
+
+    /// The control database is back: all routes are read again while transactions begin.
+    #[test]
+    fn a_tenant_that_stays_is_there_all_the_time() {
+        let full = |epoch| Full {
+            routes: (1..=20_000).map(|number| route(number, &format!("tenant-{number}"), epoch)).collect(),
+            ..Full::default()
+        };
+        let table = Table::default();
+        table.replace(full(1));
+        let slots: Vec<_> = table.full().routes.iter().map(|route| table.tenant(route.tenant).unwrap()).collect();
+        let is_over = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut missing = 0;
+                        while !is_over.load(Ordering::Relaxed) {
+                            missing += slots.iter().filter(|slot| slot.route().is_none()).count();
+                        }
+                        missing
+                    })
+                })
+                .collect();
+            for epoch in 1..=5 {
+                table.replace(full(epoch));
+            }
+            is_over.store(true, Ordering::Relaxed);
+            readers.into_iter().map(|reader| reader.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(seen, 0, "a tenant that stays was gone for a moment");
+        assert!(slots.iter().all(|slot| slot.route().unwrap().place.as_ref().unwrap().epoch == 5));
+    }
+
+    #[test]
+    fn what_is_the_same_stays_the_same_object_and_what_is_gone_goes() {
+        let table = Table::default();
+        table.replace(Full { routes: vec![route(1, "acme", 1), route(2, "globex", 1)], ..Full::default() });
+        let (acme, globex) = (table.find("acme")[0], table.find("globex")[0]);
+        let (kept, lost) = (table.tenant(acme).unwrap(), table.tenant(globex).unwrap());
+        let before = kept.route().unwrap();
+        // The name of the one that is gone is somebody else's now.
+        table.replace(Full { routes: vec![route(3, "globex", 1), route(1, "acme", 1)], ..Full::default() });
+        assert!(Arc::ptr_eq(&before, &kept.route().unwrap()));
+        assert!(lost.route().is_none() && table.tenant(globex).is_none());
+        assert_eq!(table.find("globex"), [TenantId::from_uuid(Uuid::from_u128(3))]);
+        assert!(Arc::ptr_eq(&kept, &table.tenant(acme).unwrap()));
     }
 }

@@ -67,8 +67,21 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.offer.store(Arc::new(read(&self.chain, &self.key)?));
+        self.offer_from_now(self.prepare()?);
         Ok(())
+    }
+
+    /// Reads the files, and leaves what is offered as it is.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn prepare(&self) -> Result<Offer, TlsError> {
+        read(&self.chain, &self.key)
+    }
+
+    /// Offers what was prepared.
+    pub fn offer_from_now(&self, offer: Offer) {
+        self.offer.store(Arc::new(offer));
     }
 
     /// What is offered now.

@@ -4,22 +4,24 @@
 //! what others ask of a worker and the answers to it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::Server;
 use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::counts::{Counted, Counters};
 use crate::doors::Doors;
+use crate::guests::{Digest, Guests};
 use crate::hold::Holds;
 use crate::pool::{Counts, Pools};
 use crate::rates::Rates;
@@ -27,7 +29,7 @@ use crate::server::{self, Key};
 use crate::session::{AllUnfinished, Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
 use crate::settings::Settings;
 use crate::standby::{AGAIN, StandbyView, Standbys};
-use crate::table::{Login, News, Slot, Table};
+use crate::table::{Login, Slot, Table};
 
 /// How often a worker looks over its sessions and pools.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -122,11 +124,23 @@ pub struct View {
     pub counted: Counted,
 }
 
+/// Bounds that were in force until a moment: what began before it keeps them where they gave it more.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    until: Instant,
+    statement: Duration,
+    idle_in_transaction: Duration,
+}
+
 /// See the module.
 pub struct Worker {
     index: usize,
-    /// Bounds and choices.
-    pub settings: Arc<Settings>,
+    /// Bounds and choices for one worker, as they are for all.
+    live: Arc<ArcSwap<Settings>>,
+    /// Those that were taken over last, and a copy that no other thread counts.
+    taken: RefCell<(Arc<Settings>, Rc<Settings>)>,
+    /// What began before others were taken over.
+    before: Cell<Option<Before>>,
     /// Pools by login.
     pub pools: Pools,
     /// Tenants that wait.
@@ -143,6 +157,7 @@ pub struct Worker {
     table: Table,
     ask: Arc<dyn Fn() + Send + Sync>,
     sessions: RefCell<HashMap<i32, Rc<Shared>>>,
+    guests: Guests,
     is_stopping: Cell<bool>,
 }
 
@@ -150,8 +165,8 @@ pub struct Worker {
 pub struct Parts {
     /// Its number.
     pub index: usize,
-    /// Bounds and choices, with the pools' sizes for this worker.
-    pub settings: Arc<Settings>,
+    /// Bounds and choices, with the pools' sizes for one worker, now and later.
+    pub settings: Arc<ArcSwap<Settings>>,
     /// How tenants are reached.
     pub doors: Doors,
     /// What is known of tenants.
@@ -164,11 +179,14 @@ impl Worker {
     /// Runs until all orders are gone.
     pub async fn run(parts: Parts, mut orders: mpsc::Receiver<Order>) {
         let mut news = parts.table.news();
-        let Parts { index, settings, doors, table, ask } = parts;
+        let Parts { index, settings: live, doors, table, ask } = parts;
+        let settings = live.load_full();
         let counters = Counters::new(settings.tenants_counted);
         let worker = Rc::new(Self {
             index,
-            settings,
+            live,
+            before: Cell::new(None),
+            taken: RefCell::new((Arc::clone(&settings), Rc::new((*settings).clone()))),
             pools: Pools::default(),
             holds: Holds::default(),
             standbys: Standbys::default(),
@@ -179,6 +197,7 @@ impl Worker {
             table,
             ask,
             sessions: RefCell::default(),
+            guests: Guests::default(),
             is_stopping: Cell::new(false),
         });
         let local = LocalSet::new();
@@ -194,7 +213,9 @@ impl Worker {
                             Some(order) => worker.obey(order, &mut tasks),
                             None => break,
                         },
-                        one = news.recv() => worker.hear(one),
+                        first = news.recv() => if let Some(digest) = Digest::of(first, &mut news) {
+                            worker.hear(&digest);
+                        },
                         Some(_) = tasks.join_next() => {}
                         _ = sweep.tick() => worker.sweep(),
                     }
@@ -206,6 +227,12 @@ impl Worker {
                 while tasks.join_next().await.is_some() {}
             })
             .await;
+    }
+
+    /// Bounds and choices as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.taken.borrow().1)
     }
 
     fn obey(self: &Rc<Self>, order: Order, tasks: &mut JoinSet<()>) {
@@ -287,11 +314,13 @@ impl Worker {
         let tally = self.counters.tally(tenant, Instant::now());
         let shared = Shared::new(id, tenant, login, from, Key { pid, secret }, arrival.expires, tally);
         sessions.insert(pid, Rc::clone(&shared));
+        self.guests.enter(&shared, &arrival.login);
         shared
     }
 
     fn leave(&self, shared: &Rc<Shared>, ended: &End) {
         self.sessions.borrow_mut().remove(&shared.key.pid);
+        self.guests.leave(shared);
         self.counters.ended(shared.tenant, ended.reason(), Instant::now());
         let (tenant, login, session) = (shared.tenant, shared.login.as_str(), shared.id);
         match ended {
@@ -312,7 +341,7 @@ impl Worker {
             return Err(Refused::of_gate(route.gate));
         }
         let door = Rc::new(self.doors.door(&self.table, &route).await?);
-        let pool = self.pools.get(&door, &self.settings.pool);
+        let pool = self.pools.get(&door, &self.settings().pool);
         Ok(Way { route, door, pool, standby: None, until: None })
     }
 
@@ -339,7 +368,8 @@ impl Worker {
         };
         let first = usize::try_from(client).unwrap_or(0) % doors.len().max(1);
         doors.rotate_left(first);
-        let (limits, bound) = (&self.settings.pool, self.settings.staleness);
+        let settings = self.settings();
+        let (limits, bound) = (&settings.pool, settings.staleness);
         let had_any = !doors.is_empty();
         for door in doors {
             let watch = self.standbys.watch(&way.door, &door, limits.connect);
@@ -364,7 +394,7 @@ impl Worker {
     /// Whether a login is still what it was when a client gave it.
     #[must_use]
     pub fn knows(&self, login: &Login) -> bool {
-        self.table.login(login.name.as_str()).is_some_and(|known| known.whose == login.whose)
+        self.table.login(login.name.as_str()).is_some_and(|known| login.is_still(&known))
     }
 
     /// Asks for a look at what has changed.
@@ -397,46 +427,72 @@ impl Worker {
             .any(|shared| shared.tenant == tenant && matches!(shared.doing().0, Doing::Running | Doing::InTransaction))
     }
 
-    fn hear(&self, news: Result<News, broadcast::error::RecvError>) {
-        match news {
-            Ok(News::Tenant(tenant)) => self.look_at(Some(tenant)),
-            Ok(News::Login(_) | News::All) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at(None),
-            Err(broadcast::error::RecvError::Closed) => {}
+    /// Ends sessions whose tenant is shut or whose login is another one.
+    fn hear(&self, digest: &Digest) {
+        let mut shut = HashSet::new();
+        if digest.is_everything || !digest.tenants.is_empty() {
+            for shared in self.sessions.borrow().values() {
+                if !digest.is_everything && !digest.tenants.contains(&shared.tenant) {
+                    continue;
+                }
+                let slot = self.table.tenant(shared.tenant);
+                if slot.and_then(|slot| slot.route()).is_none_or(|route| route.gate != Gate::Open) {
+                    shared.kick(Kick::Closed);
+                    shut.insert(shared.tenant);
+                }
+            }
+        }
+        for tenant in &shut {
+            self.pools.forget(*tenant);
+            self.standbys.forget(*tenant);
+        }
+        if digest.is_everything {
+            self.guests.look_at_all(&self.table);
+        } else {
+            for login in &digest.logins {
+                self.guests.look_at(login, &self.table);
+            }
         }
     }
 
-    /// Ends sessions whose tenant is shut or whose login is another one.
-    fn look_at(&self, only: Option<TenantId>) {
-        for shared in self.sessions.borrow().values() {
-            if only.is_some_and(|tenant| tenant != shared.tenant) {
-                continue;
-            }
-            let slot = self.table.tenant(shared.tenant);
-            let is_open = slot.and_then(|slot| slot.route()).is_some_and(|route| route.gate == Gate::Open);
-            if !is_open {
-                shared.kick(Kick::Closed);
-                self.pools.forget(shared.tenant);
-                self.standbys.forget(shared.tenant);
-            } else if only.is_none() && self.table.login(shared.login.as_str()).is_none() {
-                shared.kick(Kick::Login);
-            }
+    /// Takes over other bounds, if there are. What is in hand goes on under those that it began with.
+    fn take_over(&self, now: Instant) {
+        let live = self.live.load_full();
+        let old = self.settings();
+        if Arc::ptr_eq(&live, &self.taken.borrow().0) {
+            return;
         }
+        let known = self
+            .before
+            .get()
+            .filter(|known| now.duration_since(known.until) < known.statement.max(known.idle_in_transaction));
+        let longest = |old: Duration, known: Option<Duration>| known.map_or(old, |known| known.max(old));
+        self.before.set(Some(Before {
+            until: now,
+            statement: longest(old.statement, known.map(|known| known.statement)),
+            idle_in_transaction: longest(old.idle_in_transaction, known.map(|known| known.idle_in_transaction)),
+        }));
+        self.taken.replace((Arc::clone(&live), Rc::new((*live).clone())));
     }
 
     /// Bounds what takes too long, and closes what nobody uses.
     fn sweep(&self) {
         let (now, clock) = (Instant::now(), Timestamp::now());
+        self.take_over(now);
+        let (settings, before) = (self.settings(), self.before.get());
         for shared in self.sessions.borrow().values() {
             if shared.expires.is_some_and(|expires| expires <= clock) {
                 shared.kick(Kick::Expired);
             }
             let (doing, since) = shared.doing();
             let age = now.duration_since(since);
-            let statement = shared.statement().map_or(self.settings.statement, |own| own.min(self.settings.statement));
+            let before = before.filter(|before| since < before.until);
+            let most = before.map_or(settings.statement, |before| before.statement.max(settings.statement));
+            let statement = shared.statement().map_or(most, |own| own.min(most));
+            let idle = settings.idle_in_transaction;
+            let idle = before.map_or(idle, |before| before.idle_in_transaction.max(idle));
             match doing {
-                Doing::InTransaction if age >= self.settings.idle_in_transaction => {
-                    shared.kick(Kick::IdleInTransaction)
-                }
+                Doing::InTransaction if age >= idle => shared.kick(Kick::IdleInTransaction),
                 Doing::Running if age >= statement + STUCK => shared.kick(Kick::Stuck),
                 Doing::Running if age >= statement => {
                     if let Some((target, key)) = shared.cancel() {
@@ -450,8 +506,9 @@ impl Worker {
                 _ => {}
             }
         }
+        self.guests.sweep(clock);
         self.rates.sweep(now);
-        self.pools.sweep(&self.settings.pool, now);
+        self.pools.sweep(&settings.pool, now);
     }
 
     fn view(&self) -> View {

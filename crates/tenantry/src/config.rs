@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -91,24 +92,25 @@ settings! {
     "TENANTRY_GATEWAY_URL", "--gateway-url", "", "", "Where clients find the gateway, such as `postgres://db.example.com:6432?sslmode=verify-full`; connection URLs of [logins](howto/gateway-logins.md) begin with it.";
     "TENANTRY_GATEWAY_LISTEN", "--listen", "", "`127.0.0.1:6432`", "Address of `gateway` for PostgreSQL clients, see [the gateway](gateway.md).";
     "TENANTRY_GATEWAY_STATUS_LISTEN", "--status-listen", "", "`127.0.0.1:7072`", "Address of `/livez`, `/readyz` and `/metrics` of a gateway; not for clients of tenants.";
-    "TENANTRY_GATEWAY_TLS_CERT", "--tls-cert", "", "", "Chain of certificates of a gateway, as PEM; read again at SIGHUP.";
+    "TENANTRY_GATEWAY_TLS_CERT", "--tls-cert", "", "", "Chain of certificates of a gateway, as PEM; read again at SIGHUP, as the bounds in the file are.";
     "TENANTRY_GATEWAY_TLS_KEY", "--tls-key", "", "", "Key of that certificate, as PEM.";
     "TENANTRY_GATEWAY_ALLOW_PLAIN", "--allow-plain", "", "", "Lets clients in that do not encrypt.";
     "TENANTRY_GATEWAY_ROUTES_FILE", "--routes-file", "", "", "Where a gateway keeps routes and logins for a start without the control database.";
     "TENANTRY_GATEWAY_DOMAINS", "--domain", "", "", "Domains below which a TLS server name names a tenant, separated by commas.";
     "TENANTRY_GATEWAY_ADMIN_PASSWORD_FILE", "--admin-password-file", "", "", "File with the password of a gateway's [console](gateway.md#the-console).";
-    "TENANTRY_GATEWAY_WORKERS", "--workers", "", "`2`", "Threads of a gateway; a tenant lives on one of them.";
-    "TENANTRY_GATEWAY_CLIENTS", "--clients", "", "`10000`", "Most client connections of a gateway.";
-    "TENANTRY_GATEWAY_SERVER_SESSIONS", "--server-sessions", "", "`80`", "Most sessions of a gateway on one PostgreSQL server.";
-    "TENANTRY_GATEWAY_SHARED_SESSIONS", "--shared-sessions", "", "`20`", "Most sessions of a gateway with a login that tenants share.";
-    "TENANTRY_GATEWAY_TENANT_SESSIONS", "--tenant-sessions", "", "`8`", "Most of those for one tenant at a time, unless its plan says less.";
-    "TENANTRY_GATEWAY_OWN_SESSIONS", "--own-sessions", "", "`10`", "Most sessions with a tenant's own login, unless its plan says less.";
-    "TENANTRY_GATEWAY_STATEMENT", "--statement", "", "`5m`", "Longest time a statement may run.";
-    "TENANTRY_GATEWAY_IDLE_IN_TRANSACTION", "--idle-in-transaction", "", "`1m`", "Longest time a transaction may be idle.";
-    "TENANTRY_GATEWAY_CLIENT_WAIT", "--client-wait", "", "`10s`", "How long a client waits for a session, and for a tenant that is on its way.";
-    "TENANTRY_GATEWAY_STALENESS", "--staleness", "", "`10s`", "How far a standby may be behind its primary to be read from.";
-    "TENANTRY_GATEWAY_LOGIN", "--login", "", "`10s`", "How long a login may take.";
-    "TENANTRY_GATEWAY_TENANTS_COUNTED", "--tenants-counted", "", "`500`", "Tenants that a gateway's metrics name; the others are counted together.";
+    "TENANTRY_GATEWAY_WORKERS", "--workers", "gateway.workers", "`2`", "Threads of a gateway; a tenant lives on one of them.";
+    "TENANTRY_GATEWAY_CLIENTS", "--clients", "gateway.clients", "`10000`", "Most client connections of a gateway.";
+    "TENANTRY_GATEWAY_SERVER_SESSIONS", "--server-sessions", "gateway.server_sessions", "`80`", "Most sessions of a gateway on one PostgreSQL server.";
+    "TENANTRY_GATEWAY_SHARED_SESSIONS", "--shared-sessions", "gateway.shared_sessions", "`20`", "Most sessions of a gateway with a login that tenants share.";
+    "TENANTRY_GATEWAY_TENANT_SESSIONS", "--tenant-sessions", "gateway.tenant_sessions", "`8`", "Most of those for one tenant at a time, unless its plan says less.";
+    "TENANTRY_GATEWAY_OWN_SESSIONS", "--own-sessions", "gateway.own_sessions", "`10`", "Most sessions with a tenant's own login, unless its plan says less.";
+    "TENANTRY_GATEWAY_STATEMENT", "--statement", "gateway.statement", "`5m`", "Longest time a statement may run.";
+    "TENANTRY_GATEWAY_IDLE_IN_TRANSACTION", "--idle-in-transaction", "gateway.idle_in_transaction", "`1m`", "Longest time a transaction may be idle.";
+    "TENANTRY_GATEWAY_CLIENT_WAIT", "--client-wait", "gateway.client_wait", "`10s`", "How long a client waits for a session, and for a tenant that is on its way.";
+    "TENANTRY_GATEWAY_STALENESS", "--staleness", "gateway.staleness", "`10s`", "How far a standby may be behind its primary to be read from.";
+    "TENANTRY_GATEWAY_LOGIN", "--login", "gateway.login", "`10s`", "How long a login may take.";
+    "TENANTRY_GATEWAY_FAILURES", "--failures", "gateway.failures", "`20`", "Failed logins that an address may have in a minute before a gateway turns it away unheard.";
+    "TENANTRY_GATEWAY_TENANTS_COUNTED", "--tenants-counted", "gateway.tenants_counted", "`500`", "Tenants that a gateway's metrics name; the others are counted together.";
     "TENANTRY_DNS_SERVERS", "--dns-server", "", "those of the system", "DNS servers that the proofs of tenants' own domains are asked of, `address:port`, separated by commas, see [custom domains](howto/custom-domains.md).";
     "TENANTRY_WEBHOOKS_OFF", "--webhooks-off", "", "", "Any value leaves sending [webhooks](webhooks.md) to other processes.";
     "TENANTRY_WEBHOOKS_PORTS", "--webhooks-port", "", "`443,8443`", "Ports that webhooks may be sent to, separated by commas.";
@@ -152,6 +154,39 @@ pub struct File {
     pub pg_port: Option<u16>,
     pub log: Option<String>,
     pub log_format: Option<String>,
+    #[serde(default)]
+    pub gateway: GatewayFile,
+}
+
+/// `[gateway]` of the file: bounds that a gateway reads again while it runs. Every key may be missing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayFile {
+    pub workers: Option<u32>,
+    pub clients: Option<u32>,
+    pub server_sessions: Option<u32>,
+    pub shared_sessions: Option<u32>,
+    pub tenant_sessions: Option<u32>,
+    pub own_sessions: Option<u32>,
+    pub statement: Option<Span>,
+    pub idle_in_transaction: Option<Span>,
+    pub client_wait: Option<Span>,
+    pub staleness: Option<Span>,
+    pub login: Option<Span>,
+    pub failures: Option<u32>,
+    pub tenants_counted: Option<u32>,
+}
+
+/// A length of time, written as on the command line: `90s`, `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let read = humantime::parse_duration(&text);
+        read.map(Self).map_err(|error| serde::de::Error::custom(format!("`{text}` is not a duration: {error}")))
+    }
 }
 
 /// First line of a file that `dev` wrote; only such a file is written again.
@@ -169,7 +204,11 @@ impl File {
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unusable(&path, &error)),
         };
-        let file: Self = toml::from_str(&text).map_err(|error| unusable(&path, &error.message()))?;
+        let file: Self = toml::from_str(&text).map_err(|error| {
+            // Its own text shows the line, which may hold a secret.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            unusable(&path, &format!("line {}: {}", before.matches('\n').count() + 1, error.message()))
+        })?;
         let secret = file.token.is_some() || file.database_url.is_some();
         let open = fs::metadata(&path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0);
         if secret && open {
@@ -236,12 +275,21 @@ mod tests {
 
     #[test]
     fn every_setting_of_the_file_is_listed() {
-        let keys: Vec<_> = SETTINGS.iter().map(|setting| setting.key).filter(|key| !key.is_empty()).collect();
-        let error = toml::from_str::<File>("nonsense = 1").unwrap_err().to_string();
-        for key in &keys {
-            assert!(error.contains(&format!("`{key}`")), "{key} is listed, the file does not know it: {error}");
+        let keys = || SETTINGS.iter().map(|setting| setting.key).filter(|key| !key.is_empty());
+        let inner: Vec<_> = keys().filter_map(|key| key.strip_prefix("gateway.")).collect();
+        let outer: Vec<_> = keys().filter(|key| !key.contains('.')).chain(["gateway"]).collect();
+        assert_eq!(inner.len() + outer.len() - 1, keys().count());
+        for (keys, text) in [(outer, "nonsense = 1"), (inner, "[gateway]\nnonsense = 1")] {
+            let error = toml::from_str::<File>(text).unwrap_err().to_string();
+            for key in &keys {
+                assert!(error.contains(&format!("`{key}`")), "{key} is listed, the file does not know it: {error}");
+            }
+            assert_eq!(
+                error.matches('`').count() / 2 - 1,
+                keys.len(),
+                "the file knows a key that is not listed: {error}"
+            );
         }
-        assert_eq!(error.matches('`').count() / 2 - 1, keys.len(), "the file knows a key that is not listed: {error}");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use secrecy::SecretString;
 use tenantry_wire::start::Start;
 
 use crate::feed::Handle;
+use crate::login::Desk;
 use crate::orders::Workers;
-use crate::settings::Settings;
+use crate::reload::Config;
 use crate::table::{Table, Verifier};
 use crate::tls::Tls;
 
@@ -63,8 +64,10 @@ pub struct Reach<'a> {
     pub workers: &'a Workers,
     /// What is known of tenants.
     pub table: &'a Table,
-    /// Bounds.
-    pub settings: &'a Settings,
+    /// Bounds, and how they are read again.
+    pub config: &'a Config,
+    /// What takes logins.
+    pub desk: &'a Desk,
     /// Certificate and key, if there are.
     pub tls: Option<&'a Tls>,
 }

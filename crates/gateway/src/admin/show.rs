@@ -8,6 +8,7 @@ use tenantry_domain::id::TenantId;
 use super::words::Show;
 use crate::counts::TenantCounts;
 use crate::feed::Status;
+use crate::reload::{ConfigView, Difference};
 use crate::session::Doing;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -32,6 +33,8 @@ pub struct Facts<'a> {
     pub table: &'a Table,
     /// Bounds.
     pub settings: &'a Settings,
+    /// Where they come from.
+    pub config: &'a ConfigView,
 }
 
 /// The columns of a table, known before it is made.
@@ -45,6 +48,7 @@ pub const fn columns(show: Show) -> &'static [&'static str] {
         Show::Standbys => &["worker", "server", "primary", "state", "staleness_ms", "error"],
         Show::Holds => &["tenant", "name"],
         Show::Stats | Show::Feed | Show::Settings => &["name", "value"],
+        Show::Config => &["name", "value", "from", "reload", "waits for a restart"],
         Show::Version => &["version"],
     }
 }
@@ -62,6 +66,7 @@ pub fn rows(show: Show, facts: &Facts<'_>) -> Rows {
         Show::Stats => pairs(stats(facts.view)),
         Show::Feed => pairs(feed(facts.status)),
         Show::Settings => pairs(settings(facts.settings)),
+        Show::Config => config(facts.config),
         Show::Version => vec![vec![format!("Tenantry {}", env!("CARGO_PKG_VERSION"))]],
     };
     Rows { columns: columns(show), rows }
@@ -77,7 +82,7 @@ fn help() -> Vec<Vec<String>> {
         ("HOLD tenant [seconds]", "begin no transaction of a tenant; returns when none is in hand"),
         ("RELEASE tenant", "go on with it"),
         ("KILL id", "end a session"),
-        ("RELOAD", "read certificate and key again"),
+        ("RELOAD", "read configuration, certificate and key again; says what differs"),
     ];
     shows.chain(others.iter().map(|(word, what)| vec![(*word).to_owned(), (*what).to_owned()])).collect()
 }
@@ -247,9 +252,46 @@ fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("idle in transaction", seconds(settings.idle_in_transaction)),
         ("staleness of standbys", seconds(settings.staleness)),
         ("login", seconds(settings.login)),
+        ("failed logins of an address in a minute", settings.failures.to_string()),
         ("without TLS", if settings.allow_plain { "yes" } else { "no" }.to_owned()),
         ("domains", settings.domains.join(", ")),
     ]
+}
+
+fn config(config: &ConfigView) -> Vec<Vec<String>> {
+    let row = |entry: &crate::reload::Entry| {
+        let waiting = config.waiting.iter().find(|waiting| waiting.name == entry.name);
+        vec![
+            entry.name.to_owned(),
+            entry.value.clone(),
+            entry.origin.as_str().to_owned(),
+            if entry.is_live { "yes" } else { "no" }.to_owned(),
+            waiting.map(|waiting| waiting.to.clone()).unwrap_or_default(),
+        ]
+    };
+    let mut rows: Vec<_> = config.entries.iter().map(row).collect();
+    if let Some(error) = &config.error {
+        rows.push(vec![
+            "the last reload failed".to_owned(),
+            error.clone(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]);
+    }
+    rows
+}
+
+/// The columns of what RELOAD answers.
+pub const RELOADED: &[&str] = &["name", "from", "to", "state"];
+
+/// What a reload found to differ.
+pub fn reloaded(differences: &[Difference]) -> Rows {
+    let row = |one: &Difference| {
+        let state = if one.is_live { "changed" } else { "waits for a restart" };
+        vec![one.name.to_owned(), one.from.clone(), one.to.clone(), state.to_owned()]
+    };
+    Rows { columns: RELOADED, rows: differences.iter().map(row).collect() }
 }
 
 #[cfg(test)]
@@ -260,7 +302,8 @@ mod tests {
     fn every_table_has_as_many_values_as_columns() {
         let (view, status, table, settings) =
             (View::default(), Status::default(), Table::default(), Settings::default());
-        let facts = Facts { view: &view, status: &status, table: &table, settings: &settings };
+        let config = ConfigView::default();
+        let facts = Facts { view: &view, status: &status, table: &table, settings: &settings, config: &config };
         for (show, ..) in Show::ALL {
             let rows = rows(show, &facts);
             assert!(rows.rows.iter().all(|row| row.len() == rows.columns.len()), "{show:?}");

@@ -41,10 +41,8 @@ enum Failed {
     Session(u64),
     #[error("a transaction of the tenant was still in hand when the time was over; it is held no longer")]
     Busy,
-    #[error("this gateway has no certificate")]
-    NoTls,
-    #[error("the certificate stays as it was: {0}")]
-    Tls(#[from] crate::TlsError),
+    #[error("nothing was reloaded: {0}")]
+    Reload(#[from] crate::reload::ReloadError),
     #[error("parameters are not taken here")]
     Parameters,
     #[error("no such statement")]
@@ -60,8 +58,8 @@ impl Failed {
             Self::Tenant(_) | Self::Session(_) => "42704",
             Self::Ambiguous(_) => "42725",
             Self::Busy => "55P03",
-            Self::NoTls => "55000",
-            Self::Tls(_) => "F0000",
+            Self::Reload(crate::reload::ReloadError::Nothing) => "55000",
+            Self::Reload(_) => "F0000",
             Self::Parameters => "0A000",
             Self::Statement => "26000",
             Self::TooMany => "53400",
@@ -73,6 +71,9 @@ impl Failed {
             Self::Unknown(_) => Some("SHOW HELP lists the commands."),
             Self::Tenant(_) => {
                 Some("Give its id, its name, or environment/name; SHOW TENANTS lists those with clients.")
+            }
+            Self::Reload(_) => {
+                Some("Everything is as it was. Mend the file and say RELOAD again; SHOW CONFIG says what holds.")
             }
             Self::Busy => Some("SHOW SESSIONS says who; KILL ends it."),
             _ => None,
@@ -252,6 +253,7 @@ impl Console<'_> {
         }
         match command {
             Command::Show(show) => server::put_columns(&mut self.out, show::columns(show)),
+            Command::Reload => server::put_columns(&mut self.out, show::RELOADED),
             _ => server::put_no_data(&mut self.out),
         }
         Ok(())
@@ -271,7 +273,9 @@ impl Console<'_> {
         Ok(match command {
             Command::Show(show) => {
                 let (view, status) = (reach.workers.view().await, reach.feed.status());
-                let facts = Facts { view: &view, status: &status, table: reach.table, settings: reach.settings };
+                let (settings, config) = (reach.config.settings(), reach.config.view());
+                let facts =
+                    Facts { view: &view, status: &status, table: reach.table, settings: &settings, config: &config };
                 let rows = show::rows(show, &facts);
                 Done { tag: format!("SHOW {}", rows.rows.len()), rows: Some(rows) }
             }
@@ -297,8 +301,8 @@ impl Console<'_> {
                 tag("KILL")
             }
             Command::Reload => {
-                reach.tls.ok_or(Failed::NoTls)?.reload()?;
-                tag("RELOAD")
+                let differences = reach.config.reload(reach.tls, reach.desk).await?;
+                Done { tag: "RELOAD".to_owned(), rows: Some(show::reloaded(&differences)) }
             }
             Command::Set => tag("SET"),
         })

@@ -16,7 +16,7 @@ pub enum Command {
     Release(String),
     /// End a session.
     Kill(u64),
-    /// Read certificate and key again.
+    /// Read configuration, certificate and key again.
     Reload,
     /// What drivers say on their own; it changes nothing here.
     Set,
@@ -43,13 +43,15 @@ pub enum Show {
     Feed,
     /// Bounds.
     Settings,
+    /// Where each setting comes from, and what waits for a restart.
+    Config,
     /// The version.
     Version,
 }
 
 impl Show {
     /// All, with their words and what they are about.
-    pub const ALL: [(Self, &'static str, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str, &'static str); 11] = [
         (Self::Help, "HELP", "these commands"),
         (Self::Sessions, "SESSIONS", "clients, what each does and for how long"),
         (Self::Pools, "POOLS", "server sessions by server, database and login"),
@@ -59,6 +61,7 @@ impl Show {
         (Self::Stats, "STATS", "numbers of the whole gateway"),
         (Self::Feed, "FEED", "where the table of tenants comes from and how old it is"),
         (Self::Settings, "SETTINGS", "bounds and choices"),
+        (Self::Config, "CONFIG", "where each setting comes from, what RELOAD can change, and what waits for a restart"),
         (Self::Version, "VERSION", "the version"),
     ];
 }

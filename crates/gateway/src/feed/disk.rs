@@ -79,6 +79,9 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
+    /// It is being written for longer than any volume should take.
+    #[error("the file `{}` is still being written after a long time; its volume is slow or hangs", .0.display())]
+    Slow(PathBuf),
     /// It is far larger than any table.
     #[error("the file has {0} bytes, more than any table")]
     Large(u64),
@@ -259,6 +262,7 @@ mod tests {
             verifiers: vec![verifier("SCRAM-SHA-256$new", None), verifier("SCRAM-SHA-256$old", Some(at(9)))],
             connections: None,
             expires: Some(at(99)),
+            version: Some(4),
         };
         let cell = Cell {
             environment: prod,
@@ -295,6 +299,7 @@ mod tests {
             (&wanted.name, &wanted.whose, wanted.mode, wanted.access, wanted.server)
         );
         assert_eq!((found.proof, found.connections, found.expires), (wanted.proof, wanted.connections, wanted.expires));
+        assert_eq!(found.version, wanted.version);
         let plain = |login: &Login| -> Vec<_> {
             login.verifiers.iter().map(|one| (one.text.expose_secret().to_owned(), one.until)).collect()
         };

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use disk::{File, FileError};
 use follow::Follower;
-use keeper::Keeper;
+use keeper::{Keeper, Outcome};
 use status::Shared;
 pub use status::{Source, Status};
 
@@ -104,6 +104,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const BREATH: Duration = Duration::from_millis(5);
 /// Listening is an extra: it must not hold looks up, and is tried again after a while.
 const LISTEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// How long the end waits for a writing of the file.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// While the database is away, the log says so this often.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -282,26 +284,44 @@ impl Work {
                     }
                 }
             }
-            self.keep(false).await;
+            self.keep(false);
         }
-        self.keep(true).await;
+        self.written().await;
+        self.keep(true);
+        self.written().await;
     }
 
-    /// Writes the file when it is time to, or at once at the end.
-    async fn keep(&mut self, is_last: bool) {
-        let Some(keeper) = &mut self.keeper else { return };
-        // What came from the file and was never confirmed must not look fresh.
-        let Some(taken_at) = self.shared.confirmed() else { return };
-        if !keeper.is_due(is_last) {
-            return;
+    /// Waits for the writing that is under way, but not for a volume that hangs.
+    async fn written(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            let outcome = keeper.wait(FAREWELL).await;
+            self.tell(outcome);
         }
-        let kept = disk::Kept { installation: self.installation, taken_at, full: self.table.full() };
-        match keeper.write(kept).await {
-            Ok(()) => self.shared.written(taken_at),
-            Err(error) => {
+    }
+
+    /// Begins to write the file when it is time to, or at the end, and tells what became of it. Waits for nothing: following
+    /// the registry must not depend on a volume.
+    fn keep(&mut self, is_last: bool) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let outcome = keeper.look();
+        // What came from the file and was never confirmed must not look fresh.
+        if keeper.is_due(is_last)
+            && let Some(taken_at) = self.shared.confirmed()
+        {
+            let (installation, table) = (self.installation, self.table.clone());
+            keeper.begin(taken_at, move || disk::Kept { installation, taken_at, full: table.full() });
+        }
+        self.tell(outcome);
+    }
+
+    fn tell(&self, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Written(as_of)) => self.shared.written(as_of),
+            Some(Outcome::Failed(error)) => {
                 tracing::warn!(%error, "the table could not be written to its file");
                 self.shared.unwritten(&error);
             }
+            None => {}
         }
     }
 }

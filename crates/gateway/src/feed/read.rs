@@ -120,6 +120,7 @@ fn login(environment: &EnvironmentName, row: GatewayLogin) -> Found {
         verifiers: newest.into_iter().chain(old).collect(),
         connections: row.login.connections,
         expires: row.login.expires,
+        version: Some(row.version),
     };
     Found { owner, version: row.version, login }
 }

@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 /// Kept is the moment at which the bucket is empty again, one number for both level and time.
 #[derive(Debug)]
 pub(super) struct Failures {
-    /// What one failure takes to be forgotten.
-    step: Duration,
-    /// How far ahead the moment may be.
-    bound: Duration,
+    per: Duration,
     most: usize,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// What one failure takes to be forgotten.
+    step: Duration,
+    /// How far ahead the moment may be.
+    bound: Duration,
     young: HashMap<IpAddr, Instant>,
     old: HashMap<IpAddr, Instant>,
 }
@@ -29,16 +30,24 @@ struct Seen {
 impl Failures {
     /// `count` failures are forgotten in `per`; at least one.
     pub(super) fn new(count: u32, per: Duration, most: usize) -> Self {
+        let failures = Self { per, most: most.max(1), seen: Mutex::default() };
+        failures.bound(count);
+        failures
+    }
+
+    /// From now on `count` failures are forgotten in the same time. How full an address's bucket is stays.
+    pub(super) fn bound(&self, count: u32) {
         let count = count.max(1);
-        let step = per / count;
-        Self { step, bound: step * (count - 1), most: most.max(1), seen: Mutex::default() }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.step = self.per / count;
+        seen.bound = seen.step * (count - 1);
     }
 
     /// How long an address has to wait until it is heard again, if it has to.
     pub(super) fn wait(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = seen.until(key(peer))?.saturating_duration_since(now);
-        ahead.checked_sub(self.bound).filter(|wait| !wait.is_zero())
+        ahead.checked_sub(seen.bound).filter(|wait| !wait.is_zero())
     }
 
     /// One more failure.
@@ -50,7 +59,8 @@ impl Failures {
             seen.old = std::mem::take(&mut seen.young);
         }
         // Those who are turned away add nothing, so this is bounded by what is under way at one time.
-        seen.young.insert(peer, empty + self.step);
+        let until = empty + seen.step;
+        seen.young.insert(peer, until);
     }
 }
 
@@ -96,6 +106,20 @@ mod tests {
             failures.count(peer, later(200));
         }
         assert!(failures.wait(peer, later(200)).is_some());
+    }
+
+    #[test]
+    fn another_bound_holds_for_those_who_have_failed_already() {
+        let (failures, now, peer) = (Failures::new(10, Duration::from_secs(60), 10), Instant::now(), at("192.0.2.1"));
+        for _ in 0..6 {
+            failures.count(peer, now);
+        }
+        assert_eq!(failures.wait(peer, now), None);
+        failures.bound(2);
+        assert!(failures.wait(peer, now).is_some(), "more than half of what it may have");
+        assert_eq!(failures.wait(at("192.0.2.2"), now), None);
+        failures.bound(10);
+        assert_eq!(failures.wait(peer, now), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tenantry_domain::Timestamp;
@@ -82,7 +83,7 @@ impl Default for Limits {
 pub struct Desk {
     table: Table,
     tokens: Option<Arc<dyn Tokens>>,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     mock: Mock,
     failures: Failures,
     lobby: Lobby,
@@ -93,7 +94,15 @@ impl Desk {
     #[must_use]
     pub fn new(table: Table, tokens: Option<Arc<dyn Tokens>>, limits: Limits, mock: Mock) -> Self {
         let failures = Failures::new(limits.failures, limits.per, limits.addresses);
+        let limits = ArcSwap::from_pointee(limits);
         Self { table, tokens, limits, mock, failures, lobby: Lobby::default() }
+    }
+
+    /// From now on a login may take so long, and an address may have so many failures in a while.
+    pub fn bound(&self, deadline: Duration, failures: u32) {
+        let limits = Limits { deadline, failures, ..(**self.limits.load()).clone() };
+        self.limits.store(Arc::new(limits));
+        self.failures.bound(failures);
     }
 
     /// Those who have not logged in yet.

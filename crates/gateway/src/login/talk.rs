@@ -82,7 +82,7 @@ async fn in_time<T>(
     if let Some(wait) = desk.failures.wait(facts.peer, Instant::now()) {
         return Err(Refused::Crowd { wait });
     }
-    let left = desk.limits.deadline.saturating_sub(facts.since.elapsed());
+    let left = desk.limits.load().deadline.saturating_sub(facts.since.elapsed());
     timeout(left, converse).await.unwrap_or(Err(Refused::Deadline))
 }
 
@@ -126,9 +126,10 @@ where
     // It may have been revoked while the client was thinking.
     let known = known.and_then(|login| desk.table.login(login.name.as_str()));
     let login = known.ok_or_else(|| credential(&wish.user, Why::Unknown))?;
+    let limits = desk.limits.load_full();
     let beside = Beside {
         sni: facts.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
-        base_domains: &desk.limits.base_domains,
+        base_domains: &limits.base_domains,
         claim: claims.as_ref().map(|claims| claims.tenant.as_str()),
     };
     let slot = match expired(&login, Timestamp::now()).and_then(|()| choose(&login, &wish, beside, &desk.table)) {

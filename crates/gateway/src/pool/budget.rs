@@ -15,7 +15,8 @@ use super::turns::{Ticket, Waiter};
 /// See the module.
 #[derive(Debug)]
 pub struct Budget {
-    free: Cell<usize>,
+    most: Cell<usize>,
+    used: Cell<usize>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     pools: RefCell<Vec<Weak<RefCell<Pool>>>>,
 }
@@ -24,7 +25,15 @@ impl Budget {
     /// So many in all.
     #[must_use]
     pub fn new(most: usize) -> Rc<Self> {
-        Rc::new(Self { free: Cell::new(most.max(1)), waiting: RefCell::default(), pools: RefCell::default() })
+        let (most, used) = (Cell::new(most.max(1)), Cell::new(0));
+        Rc::new(Self { most, used, waiting: RefCell::default(), pools: RefCell::default() })
+    }
+
+    /// From now on so many in all. With fewer than there are, unused ones are closed; those in use go when they come back.
+    pub fn bound(&self, most: usize) {
+        self.most.set(most.max(1));
+        while self.used.get() > self.most.get() && self.make_room() {}
+        self.serve();
     }
 
     /// One more pool whose unused sessions may have to make room.
@@ -36,11 +45,11 @@ impl Budget {
 
     /// A place for one more session.
     pub async fn take(&self) {
-        if self.free.get() == 0 {
+        if !self.is_free() {
             self.make_room();
         }
-        if self.free.get() > 0 {
-            self.free.set(self.free.get() - 1);
+        if self.is_free() {
+            self.used.set(self.used.get() + 1);
             return;
         }
         let waiter = Rc::new(Waiter::default());
@@ -59,20 +68,31 @@ impl Budget {
 
     /// A session is closed.
     pub fn give_back(&self) {
-        match self.waiting.borrow_mut().pop_front() {
-            Some(waiter) => waiter.serve(),
-            None => self.free.set(self.free.get() + 1),
+        self.used.set(self.used.get().saturating_sub(1));
+        self.serve();
+    }
+
+    /// Gives free places to those who wait.
+    fn serve(&self) {
+        while self.is_free() {
+            let Some(waiter) = self.waiting.borrow_mut().pop_front() else { return };
+            self.used.set(self.used.get() + 1);
+            waiter.serve();
         }
     }
 
-    /// Whether somebody waits, for whom an unused session had better be closed.
-    #[must_use]
-    pub fn is_short(&self) -> bool {
-        !self.waiting.borrow().is_empty()
+    fn is_free(&self) -> bool {
+        self.used.get() < self.most.get()
     }
 
-    /// Closes the session that has been unused for longest.
-    fn make_room(&self) {
+    /// Whether an unused session had better be closed: somebody waits for its place, or there are too many.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.used.get() > self.most.get() || !self.waiting.borrow().is_empty()
+    }
+
+    /// Closes the session that has been unused for longest. Whether there was one.
+    fn make_room(&self) -> bool {
         let pools = self.pools.borrow();
         let idle = pools.iter().filter_map(Weak::upgrade).filter_map(|pool| {
             let since = pool.borrow().idle.iter().map(|backend| backend.idle_since).min()?;
@@ -83,9 +103,11 @@ impl Budget {
             if let Some(place) = pool.idle.iter().position(|backend| backend.idle_since == since) {
                 drop(pool.idle.remove(place));
                 pool.open -= 1;
-                self.free.set(self.free.get() + 1);
+                self.used.set(self.used.get().saturating_sub(1));
+                return true;
             }
         }
+        false
     }
 }
 
@@ -107,6 +129,23 @@ mod tests {
         // Served, and gone before it looked.
         drop(second);
         assert!(!budget.is_short());
-        assert_eq!(budget.free.get(), 1);
+        assert_eq!(budget.used.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn another_bound_holds_for_those_who_wait_and_cuts_nobody() {
+        let budget = Budget::new(1);
+        budget.take().await;
+        let mut second = Box::pin(budget.take());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        budget.bound(2);
+        assert!(futures_util::poll!(&mut second).is_ready());
+        budget.bound(1);
+        assert!(budget.is_short() && budget.used.get() == 2);
+        let mut third = Box::pin(budget.take());
+        budget.give_back();
+        assert!(futures_util::poll!(&mut third).is_pending(), "one too many came back");
+        budget.give_back();
+        assert!(futures_util::poll!(&mut third).is_ready());
     }
 }

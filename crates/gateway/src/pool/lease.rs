@@ -66,7 +66,7 @@ impl Lease {
         client: u64,
         limits: &Limits,
     ) -> Result<Self, AcquireError> {
-        if let Some(lease) = Self::at_once(pool, door, profile, client, limits) {
+        if let Some(lease) = Self::at_once(pool, door, profile, client) {
             return Ok(lease);
         }
         let mut lease = Self::place(pool, door, limits).await?;
@@ -92,17 +92,10 @@ impl Lease {
 
     /// A session that has served this tenant and is as the client needs it, if there is one and nobody waits.
     #[must_use]
-    pub fn at_once(
-        pool: &Rc<RefCell<Pool>>,
-        door: &Door,
-        profile: &Rc<Profile>,
-        client: u64,
-        limits: &Limits,
-    ) -> Option<Self> {
+    pub fn at_once(pool: &Rc<RefCell<Pool>>, door: &Door, profile: &Rc<Profile>, client: u64) -> Option<Self> {
         let mut inner = pool.borrow_mut();
         let place = inner.idle.iter().rposition(|backend| backend.is_ready(door, profile, client))?;
-        let most = most(&inner, door, limits);
-        if !inner.turns.pass(door.tenant, most) {
+        if !inner.turns.pass(door.tenant, asked(door)) {
             return None;
         }
         let backend = inner.idle.remove(place);
@@ -123,9 +116,9 @@ impl Lease {
 
     async fn place(pool: &Rc<RefCell<Pool>>, door: &Door, limits: &Limits) -> Result<Self, AcquireError> {
         let tenant = door.tenant;
-        let most = most(&pool.borrow(), door, limits);
-        if !pool.borrow_mut().turns.pass(tenant, most) {
-            let waiter = pool.borrow_mut().turns.queue(tenant, most, limits.waiting).ok_or(AcquireError::Crowded)?;
+        let asked = asked(door);
+        if !pool.borrow_mut().turns.pass(tenant, asked) {
+            let waiter = pool.borrow_mut().turns.queue(tenant, asked, limits.waiting).ok_or(AcquireError::Crowded)?;
             let ticket = Ticket::new(waiter, |waiter| pool.borrow_mut().turns.leave(tenant, waiter));
             timeout(limits.wait, ticket.served()).await.map_err(|_| AcquireError::Busy)?;
         }
@@ -183,8 +176,12 @@ impl Lease {
 
     /// Gives the session back, clean or marked as tainted.
     pub fn release(&mut self) {
-        if self.pool.borrow().budget.is_short() {
-            // Another pool of the server has clients and no session.
+        let is_over = {
+            let pool = self.pool.borrow();
+            pool.budget.is_short() || pool.is_over()
+        };
+        if is_over {
+            // Another pool of the server has clients and no session, or there are too many.
             return self.discard();
         }
         if let Some(mut backend) = self.backend.take() {
@@ -225,8 +222,7 @@ impl Drop for Lease {
     }
 }
 
-/// How many sessions of a pool one tenant may use at a time.
-fn most(pool: &Pool, door: &Door, limits: &Limits) -> usize {
-    let asked = door.connections.map_or(usize::MAX, |count| count as usize);
-    if pool.is_shared { limits.per_tenant.min(asked) } else { limits.own.min(asked) }.max(1)
+/// How many sessions of a pool a tenant may use at a time by its plan; the pool's bound holds besides.
+fn asked(door: &Door) -> usize {
+    door.connections.map_or(usize::MAX, |count| count as usize).max(1)
 }

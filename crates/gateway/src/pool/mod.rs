@@ -112,6 +112,23 @@ impl Pool {
         }
     }
 
+    /// From now on these bounds. Unused sessions beyond them are closed; those in use go when they come back.
+    fn bound(&mut self, limits: &Limits) {
+        match self.is_shared {
+            true => self.turns.bound(limits.shared, limits.per_tenant),
+            false => self.turns.bound(limits.own, limits.own),
+        }
+        while self.is_over() && !self.idle.is_empty() {
+            drop(self.idle.remove(0));
+            self.closed(1);
+        }
+    }
+
+    /// Whether it has more sessions than it may.
+    fn is_over(&self) -> bool {
+        self.open > self.turns.places()
+    }
+
     /// What the newest session was told of the server; empty before the first.
     #[must_use]
     pub fn params(&self) -> &[(String, String)] {
@@ -152,29 +169,30 @@ impl Pools {
             return Rc::clone(pool);
         }
         let is_shared = !door.isolation.has_own_role();
-        let asked = door.connections.map_or(usize::MAX, |count| count as usize).max(1);
-        let places = if is_shared { limits.shared } else { limits.own.min(asked) }.max(1);
         let mut budgets = self.budgets.borrow_mut();
         let server = budgets.entry((key.host.clone(), key.port));
         let budget = Rc::clone(server.or_insert_with(|| Budget::new(limits.server)));
-        let pool = Rc::new(RefCell::new(Pool {
+        let mut pool = Pool {
             idle: Vec::new(),
             open: 0,
-            turns: Turns::new(places),
+            turns: Turns::new(1),
             budget: Rc::clone(&budget),
             is_shared,
             params: Vec::new(),
             used: Instant::now(),
-        }));
+        };
+        pool.bound(limits);
+        let pool = Rc::new(RefCell::new(pool));
         budget.join(&pool);
         map.insert(key, Rc::clone(&pool));
         pool
     }
 
-    /// Closes what has been unused for too long or is too old, and forgets empty pools.
+    /// Has everything keep to these bounds, closes what has been unused for too long or is too old, and forgets empty pools.
     pub fn sweep(&self, limits: &Limits, now: Instant) {
         self.map.borrow_mut().retain(|_, pool| {
             let mut pool = pool.borrow_mut();
+            pool.bound(limits);
             let before = pool.idle.len();
             pool.idle.retain_mut(|backend| {
                 now.duration_since(backend.idle_since) < limits.idle
@@ -185,6 +203,9 @@ impl Pools {
             pool.closed(closed);
             pool.open > 0 || pool.turns.waiting() > 0 || now.duration_since(pool.used) < limits.idle
         });
+        for budget in self.budgets.borrow().values() {
+            budget.bound(limits.server);
+        }
     }
 
     /// Closes the unused sessions that are bound to a tenant, or have a login of its own.

@@ -79,14 +79,18 @@ impl<L: FnMut(&Rc<Waiter>)> Drop for Ticket<L> {
 #[derive(Debug, Default)]
 struct Line {
     in_use: usize,
-    most: usize,
+    /// How many the tenant may have by itself.
+    asked: usize,
     waiting: VecDeque<Rc<Waiter>>,
 }
 
 /// Places of one pool.
 #[derive(Debug)]
 pub struct Turns {
-    free: usize,
+    places: usize,
+    used: usize,
+    /// The most of one tenant.
+    per: usize,
     lines: HashMap<TenantId, Line>,
     /// Tenants of which somebody waits, the next one first.
     turns: VecDeque<TenantId>,
@@ -96,25 +100,39 @@ impl Turns {
     /// So many places in all.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        Self { free: places, lines: HashMap::new(), turns: VecDeque::new() }
+        Self { places, used: 0, per: usize::MAX, lines: HashMap::new(), turns: VecDeque::new() }
     }
 
-    /// Takes a place at once, of which the tenant has at most `most`. Whether there was one.
-    pub fn pass(&mut self, tenant: TenantId, most: usize) -> bool {
+    /// From now on so many places, and so many of one tenant. Those that are in use stay; with fewer places than that, none
+    /// is given until enough came back.
+    pub fn bound(&mut self, places: usize, per: usize) {
+        (self.places, self.per) = (places.max(1), per.max(1));
+        self.serve();
+    }
+
+    /// How many places there are.
+    #[must_use]
+    pub const fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Takes a place at once, of which the tenant has at most `asked`. Whether there was one.
+    pub fn pass(&mut self, tenant: TenantId, asked: usize) -> bool {
         let line = self.lines.entry(tenant).or_default();
-        line.most = most;
-        if self.free == 0 || line.in_use >= most || !line.waiting.is_empty() {
+        line.asked = asked;
+        if self.used >= self.places || line.in_use >= self.per.min(asked).max(1) || !line.waiting.is_empty() {
+            self.forget(tenant);
             return false;
         }
         line.in_use += 1;
-        self.free -= 1;
+        self.used += 1;
         true
     }
 
-    /// Joins the line of a tenant which has at most `most` places, unless `longest` wait in it already.
-    pub fn queue(&mut self, tenant: TenantId, most: usize, longest: usize) -> Option<Rc<Waiter>> {
+    /// Joins the line of a tenant which has at most `asked` places, unless `longest` wait in it already.
+    pub fn queue(&mut self, tenant: TenantId, asked: usize, longest: usize) -> Option<Rc<Waiter>> {
         let line = self.lines.entry(tenant).or_default();
-        line.most = most;
+        line.asked = asked;
         if line.waiting.len() >= longest {
             self.forget(tenant);
             return None;
@@ -145,7 +163,7 @@ impl Turns {
 
     /// A place of a tenant is free again.
     pub fn give_back(&mut self, tenant: TenantId) {
-        self.free += 1;
+        self.used = self.used.saturating_sub(1);
         if let Some(line) = self.lines.get_mut(&tenant) {
             line.in_use = line.in_use.saturating_sub(1);
         }
@@ -164,17 +182,17 @@ impl Turns {
     /// Gives free places to those who may have them, one a tenant and turn.
     fn serve(&mut self) {
         let mut passed_over = 0;
-        while self.free > 0 && passed_over < self.turns.len() {
+        while self.used < self.places && passed_over < self.turns.len() {
             let Some(tenant) = self.turns.pop_front() else { return };
             let Some(line) = self.lines.get_mut(&tenant) else { continue };
-            if line.in_use >= line.most {
+            if line.in_use >= self.per.min(line.asked).max(1) {
                 self.turns.push_back(tenant);
                 passed_over += 1;
                 continue;
             }
             if let Some(waiter) = line.waiting.pop_front() {
                 line.in_use += 1;
-                self.free -= 1;
+                self.used += 1;
                 waiter.serve();
             }
             if !line.waiting.is_empty() {
@@ -221,7 +239,7 @@ mod tests {
         assert_eq!(served, "abcabaa");
         turns.give_back(id(holder));
         assert!(turns.lines.is_empty() && turns.turns.is_empty());
-        assert_eq!(turns.free, 1);
+        assert_eq!(turns.used, 0);
     }
 
     #[test]
@@ -247,7 +265,30 @@ mod tests {
         assert!(stays.is_served.get() && !gone.is_served.get());
         // One that was served and is gone gives its place back.
         turns.leave(id('c'), &stays);
-        assert_eq!(turns.free, 1);
+        assert_eq!(turns.used, 0);
         assert!(turns.lines.is_empty() && turns.turns.is_empty());
+    }
+
+    #[test]
+    fn other_bounds_hold_for_those_who_are_there() {
+        let mut turns = Turns::new(1);
+        assert!(turns.pass(id('a'), 9));
+        let waiters: Vec<_> = (0..3).map(|_| turns.queue(id('a'), 9, 9).unwrap()).collect();
+        let served = |waiters: &[Rc<Waiter>]| waiters.iter().filter(|waiter| waiter.is_served.get()).count();
+        // More places, but not more for one tenant; then more for it as well.
+        turns.bound(3, 1);
+        assert_eq!(served(&waiters), 0);
+        turns.bound(3, 8);
+        assert_eq!(served(&waiters), 2);
+        // Fewer than are in use: nobody loses one, and none is given before enough came back.
+        turns.bound(1, 8);
+        turns.give_back(id('a'));
+        turns.give_back(id('a'));
+        assert_eq!(served(&waiters), 2);
+        assert!(!turns.pass(id('b'), 9));
+        turns.give_back(id('a'));
+        assert_eq!(served(&waiters), 3);
+        turns.give_back(id('a'));
+        assert!(turns.lines.is_empty() && turns.used == 0);
     }
 }

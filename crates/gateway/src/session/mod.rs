@@ -54,7 +54,7 @@ pub struct Arrival {
     pub secret: usize,
     /// From where.
     pub peer: std::net::SocketAddr,
-    /// From when on its login or its token is no longer valid.
+    /// From when on its token is no longer valid, if it has one. The login's own end is the login's.
     pub expires: Option<Timestamp>,
     /// Counts it among its login's clients while it lives.
     pub seat: Seat,

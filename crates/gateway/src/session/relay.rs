@@ -87,7 +87,7 @@ impl Session {
                 poll_fn(|cx| self.poll_idle(cx)).await?;
                 continue;
             }
-            let login = self.worker.settings.login;
+            let login = self.worker.settings().login;
             let unfinished =
                 unfinished.get_or_insert_with(|| Unfinished::new(&self.worker.unfinished, &self.shared, login));
             unfinished.keeps(self.inbox.len());

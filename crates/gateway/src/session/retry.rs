@@ -50,7 +50,8 @@ impl Session {
         if !known.is_empty() {
             return Ok(known);
         }
-        let limits = &self.worker.settings.pool;
+        let settings = self.worker.settings();
+        let limits = &settings.pool;
         let profile = &self.client.profile;
         let lease = Lease::acquire(&way.pool, &way.door, profile, self.shared.id, limits).await;
         lease.map_err(Refused::of_acquire)?.release();
@@ -90,7 +91,7 @@ impl Session {
     /// How long the tenant's rate makes the client wait, or that it is used up.
     fn due(&self) -> Result<Duration, Refused> {
         let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate) else { return Ok(Duration::ZERO) };
-        let most = self.worker.settings.pool.wait;
+        let most = self.worker.settings().pool.wait;
         let delay = self.worker.rates.take(self.shared.tenant, rate, Instant::now(), most);
         if delay != Ok(Duration::ZERO) {
             self.shared.tally.add(|counts| counts.throttled += 1);
@@ -130,11 +131,11 @@ impl Session {
     fn lease_at_once(&self) -> Option<Lease> {
         let way = self.way.as_ref()?;
         let route = self.slot.route()?;
-        let is_good = Arc::ptr_eq(&route, &way.route) && way.holds(self.worker.settings.staleness);
+        let is_good = Arc::ptr_eq(&route, &way.route) && way.holds(self.worker.settings().staleness);
         if !is_good || self.worker.holds.is_held(self.slot.tenant()) {
             return None;
         }
-        Lease::at_once(&way.pool, &way.door, &self.client.profile, self.shared.id, &self.worker.settings.pool)
+        Lease::at_once(&way.pool, &way.door, &self.client.profile, self.shared.id)
     }
 
     /// Waits for a server session, while the client is still there.
@@ -179,7 +180,7 @@ impl Session {
                         .hint("Try again in a moment.")
                 })?;
                 let way = way(&worker, &slot, known.take(), (server, client, avoids)).await?;
-                let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings.pool).await;
+                let lease = Lease::acquire(&way.pool, &way.door, &profile, client, &worker.settings().pool).await;
                 let mut lease = match lease {
                     Ok(lease) => lease,
                     Err(AcquireError::Server(error)) if way.standby.is_some() && server == Server::PreferStandby => {
@@ -288,7 +289,7 @@ impl Session {
             if asked.as_ref().and_then(|asked| asked.place.as_ref()) != route.place.as_ref() {
                 return Ok(());
             }
-            if began.elapsed() >= self.worker.settings.hold {
+            if began.elapsed() >= self.worker.settings().hold {
                 return Err(Refused::of_refusal(refusal));
             }
             // The database may know first. Asking it again costs little, and finds a gate that was shut for a moment.
@@ -313,7 +314,7 @@ impl Session {
         };
         let mut status = Status::Idle;
         if let Some(backend) = lease.backend() {
-            match tokio::time::timeout(self.worker.settings.pool.connect, backend.say_all(&preamble)).await {
+            match tokio::time::timeout(self.worker.settings().pool.connect, backend.say_all(&preamble)).await {
                 Ok(Ok(found)) => status = found,
                 _ => return Ok(Err(Refused::new("08006", "the connection to the tenant's database was lost"))),
             }
@@ -372,11 +373,11 @@ async fn way(
     let is_good = |known: &Way| {
         let leads_there = route.is_some_and(|route| Arc::ptr_eq(&route, &known.route));
         let is_avoided = known.standby.is_some() && avoids.is_some_and(|until| Instant::now() < until);
-        leads_there && !is_avoided && known.holds(worker.settings.staleness)
+        leads_there && !is_avoided && known.holds(worker.settings().staleness)
     };
     match known.filter(is_good) {
         Some(known) => {
-            let pool = worker.pools.get(&known.door, &worker.settings.pool);
+            let pool = worker.pools.get(&known.door, &worker.settings().pool);
             Ok(Way { pool, ..known })
         }
         None => worker.way_for(slot, server, client, avoids).await,

@@ -68,7 +68,7 @@ pub struct Shared {
     pub since: Instant,
     /// By what the client may cancel.
     pub key: Key,
-    /// From when on its login or its token is no longer valid.
+    /// From when on its token is no longer valid, if it has one.
     pub expires: Option<Timestamp>,
     statement: Cell<Option<Duration>>,
     doing: Cell<(Doing, Instant)>,

@@ -6,10 +6,11 @@ use tenantry_dataplane::Gate;
 use tenantry_domain::gateway::{Mode, Whose};
 use tenantry_domain::isolation::Isolation;
 use tenantry_gateway::Settings;
+use tenantry_gateway::table::{Change, Login, Verifier};
 use tenantry_testkit::pg::server;
 use tokio::time::timeout;
 
-use crate::world::{WAIT, World, connect};
+use crate::world::{WAIT, World, connect, password};
 
 const LEVELS: [(Isolation, usize); 3] = [(Isolation::Shared, 2), (Isolation::Schema, 2), (Isolation::Database, 2)];
 
@@ -40,6 +41,32 @@ async fn a_shut_tenant_loses_its_sessions_and_its_neighbour_none() {
         world.set_route(&pair[0], |_| {});
         world.client(&pair[0]).await.query("SELECT 1 FROM note", &[]).await.unwrap();
     }
+}
+
+/// Revoked and made again before the gateway heard of either: the name is there all the time.
+#[tokio::test]
+async fn a_login_that_was_made_again_ends_the_sessions_of_the_one_before() {
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 2)], Settings::default(), None).await;
+    let (tenant, neighbour) = (&world.tenants[0], &world.tenants[1]);
+    let (old, other) = (world.client(tenant).await, world.client(neighbour).await);
+    let first = world.table.login(&tenant.slug.replace('-', "_")).unwrap();
+    let put = |version: i64| {
+        let text = tenantry_pg::scram::verifier(&password(first.name.as_str()).into()).into();
+        let verifiers = vec![Verifier { text, until: None }];
+        let login = Login { version: Some(version), verifiers, ..(*first).clone() };
+        world.table.apply(vec![Change::Login(login.name.clone(), Some(login))]);
+    };
+    put(2);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    old.query("SELECT 1 FROM note", &[]).await.expect("a new password leaves who is there");
+    put(4);
+    let began = Instant::now();
+    while !old.is_closed() {
+        assert!(began.elapsed() < WAIT, "the session of a login that is gone goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    other.query("SELECT 1 FROM note", &[]).await.unwrap();
+    world.client(tenant).await.query("SELECT 1 FROM note", &[]).await.unwrap();
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ impl World {
             tls,
             ask: Arc::new(|| {}),
             admin: Some(Admin::new(&password(admin::NAME).into(), Handle::default())),
+            config: None,
             mock: [7; 32].into(),
         };
         let settings = Settings { allow_plain: true, ..settings };
@@ -154,6 +155,7 @@ impl World {
             verifiers: vec![Verifier { text, until: None }],
             connections: None,
             expires: None,
+            version: Some(1),
         };
         self.table.apply(vec![Change::Login(name, Some(login))]);
     }

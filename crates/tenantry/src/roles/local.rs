@@ -229,6 +229,7 @@ async fn start_gateway(
         tls: None,
         routes_file: None,
         admin: None,
+        config: None,
     })
     .await
 }

@@ -16,6 +16,7 @@ mod load;
 mod outage;
 #[path = "../e2e/program.rs"]
 mod program;
+mod reload;
 mod restart;
 mod role;
 mod world;

@@ -144,6 +144,7 @@ async fn start(recipe: Recipe) -> Result<Gateway> {
             verifiers: vec![Verifier { text: account.verifier.into(), until: None }],
             connections: None,
             expires: None,
+            version: Some(1),
         })
     };
     let logins = recipe.logins.into_iter().map(login).collect::<Result<_>>()?;
@@ -153,6 +154,15 @@ async fn start(recipe: Recipe) -> Result<Gateway> {
     settings.pool.shared = recipe.shared;
     settings.pool.per_tenant = recipe.per_tenant;
     let tls = recipe.certificate.map(|(chain, key)| Tls::read(&chain, &key)).transpose()?;
-    let ports = Ports { table, doors, tokens: None, tls, ask: Arc::new(|| {}), admin: None, mock: [7; 32].into() };
+    let ports = Ports {
+        table,
+        doors,
+        tokens: None,
+        tls,
+        ask: Arc::new(|| {}),
+        admin: None,
+        config: None,
+        mock: [7; 32].into(),
+    };
     Ok(Gateway::start("127.0.0.1:0".parse()?, settings, ports).await?)
 }

@@ -46,6 +46,8 @@ struct SavedLogin {
     verifiers: Vec<SavedVerifier>,
     connections: Option<u32>,
     expires: Option<Timestamp>,
+    #[serde(default)]
+    version: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +87,7 @@ impl From<Login> for SavedLogin {
             verifiers: login.verifiers.into_iter().map(saved).collect(),
             connections: login.connections,
             expires: login.expires,
+            version: login.version,
         }
     }
 }
@@ -103,6 +106,7 @@ impl From<SavedLogin> for Login {
             verifiers: saved.verifiers.into_iter().map(verifier).collect(),
             connections: saved.connections,
             expires: saved.expires,
+            version: saved.version,
         }
     }
 }

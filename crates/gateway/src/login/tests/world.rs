@@ -65,6 +65,7 @@ pub(super) fn login_of(name: &str, whose: Whose) -> Login {
         verifiers: vec![verifier(PASSWORD)],
         connections: None,
         expires: None,
+        version: Some(1),
     }
 }
 

@@ -4,6 +4,7 @@
 //! cell's URL it uses address and encryption; the administrator's login in it is not needed here.
 
 mod bounds;
+mod configuration;
 mod served;
 mod status;
 mod tokens;
@@ -18,6 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tenantry_control::deps::ProcessSecrets;
 use tenantry_domain::code::Kind;
+use tenantry_gateway::reload::Source;
 use tenantry_gateway::{Settings, Tls};
 use tokio::signal::unix::SignalKind;
 
@@ -29,13 +31,14 @@ use crate::exit::{Failure, Result};
 use crate::globals::Globals;
 use crate::telemetry::LogArgs;
 use bounds::Bounds;
+use configuration::Configuration;
 use status::{Asked, Endpoint};
 
 /// Serve PostgreSQL clients: one connection string, its own tenant
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SIGTERM ends idle sessions at once and the others after their transaction. SIGHUP reads certificate and key
-again. With --admin-password-file, `psql -U tenantry tenantry` at the gateway's address opens a console: SHOW HELP.
+    after_help = "SIGTERM ends idle sessions at once and the others after their transaction. SIGHUP reads certificate, key
+and the bounds in the file again. With --admin-password-file, `psql -U tenantry tenantry` at the gateway's address opens a console: SHOW HELP.
 
 Example:
   export TENANTRY_DATABASE_URL=postgres://gateway:…@db.internal/tenantry?sslmode=verify-full
@@ -105,18 +108,20 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     let key_file = args.root_key_file.clone().or(file.root_key_file).ok_or_else(|| {
         Failure::usage("No root key is given").hint("Set TENANTRY_ROOT_KEY_FILE to the file that `tenantry serve` has.")
     })?;
+    let configuration = Arc::new(Configuration::new(&args, globals));
+    let found = configuration.found()?;
     let wanted = Wanted {
         database_url,
         root: installation::root_key(&key_file)?,
         secrets: Arc::new(ProcessSecrets),
         issuers: args.issuers.clone().unwrap_or_default().0,
         listener: listen::bind(Some(args.listen), listen::GATEWAY).await?,
-        settings: args.bounds.settings(args.domains.clone(), args.allow_plain),
+        settings: found.settings,
         tls: tls(&args)?,
         routes_file: args.routes_file.clone(),
         admin: args.admin_password_file.as_deref().map(password).transpose()?,
+        config: Some((found.entries, configuration as Arc<dyn Source>)),
     };
-    open_files(&wanted.settings);
     let served = Served::start(wanted).await?;
     let is_leaving = Arc::new(AtomicBool::new(false));
     let asked =
@@ -128,11 +133,10 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     let signal = loop {
         tokio::select! {
             signal = &mut end => break signal,
-            _ = reload.recv() => match served.gateway.reload() {
-                Ok(()) => tracing::info!("certificate and key were read again"),
-                Err(error) => {
-                    tracing::error!(error = installation::chain(&error), "certificate and key stay as they were");
-                }
+            // It logs what came of it. A file system that hangs does not keep the process from its end.
+            _ = reload.recv() => tokio::select! {
+                signal = &mut end => break signal,
+                _ = served.gateway.reload() => {}
             },
         }
     };

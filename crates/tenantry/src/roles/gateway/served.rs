@@ -10,6 +10,7 @@ use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::access::Issuer;
 use tenantry_domain::code::{Code, Kind};
 use tenantry_gateway::feed::{self, Feed};
+use tenantry_gateway::reload::{Entry, Source};
 use tenantry_gateway::{Admin, Doors, Gateway, Ports, Settings, Table, Tls};
 use tokio::net::TcpListener;
 
@@ -37,6 +38,8 @@ pub struct Wanted {
     pub routes_file: Option<PathBuf>,
     /// The password of the administrator's console; closed if absent.
     pub admin: Option<SecretString>,
+    /// What the settings are made of, and where they are read again; absent if they stay as they are.
+    pub config: Option<(Vec<Entry>, Arc<dyn Source>)>,
 }
 
 /// A gateway at work.
@@ -53,7 +56,8 @@ impl Served {
     /// # Errors
     /// Nothing fills it, or the address cannot be used.
     pub async fn start(wanted: Wanted) -> Result<Self> {
-        let Wanted { database_url, root, secrets, issuers, listener, settings, tls, routes_file, admin } = wanted;
+        let Wanted { database_url, root, secrets, issuers, listener, settings, tls, routes_file, admin, config } =
+            wanted;
         let store = feed::store(&database_url).map_err(|error| {
             Failure::local(Kind::Invalid, "The control database's URL cannot be used", error)
                 .hint("Set TENANTRY_DATABASE_URL to `postgres://user:password@host:port/database`.")
@@ -88,6 +92,7 @@ impl Served {
             ask: Arc::new(move || asked.look()),
             mock: root.derive("gateway-mock", &[]),
             admin: admin.as_ref().map(|password| Admin::new(password, seen)),
+            config,
         };
         let broken = |error: &dyn std::error::Error| Failure::broken("The gateway cannot be started", chain(error));
         let address = listener.local_addr().map_err(|error| broken(&error))?;
