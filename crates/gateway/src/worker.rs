@@ -15,7 +15,6 @@ use tenantry_dataplane::Gate;
 use tenantry_domain::Timestamp;
 use tenantry_domain::gateway::Server;
 use tenantry_domain::id::TenantId;
-use tenantry_pg::Target;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -23,7 +22,7 @@ use crate::counts::{Counted, Counters};
 use crate::doors::Doors;
 use crate::guests::{Digest, Guests};
 use crate::hold::Holds;
-use crate::pool::{Counts, Pools};
+use crate::pool::{Counts, Lease, Pools};
 use crate::rates::Rates;
 use crate::server::{self, Key};
 use crate::session::{AllUnfinished, Arrival, Doing, End, Kick, Refused, Session, Shared, Way};
@@ -402,22 +401,31 @@ impl Worker {
         (self.ask)();
     }
 
-    /// Cancels what a server session runs, without waiting.
-    pub fn cancel(&self, target: Arc<Target>, key: Key) {
-        tokio::task::spawn_local(async move {
-            let _ = server::cancel(&target, &key, CANCEL).await;
-        });
+    /// Ends what a server session runs whose client is gone, without waiting. The session's place stays taken until the
+    /// server is done with it, so that nobody has more statements under way than places.
+    pub fn see_off(&self, lease: Lease) {
+        tokio::task::spawn_local(lease.see_off(CANCEL));
     }
 
     fn cancel_by_key(&self, pid: i32, secret: &[u8]) {
         let shared = self.sessions.borrow().get(&pid).filter(|shared| shared.is_key(secret)).cloned();
         let Some(shared) = shared else { return };
-        // While it waits for a server session there is nothing to cancel but the waiting.
-        let Some((target, key)) = shared.cancel() else { return };
-        tokio::task::spawn_local(async move {
-            let _ = server::cancel(&target, &key, CANCEL).await;
-            shared.cancelled();
-        });
+        Self::cancel(&shared);
+    }
+
+    /// Cancels what a session runs, without waiting. While it waits for a server session there is nothing to cancel but the
+    /// waiting.
+    fn cancel(shared: &Rc<Shared>) {
+        let mut server = shared.cancel();
+        let shared = Rc::clone(shared);
+        if server.is_some() {
+            tokio::task::spawn_local(async move {
+                while let Some((target, key)) = server {
+                    let outcome = server::cancel(&target, &key, CANCEL).await;
+                    server = shared.cancelled(&outcome);
+                }
+            });
+        }
     }
 
     fn is_busy(&self, tenant: TenantId) -> bool {
@@ -494,15 +502,7 @@ impl Worker {
             match doing {
                 Doing::InTransaction if age >= idle => shared.kick(Kick::IdleInTransaction),
                 Doing::Running if age >= statement + STUCK => shared.kick(Kick::Stuck),
-                Doing::Running if age >= statement => {
-                    if let Some((target, key)) = shared.cancel() {
-                        let shared = Rc::clone(shared);
-                        tokio::task::spawn_local(async move {
-                            let _ = server::cancel(&target, &key, CANCEL).await;
-                            shared.cancelled();
-                        });
-                    }
-                }
+                Doing::Running if age >= statement && !shared.is_cancelling() => Self::cancel(shared),
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 """What a pooler lets through from one tenant to the other; called by scripts/residue.
 
-Three parts: what a server session keeps for the next tenant (21 vectors), what a tenant can do to be taken for another
+Three parts: what a server session keeps for the next tenant (25 vectors), what a tenant can do to be taken for another
 one, and what everybody on one PostgreSQL can see of others by design. The same is done to every pooler in the file and
 to PgBouncer, and the results stand beside each other.
 """

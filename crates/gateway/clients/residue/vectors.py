@@ -1,4 +1,4 @@
-"""The 21 things that a server session keeps for whoever gets it next.
+"""The 21 things that a server session keeps for whoever gets it next, and what of them a DISCARD in between hides.
 
 Each is left behind as tenant A and looked for as tenant B, outside of what an application does between them. Both are
 connected all the time; only the server session changes hands.
@@ -233,6 +233,78 @@ def seed(pooler):
         foretold = done.rows[1][0]
         seen = b.query("SELECT random()")
         return leaked(f"B draws {seen.value}, as A foretold") if seen.value == foretold else clean(seen)
+
+
+# Statements that empty a part of a session, so that a pooler may take all of it for new.
+DISCARDS = ("DISCARD PLANS", "DISCARD TEMP", "DISCARD SEQUENCES")
+
+
+def behind_discards(name, title, plant, look):
+    """Planted, then discarded once, and twice with a statement between; `look` says what B sees of it, or nothing."""
+
+    def run(pooler):
+        done = None
+        for discard in DISCARDS:
+            for after in ([discard], [discard, "SELECT 1", discard]):
+                with pooler.a.session() as a, pooler.b.session() as b:
+                    done = plant(pooler, a)
+                    if done.error:
+                        return refused(done)
+                    for sql in after:
+                        a.query(sql)
+                    seen = look(pooler, b, done)
+                    if seen:
+                        return leaked(f"after {'; '.join(after)}: {seen}")
+                pooler.scrub()
+        return clean(done)
+
+    run.__name__ = name
+    vector(title)(run)
+
+
+def find_statement(pooler, b, done):
+    names = b.query("SELECT string_agg(name, ', ') FROM pg_prepared_statements WHERE name = 'planted'")
+    seen = b.query("EXECUTE planted")
+    return f"B runs {names.value} of A" if seen.value == "planted" else None
+
+
+def find_cursor(pooler, b, done):
+    pooler.within(b, pooler.b, "FETCH ALL FROM planted")
+    return "B fetches the rows of A" if pooler.a.canary.encode() in b.heard else None
+
+
+def find_lock(pooler, b, done):
+    return "B holds the lock of A" if b.query("SELECT pg_advisory_unlock(7305811)").value == "t" else None
+
+
+def find_seed(pooler, b, done):
+    return "B draws what A foretold" if b.query("SELECT random()").value == done.rows[1][0] else None
+
+
+behind_discards(
+    "discard_prepare",
+    "a statement by PREPARE, then DISCARD",
+    lambda pooler, a: a.query("PREPARE planted AS SELECT 'planted'"),
+    find_statement,
+)
+behind_discards(
+    "discard_cursor",
+    "a cursor WITH HOLD, then DISCARD",
+    lambda pooler, a: pooler.within(a, pooler.a, "DECLARE planted CURSOR WITH HOLD FOR SELECT body FROM note"),
+    find_cursor,
+)
+behind_discards(
+    "discard_lock",
+    "a session's advisory lock, then DISCARD",
+    lambda pooler, a: a.query("SELECT pg_advisory_lock(7305811)"),
+    find_lock,
+)
+behind_discards(
+    "discard_seed",
+    "setseed, then DISCARD",
+    lambda pooler, a: a.query("SELECT setseed(0.42); SELECT random(); SELECT setseed(0.42)"),
+    find_seed,
+)
 
 
 @vector("a transaction that was left open")

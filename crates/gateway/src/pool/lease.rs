@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Door;
 use tenantry_dataplane::router::SETTINGS;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::turns::Ticket;
 use super::{Limits, Pool};
 use crate::profile::Profile;
-use crate::server::{Backend, ConnectError, ReadyError, open};
+use crate::server::{Backend, ConnectError, ReadyError, cancel, open};
 
 /// Why a client got no session. Nothing of it was run.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,11 @@ pub enum AcquireError {
         message: String,
     },
 }
+
+/// How long a statement whose client is gone is given before it is cancelled again; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A place in a pool, and the session in it.
 #[derive(Debug)]
@@ -156,7 +161,7 @@ impl Lease {
         };
         match outcome {
             Ok(Ok(())) => {
-                backend.served = client;
+                backend.served = Some(client);
                 Ok(())
             }
             Ok(Err(ReadyError::Settings { code, message })) => {
@@ -200,6 +205,56 @@ impl Lease {
         self.give_back();
     }
 
+    /// Binds the session once more, which lost its binding and nothing else. One with which that fails is closed.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn rebind(
+        &mut self,
+        door: &Door,
+        profile: &Rc<Profile>,
+        client: u64,
+        limits: &Limits,
+    ) -> Result<(), AcquireError> {
+        let bound = self.ready(door, profile, client, limits).await;
+        if matches!(bound, Err(AcquireError::Server(_))) {
+            self.discard();
+        }
+        bound
+    }
+
+    /// The same session and place; nothing is left behind.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Self {
+        Self {
+            pool: Rc::clone(&self.pool),
+            tenant: self.tenant,
+            backend: self.backend.take(),
+            is_counted: std::mem::take(&mut self.is_counted),
+            has_place: std::mem::take(&mut self.has_place),
+        }
+    }
+
+    /// Waits until the server is done with the session, and gives session and place back then. What runs in it is cancelled
+    /// again and again, each time for at most `limit`: a statement may be slow to notice, or catch it.
+    pub async fn see_off(mut self, limit: Duration) {
+        let Some(backend) = self.backend.as_mut() else { return };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let _ = cancel(&backend.target, &backend.key, limit).await;
+            if timeout(pause, backend.hear_out()).await.is_ok() {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Closes the session and gives the place back.
+    pub fn close(&mut self) {
+        self.discard();
+        self.give_back();
+    }
+
     fn give_back(&mut self) {
         if std::mem::take(&mut self.has_place) {
             self.pool.borrow_mut().turns.give_back(self.tenant);
@@ -217,8 +272,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.discard();
-        self.give_back();
+        self.close();
     }
 }
 

@@ -3,9 +3,11 @@
 //! INVARIANT: a tenant's statement is sent only after [`Backend::ready`] said that the session is bound to this tenant and
 //! keeps nothing of another one. What cannot be emptied is closed.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +17,7 @@ use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 use tenantry_wire::server::Status;
 use tenantry_wire::{client, server};
+use tokio::io::AsyncWrite as _;
 
 use super::connect::{ConnectError, Key, Talk, refused};
 use super::statements::Statements;
@@ -94,8 +97,8 @@ pub struct Backend {
     pub is_tainted: bool,
     /// Whether its unnamed statement is ours, by which a tenant is let in.
     pub has_enter: bool,
-    /// The client that it served last.
-    pub served: u64,
+    /// The client that it served last; absent as long as it has served nobody.
+    pub served: Option<u64>,
     /// When it was opened.
     pub opened: Instant,
     /// Since when it serves nobody.
@@ -120,7 +123,7 @@ impl Backend {
             profile: None,
             is_tainted: false,
             has_enter: false,
-            served: 0,
+            served: None,
             opened: now,
             idle_since: now,
             who: None,
@@ -131,8 +134,16 @@ impl Backend {
     #[must_use]
     pub fn is_ready(&self, door: &Door, profile: &Rc<Profile>, client: u64) -> bool {
         self.bound == Some(Bound::to(door))
-            && (!self.is_tainted || self.served == client)
+            && (!self.is_tainted || self.served == Some(client))
             && self.profile.as_ref().is_some_and(|own| Rc::ptr_eq(own, profile) || own == profile)
+    }
+
+    /// Whether it has to be emptied before a client has it. What a client itself has left is its own, also after its session
+    /// lost the binding. Of another one's session it must be known that it is this tenant's and that nothing was left:
+    /// one that is bound to nobody was anybody's.
+    fn needs_cleaning(&self, bound: Bound, client: u64) -> bool {
+        let was_another = self.served.is_some_and(|served| served != client);
+        was_another && (self.is_tainted || self.bound != Some(bound)) || self.bound.is_some_and(|old| old != bound)
     }
 
     /// Makes it ready for a client: emptied if it served another tenant or may hold something, bound, and with the client's
@@ -142,7 +153,7 @@ impl Backend {
     /// See [`ReadyError`].
     pub async fn ready(&mut self, door: &Door, profile: &Rc<Profile>, client: u64) -> Result<(), ReadyError> {
         let bound = Bound::to(door);
-        let needs_cleaning = (self.is_tainted && self.served != client) || self.bound.is_some_and(|old| old != bound);
+        let needs_cleaning = self.needs_cleaning(bound, client);
         self.has_enter = false;
         let mut unread = BytesMut::from(self.inbox.bytes());
         self.inbox = Pipe::default();
@@ -194,7 +205,7 @@ impl Backend {
         // What the server has said beyond the answers is for whoever comes next.
         self.inbox.put(&unread);
         self.bound = Some(bound);
-        self.is_tainted = false;
+        self.is_tainted &= !needs_cleaning;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -260,6 +271,23 @@ impl Backend {
             // A server that goes away says so before it does.
             Poll::Ready(Ok(_)) => self.inbox.bytes().first() != Some(&b'E'),
         }
+    }
+
+    /// Says that nothing more comes, and reads and forgets what the server still says, until it closes the connection: it does
+    /// so when it is done with what it runs.
+    pub async fn hear_out(&mut self) {
+        let mut is_shut = false;
+        poll_fn(|cx| {
+                is_shut = is_shut || Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+            loop {
+                self.inbox.clear();
+                match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+                    Ok(0) | Err(_) => return Poll::Ready(()),
+                    Ok(_) => {}
+                }
+            }
+        })
+        .await;
     }
 
     /// Notes what the server says of a setting.
@@ -340,4 +368,33 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
         std::thread::yield_now();
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_anybodys_is_emptied() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let target = Target::parse(&"postgres://someone@127.0.0.1/one".to_owned().into()).unwrap();
+        let mut backend = Backend::new(socket.into(), target, Key { pid: 1, secret: Bytes::new() }, Vec::new());
+        let bound = |tenant| Bound { tenant: TenantId::from_uuid(uuid::Uuid::from_u128(tenant)), epoch: 1, kid: 1 };
+        assert!(!backend.needs_cleaning(bound(1), 7), "nobody had it");
+        (backend.bound, backend.served) = (Some(bound(1)), Some(7));
+        let asked = |backend: &Backend| {
+            [(1, 7), (1, 8), (2, 9)].map(|(tenant, client)| backend.needs_cleaning(bound(tenant), client))
+        };
+        assert_eq!(asked(&backend), [false, false, true]);
+        backend.is_tainted = true;
+        assert_eq!(asked(&backend), [false, true, true]);
+        // A session that lost its binding is not a new one, marked or not.
+        backend.bound = None;
+        assert_eq!(asked(&backend), [false, true, true]);
+        backend.is_tainted = false;
+        assert_eq!(asked(&backend), [false, true, true]);
+    }
 }

@@ -137,6 +137,8 @@ pub struct Parsed {
     pub setting: Option<Setting>,
     /// Whether what it sets is known.
     pub sets: bool,
+    /// Whether it begins a transaction.
+    pub begins: bool,
 }
 
 impl Parsed {
@@ -148,8 +150,8 @@ impl Parsed {
         tail.push(0);
         tail.extend_from_slice(types);
         let hash = HASHING.with(|hashing| hashing.hash_one(&tail));
-        let Facts { effect, setting, sets, .. } = Facts::of(query);
-        Self { tail: tail.into(), hash, effect, setting, sets }
+        let Facts { effect, setting, sets, begins, .. } = Facts::of(query);
+        Self { tail: tail.into(), hash, effect, setting, sets, begins }
     }
 
     /// Its text.

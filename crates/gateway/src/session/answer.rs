@@ -256,6 +256,7 @@ impl Answering<'_> {
         let ended_by = self.turn.ended_by.take();
         let has_failed = std::mem::take(&mut self.turn.has_failed);
         if status == Status::Idle {
+            self.turn.may_begin = false;
             self.turn.ended();
             self.settle(ended_by.unwrap_or(!has_failed));
         } else if ended_by.is_some() && status == Status::Open {
@@ -294,12 +295,18 @@ impl Answering<'_> {
             b"SAVEPOINT" | b"RELEASE" | b"SHOW" | b"CLOSE" | b"MOVE" | b"EXPLAIN" | b"LOCK" | b"NOTIFY" => {}
             b"SET" | b"RESET" if self.turn.known_sets > 0 => self.turn.known_sets -= 1,
             b"DISCARD" => {
-                self.forget_statements();
-                self.client.clear();
-                if let Some(backend) = self.turn.lease.backend() {
-                    // The seal's binding is kept in sequences, and settings are the server's again.
+                self.turn.is_tainted = true;
+                // The seal's binding is kept in sequences; plans and temporary tables are nothing to us.
+                let (is_all, unbinds) = (tag == b"DISCARD ALL", matches!(tag, b"DISCARD ALL" | b"DISCARD SEQUENCES"));
+                if is_all {
+                    self.forget_statements();
+                    self.client.clear();
+                }
+                if unbinds && let Some(backend) = self.turn.lease.backend() {
                     backend.bound = None;
-                    backend.profile = None;
+                    if is_all {
+                        backend.profile = None;
+                    }
                 }
             }
             b"DEALLOCATE" => {

@@ -201,6 +201,7 @@ impl Asking<'_> {
         {
             return Ok(Asked::Done);
         }
+        self.turn.may_begin |= facts.begins;
         self.note_setting(facts.setting, facts.sets);
         self.prepare(facts.effect, sql);
         self.send(frame);
@@ -379,6 +380,8 @@ impl Asking<'_> {
         self.send(frame);
         self.turn.owed.push(Expect::Execute);
         self.turn.is_unsynced = true;
+        // One that is not known, or not remembered, may be anything.
+        self.turn.may_begin |= parsed.as_ref().is_none_or(|parsed| parsed.begins);
         let Some(parsed) = parsed else { return };
         self.note_setting(parsed.setting.clone(), parsed.sets);
         match parsed.effect {
@@ -455,6 +458,7 @@ fn of_all(sql: &[u8]) -> Facts {
     for statement in words::statements(sql) {
         let facts = Facts::of(statement);
         all.listens |= facts.listens;
+        all.begins |= facts.begins;
         match facts.effect {
             Effect::SetUp => {}
             effect @ (Effect::End | Effect::Alone) if all.effect == Effect::SetUp => all.effect = effect,

@@ -94,6 +94,10 @@ impl Expect {
     }
 }
 
+/// How many answers may be to come. A client that does not wait for the first can ask for things that the server never hears
+/// of, so that nothing else bounds how much is kept for it.
+const MOST: usize = 4096;
+
 /// The answers that are to come.
 #[derive(Debug, Default)]
 pub struct Owed {
@@ -121,6 +125,12 @@ impl Owed {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.line.is_empty()
+    }
+
+    /// Whether no more may be asked for until some have come.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.line.len() >= MOST
     }
 
     /// After an error the server ignores everything up to a Sync, queries too, unless the error is a query's own; the

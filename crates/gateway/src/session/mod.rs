@@ -80,6 +80,9 @@ pub enum End {
     /// The server's session failed in the middle of an answer.
     #[error("the server's session failed in the middle of an answer")]
     Torn,
+    /// The server's session is gone, and with it what the client had in it.
+    #[error("{0}")]
+    Lost(Refused),
     /// It was refused.
     #[error("{0}")]
     Refused(Refused),
@@ -101,7 +104,7 @@ impl End {
             Self::Kicked(Kick::Stuck) => "stuck",
             Self::Kicked(Kick::Unfinished) => "unfinished",
             Self::Fault(_) => "protocol",
-            Self::Torn => "server_lost",
+            Self::Torn | Self::Lost(_) => "server_lost",
             Self::Refused(_) => "refused",
         }
     }
@@ -149,6 +152,8 @@ pub struct Session {
     is_skipping: bool,
     /// Bytes of a long message that is left out.
     skip: usize,
+    /// Why the messages were refused that are left out, as long as a `BEGIN` among them would begin a transaction.
+    refused: Option<Box<Refused>>,
 }
 
 impl Session {
@@ -177,6 +182,7 @@ impl Session {
             avoids: None,
             is_skipping: false,
             skip: 0,
+            refused: None,
         };
         // What was revoked or shut between the login and here was told to nobody yet.
         let is_known = session.worker.knows(&session.login);
@@ -220,7 +226,7 @@ impl Session {
             End::Bye | End::Client(_) | End::Torn => return,
             End::Kicked(kick) => Refused::of_kick(*kick),
             End::Fault(fault) => Refused::new("08P01", fault.to_string()),
-            End::Refused(refused) => refused.clone(),
+            End::Lost(refused) | End::Refused(refused) => refused.clone(),
         };
         refused.put(self.answers.fill(), Severity::Fatal);
         // Whoever does not read does not learn it.

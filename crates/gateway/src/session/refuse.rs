@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use tenantry_dataplane::Gate;
-use tenantry_wire::frame;
 use tenantry_wire::server::{self, Report, Severity, Status};
+use tenantry_wire::{client, frame, words};
 
 use super::shared::Kick;
 use super::turn::Refusal;
@@ -116,15 +116,23 @@ impl Refused {
     }
 }
 
+/// How long a message may be that begins a transaction and is looked for among those that are left out.
+const BEGIN: usize = 4096;
+
 impl Session {
-    /// Answers the message at the front of the inbox, and what belongs to it, with an error.
+    /// Answers the message at the front of the inbox, and what belongs to it, with an error. INVARIANT: a client whose
+    /// transaction was refused ends; what it sent behind the `BEGIN` without waiting would be run outside of it.
     pub(super) fn refuse(&mut self, refused: &Refused, status: Status) -> Result<(), End> {
         self.shared.tally.add(|counts| counts.refused += 1);
         tracing::debug!(code = refused.code, message = refused.message, "refused");
-        refused.put(self.answers.fill(), Severity::Error);
         let simple = matches!(self.inbox.bytes().first(), Some(b'Q' | b'F'));
+        if simple && status == Status::Idle && self.begins_first() {
+            return Err(End::Refused(refused.clone()));
+        }
+        refused.put(self.answers.fill(), Severity::Error);
         if !simple {
             self.is_skipping = true;
+            self.refused = (status == Status::Idle).then(|| Box::new(refused.clone()));
             return self.leave_out(status);
         }
         if let Some(header) =
@@ -144,6 +152,18 @@ impl Session {
             if header.tag == b'X' {
                 return Err(End::Bye);
             }
+            if self.refused.is_some() && matches!(header.tag, b'P' | b'B' | b'E' | b'S') {
+                let is_there = self.inbox.len() >= header.len;
+                if !is_there && header.len <= BEGIN {
+                    break;
+                }
+                let begins = is_there && self.begins_first();
+                // Whatever was to be run first has failed, and a `BEGIN` behind it would not have been heard by a server.
+                let refused = self.refused.take_if(|_| begins || matches!(header.tag, b'E' | b'S'));
+                if let Some(refused) = refused.filter(|_| begins) {
+                    return Err(End::Refused(*refused));
+                }
+            }
             self.drop_frame(header.len);
             if header.tag == b'S' {
                 self.is_skipping = false;
@@ -151,6 +171,22 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether the message at the front of the inbox begins a transaction, or prepares a statement that does. Of a query that
+    /// is not all there that is not known.
+    fn begins_first(&self) -> bool {
+        let bytes = self.inbox.bytes();
+        let Ok(Some(header)) = frame::header(bytes, LONGEST) else { return false };
+        let Some(message) = bytes.get(..header.len) else { return header.tag == b'Q' };
+        let body = message.get(frame::HEADER..).unwrap_or_default();
+        match header.tag {
+            b'Q' => client::query(body).is_ok_and(|sql| words::statements(sql).any(begins)),
+            b'P' => client::parse(body).is_ok_and(|parse| begins(parse.query)),
+            b'B' => client::bind(body)
+                .is_ok_and(|bind| self.client.statement(bind.statement).is_some_and(|parsed| parsed.begins)),
+            _ => false,
+        }
     }
 
     /// Forgets a message of which not everything may have come.
@@ -166,4 +202,8 @@ impl Session {
         self.inbox.advance(there);
         self.skip -= there;
     }
+}
+
+fn begins(sql: &[u8]) -> bool {
+    matches!(words::lead(sql), words::Lead::Begin)
 }

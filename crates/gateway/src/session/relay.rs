@@ -155,9 +155,9 @@ impl Session {
     async fn drive(&mut self, turn: &mut Turn) -> Result<(), Trouble> {
         loop {
             self.ask(turn)?;
-            let before = (turn.is_bounded, turn.is_entering, turn.is_copying);
+            let before = (turn.is_bounded, turn.is_entering, turn.is_copying, turn.owed.is_full());
             self.answer(turn).map_err(Trouble::OutOfStep)?;
-            if before != (turn.is_bounded, turn.is_entering, turn.is_copying)
+            if before != (turn.is_bounded, turn.is_entering, turn.is_copying, turn.owed.is_full())
                 && !self.inbox.is_empty()
                 && (!turn.is_over() || self.keeps_session())
             {
@@ -169,15 +169,25 @@ impl Session {
             }
             // A statement that was begun and not ended holds the session as much as an open transaction does.
             let doing = match (turn.is_over(), turn.owed.is_empty()) {
-                (true, _) => Doing::Idle,
-                (false, true) => Doing::InTransaction,
-                (false, false) => Doing::Running,
+                (true, _) if !turn.must_wait => Doing::Idle,
+                (_, true) if turn.must_wait => Doing::Waiting,
+                (_, true) => Doing::InTransaction,
+                (_, false) => Doing::Running,
             };
             if self.shared.doing().0 != doing {
                 self.shared.does(doing, Instant::now());
             }
             if turn.is_over() && !self.keeps_session() {
                 return Ok(());
+            }
+            if turn.must_wait {
+                let mut moment = Box::pin(self.may_soon(turn));
+                poll_fn(|cx| match moment.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Ok(())),
+                    Poll::Pending => self.poll_both(turn, cx),
+                })
+                .await?;
+                continue;
             }
             poll_fn(|cx| self.poll_both(turn, cx)).await?;
         }
@@ -192,7 +202,9 @@ impl Session {
             match self.answers.poll_write(&mut self.stream, cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => {
-                    is_moving = turn.lease.backend().is_some_and(|backend| !backend.inbox.is_empty())
+                    let said = turn.lease.backend().is_some_and(|backend| !backend.inbox.is_empty());
+                    // As long as there was no room for answers, nothing was asked.
+                    is_moving = said || !self.inbox.is_empty();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Client(error).into())),
             }
@@ -251,9 +263,11 @@ impl Session {
     /// Sends on what the client has sent, as far as it may go now.
     fn ask(&mut self, turn: &mut Turn) -> Result<(), Trouble> {
         loop {
+            turn.must_wait = false;
             self.drop_rest();
             self.leave_out(turn.status)?;
-            let has_room = turn.lease.backend().is_some_and(|backend| backend.outbox.len() < HIGH);
+            let has_room =
+                self.answers.len() < HIGH && turn.lease.backend().is_some_and(|backend| backend.outbox.len() < HIGH);
             if !matches!(turn.entry, Entry::Fine) || !has_room || self.skip > 0 || self.is_skipping {
                 return Ok(());
             }
@@ -291,9 +305,7 @@ impl Session {
             if turn.is_bounded && !(is_data && turn.is_copying) {
                 return Ok(());
             }
-            let must_wait = turn.is_entering && (turn.needs_enter || turn.sent + header.len > KEPT);
-            if must_wait {
-                Self::flush_enter(turn);
+            if !self.may_take(turn, header) {
                 return Ok(());
             }
             if header.tag == b'X' {
@@ -312,12 +324,30 @@ impl Session {
                 is_read_only: self.login.access == tenantry_domain::gateway::Access::ReadOnly,
             };
             asking.turn.has_begun = true;
+            asking.turn.is_urged = false;
             match asking.take(header.tag, &bytes[..header.len])? {
                 Asked::Done if turn.is_entering => turn.sent += header.len,
                 Asked::Done => self.inbox.advance(header.len),
                 Asked::Split(pieces) => self.split(turn, header.len, &pieces),
             }
         }
+    }
+
+    /// Whether a message may go, or has to wait: for answers of which too many are owed, for the tenant's next transaction,
+    /// or for the answer to `enter`.
+    fn may_take(&self, turn: &mut Turn, header: frame::Header) -> bool {
+        let is_full = turn.owed.is_full() && !matches!(header.tag, b'd' | b'c' | b'f' | b'X');
+        turn.must_wait = turn.goes_on_with(header.tag) && !self.may_go_on(turn);
+        if is_full || turn.must_wait {
+            // What came before is answered meanwhile.
+            Self::urge(turn);
+            return false;
+        }
+        let must_enter = turn.is_entering && (turn.needs_enter || turn.sent + header.len > KEPT);
+        if must_enter {
+            Self::flush_enter(turn);
+        }
+        !must_enter
     }
 
     /// The server answers `enter` only when it is asked to, or at a Sync.
@@ -327,6 +357,16 @@ impl Session {
         {
             client::put_flush(backend.outbox.fill());
             turn.has_flushed = true;
+        }
+    }
+
+    /// The server answers what it was asked so far, without which it would wait for a Sync that is not let through.
+    fn urge(turn: &mut Turn) {
+        if !turn.is_urged
+            && let Some(backend) = turn.lease.backend()
+        {
+            client::put_flush(backend.outbox.fill());
+            turn.is_urged = true;
         }
     }
 
@@ -365,6 +405,8 @@ impl Session {
                 turn.owed.push(Expect::Query);
                 turn.is_bounded = true;
                 turn.is_unsynced = false;
+                // Nobody has read it.
+                turn.may_begin = true;
                 turn.queried();
                 self.client.remove(b"");
             }
@@ -434,8 +476,21 @@ impl Session {
 
     /// Gives the server session back.
     async fn finish(&mut self, mut turn: Turn) -> Result<(), End> {
+        let is_sound = self.settle(&mut turn).await;
+        self.shared.count();
+        self.charge(&turn);
+        self.worker.counters.transaction(turn.since.elapsed());
+        if is_sound {
+            turn.lease.release();
+        }
+        Ok(())
+    }
+
+    /// Prepares a server session for whoever has it next. INVARIANT: every way back to the pool leads through here. No cancel
+    /// request of this client can reach the session from now on; if one may after all, it is not sound, and has to be closed.
+    pub(super) async fn settle(&self, turn: &mut Turn) -> bool {
+        self.shared.served_by(None);
         if self.shared.is_cancelling() {
-            // The request must not reach whoever has the session next.
             poll_fn(|cx| {
                 self.shared.listen(cx);
                 if self.shared.is_cancelling() { Poll::Pending } else { Poll::Ready(()) }
@@ -446,25 +501,21 @@ impl Session {
             backend.is_tainted |= turn.is_tainted;
             backend.has_enter = turn.unnamed == Unnamed::Enter;
         }
-        self.shared.served_by(None);
-        self.shared.count();
-        self.charge(&turn);
-        self.worker.counters.transaction(turn.since.elapsed());
-        turn.lease.release();
-        Ok(())
+        turn.is_unsafe |= self.shared.is_unsure();
+        !turn.is_unsafe
     }
 
     /// Closes the server session; what runs on it is cancelled.
-    fn abandon(&mut self, mut turn: Turn) {
+    fn abandon(&mut self, turn: Turn) {
         self.shared.served_by(None);
-        if !turn.owed.is_empty()
-            && let Some(backend) = turn.lease.backend()
-        {
-            self.worker.cancel(backend.target.clone(), backend.key.clone());
+        if !turn.owed.is_empty() {
+            self.worker.see_off(turn.lease);
         }
     }
 
-    /// The server session is gone: the client is told, and goes on with another one.
+    /// The server session is gone: the client is told, and goes on with another one. INVARIANT: not if a transaction may have
+    /// been open in it, or the session was the client's own. What the client has sent behind the lost statement, before it
+    /// heard of the loss, would run outside of that transaction.
     fn lost(&mut self, mut turn: Turn, error: &io::Error) -> Result<(), End> {
         self.shared.served_by(None);
         let (left, is_passed) = turn.incoming;
@@ -480,9 +531,9 @@ impl Session {
         };
         let refused = refused.hint("Whether the last statement took effect is not known. Look before you repeat it.");
         let is_quiet = turn.owed.is_empty() && !turn.is_unsynced;
-        if is_quiet {
-            // Nothing was asked, so there is nothing to answer but the end.
-            return Err(End::Refused(refused));
+        let was_open = turn.status != Status::Idle || turn.may_begin;
+        if is_quiet || was_open || self.keeps_session() {
+            return Err(End::Lost(refused));
         }
         self.inbox.advance(turn.sent);
         let rest = turn.passing.min(self.inbox.len());

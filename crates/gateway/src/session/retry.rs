@@ -1,6 +1,7 @@
 //! Finds a server session for a tenant, and another one when the tenant was not where it was looked for.
 //!
 //! INVARIANT: only what came with an `enter` that the server refused is said again, and of that the server has run nothing.
+//! Long because finding a place, waiting for it and giving it up are one conversation with the pool.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -24,6 +25,15 @@ use crate::worker::Worker;
 const LOOK: Duration = Duration::from_millis(5);
 /// How often one statement is said again. A gate that is shut is asked twenty times a second.
 const TRIES: u32 = 250;
+
+/// Where a transaction is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the server session that it had.
+    Here,
+    /// In another one, perhaps of another server.
+    Elsewhere,
+}
 
 impl Session {
     /// Tells a client that has logged in that it may begin.
@@ -104,10 +114,42 @@ impl Session {
 
     /// A pipeline may hold several transactions, of which one was paid for when the turn began.
     pub(super) fn charge(&self, turn: &Turn) {
-        if turn.entered > 1
+        let unpaid = turn.entered.saturating_sub(1 + turn.paid);
+        if unpaid > 0
             && let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate)
         {
-            self.worker.rates.charge(self.shared.tenant, rate, turn.entered - 1, Instant::now());
+            self.worker.rates.charge(self.shared.tenant, rate, unpaid, Instant::now());
+        }
+    }
+
+    /// Whether the next transaction of a turn may begin now: nobody holds the tenant, and its rate allows it, which does not
+    /// count in session mode.
+    pub(super) fn may_go_on(&self, turn: &mut Turn) -> bool {
+        if self.worker.holds.is_held(self.shared.tenant) {
+            return false;
+        }
+        let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate) else { return true };
+        if turn.is_session {
+            return true;
+        }
+        let now = Instant::now();
+        let due = *turn.due.get_or_insert_with(|| {
+            turn.paid = turn.paid.saturating_add(1);
+            // It is not refused, as a client would be that waits for its first: it goes on when its moment has come.
+            now + self.worker.rates.take(self.shared.tenant, rate, now, Duration::MAX).unwrap_or_default()
+        });
+        now >= due
+    }
+
+    /// Waits for the moment when [`Self::may_go_on`] had better be asked again.
+    pub(super) fn may_soon(&self, turn: &Turn) -> impl Future<Output = ()> + use<> {
+        let (worker, tenant, due) = (Rc::clone(&self.worker), self.shared.tenant, turn.due);
+        async move {
+            // Whoever waits longest ends a hold whose time is over.
+            let _ = worker.holds.pass(tenant).await;
+            if let Some(due) = due {
+                tokio::time::sleep_until(due.into()).await;
+            }
         }
     }
 
@@ -120,12 +162,17 @@ impl Session {
     }
 
     fn turn(&self, mut lease: Lease) -> Turn {
-        if let Some(backend) = lease.backend() {
-            self.shared.served_by(Some((backend.target.clone(), backend.key.clone())));
-        }
+        self.serves(&mut lease);
         let mut turn = Turn::new(lease);
         turn.is_session = self.keeps_session();
         turn
+    }
+
+    /// From now on a cancel request of the client is for this session.
+    fn serves(&self, lease: &mut Lease) {
+        if let Some(backend) = lease.backend() {
+            self.shared.served_by(Some((backend.target.clone(), backend.key.clone())));
+        }
     }
 
     fn lease_at_once(&self) -> Option<Lease> {
@@ -225,7 +272,7 @@ impl Session {
         let refused =
             if tried > TRIES { Err(Refused::of_refusal(refusal)) } else { self.judge(&mut turn, refusal).await };
         let refused = match refused {
-            Ok(()) => match self.elsewhere(&mut turn).await? {
+            Ok(place) => match self.take_up(&mut turn, place).await? {
                 Ok(mut next) => {
                     next.tries = tried;
                     return Ok(Some(next));
@@ -234,13 +281,13 @@ impl Session {
             },
             Err(refused) => refused,
         };
-        self.give_up(turn, &refused)
+        self.give_up(turn, &refused).await
     }
 
-    /// What a refusal means: `Ok` once it makes sense to try again.
-    async fn judge(&mut self, turn: &mut Turn, refusal: Refusal) -> Result<(), Refused> {
+    /// What a refusal means: where it makes sense to try again, once it does.
+    async fn judge(&mut self, turn: &mut Turn, refusal: Refusal) -> Result<Place, Refused> {
         if self.way.as_ref().is_some_and(|way| way.standby.is_some()) {
-            return self.left_behind(&refusal).await;
+            return self.left_behind(&refusal).await.map(|()| Place::Elsewhere);
         }
         match refusal.code.as_str() {
             // The session lost its binding, which a DISCARD inside of a function does.
@@ -248,10 +295,10 @@ impl Session {
                 if let Some(backend) = turn.lease.backend() {
                     backend.bound = None;
                 }
-                if turn.tries > 2 { Err(Refused::of_refusal(refusal)) } else { Ok(()) }
+                if turn.tries > 2 { Err(Refused::of_refusal(refusal)) } else { Ok(Place::Here) }
             }
-            // The server had no statement of ours any more; another turn parses it.
-            "26000" if turn.tries <= 2 => Ok(()),
+            // The server had no statement of ours any more, which is parsed again.
+            "26000" if turn.tries <= 2 => Ok(Place::Here),
             "TN001" | "TN002" | "TN003" => self.moved(refusal).await,
             _ => Err(Refused::of_refusal(refusal)),
         }
@@ -278,7 +325,7 @@ impl Session {
     }
 
     /// Waits until the tenant's route is another one, or says that it is shut.
-    async fn moved(&mut self, refusal: Refusal) -> Result<(), Refused> {
+    async fn moved(&mut self, refusal: Refusal) -> Result<Place, Refused> {
         let asked = self.way.as_ref().map(|way| way.route.clone());
         let began = Instant::now();
         loop {
@@ -287,28 +334,41 @@ impl Session {
                 return Err(Refused::of_gate(route.gate));
             }
             if asked.as_ref().and_then(|asked| asked.place.as_ref()) != route.place.as_ref() {
-                return Ok(());
+                return Ok(Place::Elsewhere);
             }
             if began.elapsed() >= self.worker.settings().hold {
                 return Err(Refused::of_refusal(refusal));
             }
             // The database may know first. Asking it again costs little, and finds a gate that was shut for a moment.
             if refusal.code == "TN002" && began.elapsed() >= Duration::from_millis(50) {
-                return Ok(());
+                // Others may have the session meanwhile, unless it is the client's own.
+                return Ok(if self.keeps_session() { Place::Here } else { Place::Elsewhere });
             }
             self.worker.ask_for_news();
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Takes another server session, and says there what the client has said of this transaction.
-    async fn elsewhere(&mut self, turn: &mut Turn) -> Result<Result<Turn, Refused>, End> {
+    /// Takes the server session once more, or another one, and says there what the client has said of this transaction.
+    async fn take_up(&mut self, turn: &mut Turn, place: Place) -> Result<Result<Turn, Refused>, End> {
+        let is_sound = self.settle(turn).await;
         let preamble = std::mem::take(&mut turn.preamble);
-        if turn.status == Status::Idle {
-            // Nothing of the client's is in it, and the tenant may have this one place only.
-            turn.lease.leave();
-        }
-        let mut lease = match self.lease(Duration::ZERO).await? {
+        let found = if place == Place::Here && turn.status == Status::Idle && is_sound {
+            self.here(turn).await
+        } else if self.keeps_session() && turn.entered > 1 {
+            // Cursors, locks, channels and whatever else it has cannot be taken along.
+            let gone = Refused::new("57P01", "the tenant has moved, and the session with all that it had is over");
+            return Err(End::Lost(gone.hint("Connect again.")));
+        } else {
+            match (turn.status, is_sound) {
+                // Nothing of the client's is in it, and the tenant may have this one place only.
+                (Status::Idle, true) => turn.lease.leave(),
+                (Status::Idle, false) => turn.lease.close(),
+                _ => {}
+            }
+            self.lease(Duration::ZERO).await?
+        };
+        let mut lease = match found {
             Ok(lease) => lease,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -320,20 +380,33 @@ impl Session {
             }
         }
         // The old session is sound. It is left in a transaction that failed before it did anything.
-        if let Some(backend) = turn.lease.backend()
+        if is_sound
+            && let Some(backend) = turn.lease.backend()
             && backend.roll_back().await
         {
             turn.lease.release();
         }
         let mut next = self.turn(lease);
         next.status = status;
+        next.may_begin = status != Status::Idle;
+        if next.is_session {
+            next.entered = turn.entered;
+        }
         next.hidden = turn.hidden;
         next.preamble = preamble;
         Ok(Ok(next))
     }
 
+    /// The same server session, bound again if it lost that.
+    async fn here(&self, turn: &mut Turn) -> Result<Lease, Refused> {
+        let Some(way) = &self.way else { return Err(Refused::gone()) };
+        let (profile, limits) = (&self.client.profile, &self.worker.settings.pool);
+        let bound = turn.lease.rebind(&way.door, profile, self.shared.id, limits).await;
+        bound.map(|()| turn.lease.hand_over()).map_err(Refused::of_acquire)
+    }
+
     /// Tells the client that its statement was not run.
-    fn give_up(&mut self, mut turn: Turn, refused: &Refused) -> Result<Option<Turn>, End> {
+    async fn give_up(&mut self, mut turn: Turn, refused: &Refused) -> Result<Option<Turn>, End> {
         let status = turn.status;
         turn.sent = 0;
         for _ in 1..=turn.hidden {
@@ -344,14 +417,17 @@ impl Session {
             self.drop_frame(header.len);
         }
         self.refuse(refused, status)?;
-        if status == Status::Idle {
-            self.shared.served_by(None);
-            turn.lease.release();
+        if status == Status::Idle && (!self.keeps_session() || turn.lease.backend().is_none()) {
+            if self.settle(&mut turn).await {
+                turn.lease.release();
+            }
             return Ok(None);
         }
-        // Inside a transaction the session stays the client's, until it rolls back.
+        // Inside a transaction the session stays the client's, until it rolls back; in session mode anyway.
+        self.serves(&mut turn.lease);
         turn.entry = Entry::Fine;
-        turn.needs_enter = false;
+        turn.tries = 0;
+        turn.needs_enter = status == Status::Idle;
         turn.is_entering = false;
         turn.is_bounded = false;
         turn.is_unsynced = false;

@@ -14,7 +14,7 @@ use tenantry_domain::id::TenantId;
 use tenantry_pg::Target;
 
 use crate::counts::Tally;
-use crate::server::Key;
+use crate::server::{ConnectError, Key};
 
 /// Why a session is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,19 @@ pub struct Shared {
     kick: Cell<Option<Kick>>,
     waker: RefCell<Option<Waker>>,
     running: RefCell<Option<(Arc<Target>, Key)>>,
-    cancels: Cell<usize>,
+    cancelling: Cell<Cancelling>,
+    is_unsure: Cell<bool>,
+}
+
+/// Whether a cancel request is under way. There is one at a time, whoever asks for however many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancelling {
+    /// None.
+    Not,
+    /// One.
+    Once,
+    /// One, and another one was asked for meanwhile, perhaps for a later statement.
+    Again,
 }
 
 impl Shared {
@@ -110,7 +122,8 @@ impl Shared {
             kick: Cell::new(None),
             waker: RefCell::new(None),
             running: RefCell::new(None),
-            cancels: Cell::new(0),
+            cancelling: Cell::new(Cancelling::Not),
+            is_unsure: Cell::new(false),
         })
     }
 
@@ -188,23 +201,70 @@ impl Shared {
         self.key.secret.ct_eq(secret).into()
     }
 
-    /// Begins to cancel: the server session to ask, which is not given back until [`Self::cancelled`].
+    /// Begins to cancel: the server session to ask, which is not given back until [`Self::cancelled`] says that it is over.
+    /// Absent if nothing runs, or if a request is under way, after which it is asked once more.
     #[must_use]
     pub fn cancel(&self) -> Option<(Arc<Target>, Key)> {
         let server = self.running.borrow().clone()?;
-        self.cancels.set(self.cancels.get() + 1);
-        Some(server)
+        let before = self.cancelling.get();
+        self.cancelling.set(if before == Cancelling::Not { Cancelling::Once } else { Cancelling::Again });
+        (before == Cancelling::Not).then_some(server)
     }
 
-    /// A cancel request has reached the server, or failed to.
-    pub fn cancelled(&self) {
-        self.cancels.set(self.cancels.get().saturating_sub(1));
+    /// A cancel request has reached the server, or it is not known whether it did: the server session to ask again, if
+    /// that was wanted meanwhile and it still runs something.
+    #[must_use]
+    pub fn cancelled(&self, outcome: &Result<(), ConnectError>) -> Option<(Arc<Target>, Key)> {
+        if outcome.is_err() {
+            self.is_unsure.set(true);
+        }
+        let again = self.running.borrow().clone().filter(|_| self.cancelling.get() == Cancelling::Again);
+        self.cancelling.set(if again.is_some() { Cancelling::Once } else { Cancelling::Not });
         self.wake();
+        again
     }
 
     /// Whether a cancel request is under way: it must not reach whoever has the server session next.
     #[must_use]
     pub fn is_cancelling(&self) -> bool {
-        self.cancels.get() > 0
+        self.cancelling.get() != Cancelling::Not
+    }
+
+    /// Whether a cancel request may still reach the server session that served it until now; asked once.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn one_cancel_request_is_under_way_at_a_time() {
+        let key = || Key { pid: 1, secret: Bytes::new() };
+        let tenant = TenantId::from_uuid(uuid::Uuid::from_u128(1));
+        let from = ("127.0.0.1:1".parse().unwrap(), false);
+        let login = LoginName::parse("someone").unwrap();
+        let shared = Shared::new(1, tenant, login, from, key(), None, Rc::<Tally>::default());
+        let server = || (Arc::new(Target::parse(&"postgres://x@127.0.0.1/x".to_owned().into()).unwrap()), key());
+        // Nothing runs.
+        assert!(shared.cancel().is_none() && !shared.is_cancelling());
+        shared.served_by(Some(server()));
+        assert!(shared.cancel().is_some());
+        // Five hundred are one more, which comes after the first: it may be meant for a later statement.
+        assert!((0..500).all(|_| shared.cancel().is_none()));
+        assert!(shared.cancelled(&Ok(())).is_some() && shared.is_cancelling());
+        assert!(shared.cancelled(&Ok(())).is_none() && !shared.is_cancelling() && !shared.is_unsure());
+        // None is sent again for whoever has the session next, and one of which nobody knows is told once.
+        assert!(shared.cancel().is_some() && shared.cancel().is_none());
+        shared.served_by(None);
+        assert!(shared.cancelled(&Err(ConnectError::Slow)).is_none() && !shared.is_cancelling());
+        assert!(shared.is_unsure() && !shared.is_unsure());
     }
 }

@@ -72,6 +72,8 @@ pub struct Turn {
     pub owed: Owed,
     /// Where its transaction stands, as it said last.
     pub status: Status,
+    /// Whether something was sent that may have begun a transaction, since it said last that none is open.
+    pub may_begin: bool,
     /// Whether the tenant has to be let in before anything is done.
     pub needs_enter: bool,
     /// Whether `enter` is on its way.
@@ -108,6 +110,14 @@ pub struct Turn {
     pub known_sets: usize,
     /// Whether a Flush was sent since `enter`, so that its answer comes.
     pub has_flushed: bool,
+    /// Whether a Flush was sent because too many answers are owed, and nothing since.
+    pub is_urged: bool,
+    /// How many of its transactions, beyond the first, were let in by the tenant's rate.
+    pub paid: u32,
+    /// When the tenant's rate lets the next one in, of which the place is taken.
+    pub due: Option<Instant>,
+    /// Whether the next one has to wait.
+    pub must_wait: bool,
     /// Whether the answer to the present query was an error.
     pub has_failed: bool,
     /// Whether a COMMIT or ROLLBACK was answered since the last ReadyForQuery, and whether it was a COMMIT.
@@ -116,6 +126,8 @@ pub struct Turn {
     pub fatal: Option<Refusal>,
     /// Whether the client may have left something in the session.
     pub is_tainted: bool,
+    /// Whether a cancel request of the client may still reach the session, at a moment that is not known.
+    pub is_unsafe: bool,
     portals: Vec<Portal>,
     unnamed_portal: Option<Rc<Parsed>>,
 }
@@ -134,6 +146,7 @@ impl Turn {
             has_begun: false,
             owed: Owed::default(),
             status: Status::Idle,
+            may_begin: false,
             needs_enter: true,
             is_entering: false,
             has_entered: false,
@@ -152,10 +165,15 @@ impl Turn {
             tries: 0,
             known_sets: 0,
             has_flushed: false,
+            is_urged: false,
+            paid: 0,
+            due: None,
+            must_wait: false,
             has_failed: false,
             ended_by: None,
             fatal: None,
             is_tainted: false,
+            is_unsafe: false,
             portals: Vec::new(),
             unnamed_portal: None,
         }
@@ -176,6 +194,17 @@ impl Turn {
             && self.hidden == 0
             // What follows a piece that failed is still in the inbox, and must not be taken for another turn's.
             && self.dropped == 0
+    }
+
+    /// Whether this message would begin a transaction that is not the first one: a client can send several without a Sync, and
+    /// keep its server session between them.
+    #[must_use]
+    pub fn goes_on_with(&self, tag: u8) -> bool {
+        self.entered > 0
+            && self.needs_enter
+            && self.status == Status::Idle
+            && !self.is_entering
+            && matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'F')
     }
 
     /// Notes what is behind a portal.
@@ -210,6 +239,7 @@ impl Turn {
     /// The transaction is over.
     pub fn ended(&mut self) {
         self.needs_enter = true;
+        self.due = None;
         self.preamble.clear();
         self.portals.clear();
         self.unnamed_portal = None;

@@ -8,8 +8,10 @@ use tenantry_domain::isolation::Isolation;
 use tenantry_gateway::Settings;
 use tenantry_gateway::table::{Change, Login, Verifier};
 use tenantry_testkit::pg::server;
+use tenantry_wire::client;
 use tokio::time::timeout;
 
+use crate::raw::{Raw, client_of, tags};
 use crate::world::{WAIT, World, connect, password};
 
 const LEVELS: [(Isolation, usize); 3] = [(Isolation::Shared, 2), (Isolation::Schema, 2), (Isolation::Database, 2)];
@@ -165,6 +167,80 @@ async fn a_cancel_request_reaches_its_own_statement_only() {
     // A request that comes too late hits nobody.
     foreign.cancel_query(tokio_postgres::NoTls).await.unwrap();
     other.query("SELECT 1 FROM note", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_is_looked_for_elsewhere_cancels_nobody() {
+    let mut settings = Settings::default();
+    settings.pool.shared = 1;
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 2)], settings, None).await;
+    let (one, other) = (world.client(&world.tenants[0]).await, world.client(&world.tenants[1]).await);
+    let token = one.cancel_token();
+    one.batch_execute("SELECT 1 FROM note").await.unwrap();
+    // The database shuts the tenant, of which the gateway has not heard: it gives the session back and asks again.
+    world.gate(&world.tenants[0], Gate::Suspended).await;
+    let waiting = tokio::spawn(async move { one.batch_execute("SELECT 1 FROM note").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let neighbour = tokio::spawn(async move { other.batch_execute("SELECT pg_sleep(2)").await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!waiting.is_finished() && !neighbour.is_finished());
+    for _ in 0..10 {
+        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    timeout(WAIT, neighbour).await.unwrap().unwrap().expect("the neighbour sleeps to its end");
+    world.gate(&world.tenants[0], Gate::Open).await;
+    timeout(WAIT, waiting).await.unwrap().unwrap().unwrap();
+}
+
+/// A transaction by the extended protocol, without a Sync.
+fn put_transaction(out: &mut bytes::BytesMut) {
+    for sql in ["BEGIN", "INSERT INTO note (body) VALUES ('x')", "COMMIT"] {
+        client::put_parse(out, b"", sql.as_bytes(), &[]);
+        client::put_bind(out, b"", b"");
+        client::put_execute(out, b"");
+    }
+    client::put_flush(out);
+}
+
+/// Hears the answers to so many transactions.
+async fn committed(raw: &mut Raw, count: usize) {
+    for _ in 0..count * 3 {
+        let heard = timeout(WAIT, raw.until(b'C')).await.unwrap();
+        assert_eq!(tags(&heard), "12C");
+    }
+}
+
+#[tokio::test]
+async fn transactions_that_are_sent_without_waiting_wait_for_the_rate_and_for_a_hold() {
+    let url = server().url("postgres");
+    let world = World::new(&url, &[(Isolation::Shared, 1)], Settings::default(), None).await;
+    let tenant = &world.tenants[0];
+    world.set_route(tenant, |route| {
+        route.rate = "20/s".parse::<tenantry_domain::quantity::Quantity>().unwrap().rate();
+    });
+    let mut raw = client_of(world.gateway().address().port(), tenant).await;
+    let began = Instant::now();
+    assert!(raw.say(|out| (0..40).for_each(|_| put_transaction(out))).await);
+    committed(&mut raw, 40).await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(800), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // Between two of them nothing is in hand.
+    world.set_route(tenant, |_| {});
+    assert!(raw.say(client::put_sync).await);
+    raw.until(b'Z').await;
+    assert!(raw.say(put_transaction).await);
+    committed(&mut raw, 1).await;
+    let hold = world.gateway().hold(tenant.id, Duration::from_secs(60));
+    tokio::pin!(hold);
+    // What was not ended by a Sync may be the beginning of the next one, until that is asked for.
+    let _ = timeout(Duration::from_millis(50), &mut hold).await;
+    assert!(raw.say(put_transaction).await);
+    assert!(timeout(Duration::from_secs(5), &mut hold).await.is_ok(), "nothing is in hand");
+    assert!(timeout(Duration::from_millis(300), raw.hear()).await.is_err(), "it is held");
+    world.gateway().release(tenant.id).await;
+    committed(&mut raw, 1).await;
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use tenantry_domain::isolation::Isolation;
 use tenantry_gateway::Settings;
 use tenantry_testkit::pg::{private_server, server};
+use tenantry_wire::client;
 use tokio::time::timeout;
 
+use crate::raw::{client_of, eventually, sessions};
 use crate::world::{WAIT, World};
 
 #[tokio::test]
@@ -85,4 +87,109 @@ async fn more_tenants_than_the_server_has_connections_are_all_served() {
         assert!(open <= 3, "{open} sessions are open");
     });
     timeout(WAIT, futures_util::future::join_all(clients)).await.unwrap();
+}
+
+/// A statement by the extended protocol, without its end.
+fn put(out: &mut bytes::BytesMut, sql: &str) {
+    client::put_parse(out, b"", sql.as_bytes(), &[]);
+    client::put_bind(out, b"", b"");
+    client::put_execute(out, b"");
+}
+
+/// A transaction in which the server session is lost, all of it sent before any answer.
+const LOST: [&str; 5] = [
+    "BEGIN",
+    "INSERT INTO note (body) VALUES ('first')",
+    "SELECT pg_sleep(60)",
+    "INSERT INTO note (body) VALUES ('second')",
+    "COMMIT",
+];
+
+#[tokio::test]
+async fn a_transaction_is_lost_as_a_whole_with_its_session() {
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 1)], Settings::default(), None).await;
+    let tenant = &world.tenants[0];
+    for form in ["queries", "synced", "begun in one pipeline"] {
+        let mut raw = client_of(world.gateway().address().port(), tenant).await;
+        let sent = raw.say(|out| {
+            for (place, sql) in LOST.iter().enumerate() {
+                match form {
+                    "queries" => client::put_query(out, sql.as_bytes()),
+                    _ => put(out, sql),
+                }
+                // The transaction begins, and nothing has said so, when its session is lost.
+                if form == "synced" || form == "begun in one pipeline" && place >= 2 {
+                    client::put_sync(out);
+                }
+            }
+        });
+        assert!(sent.await);
+        eventually("it sleeps", WAIT, async || {
+            sessions(&world, tenant, "query LIKE '%pg_sleep%' AND state = 'active'").await == 1
+        })
+        .await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND usename = ";
+        world.by_hand("postgres", &format!("{end}'{}'", tenant.role)).await;
+        let said = raw.rest(WAIT).await.expect("the connection ends");
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("FATAL") && said.contains("is not known"), "{form}: {said:?}");
+        let other = world.client(tenant).await;
+        let kept: i64 = other.query_one("SELECT count(*) FROM note", &[]).await.unwrap().get(0);
+        assert_eq!(kept, 0, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_refused_is_refused_as_a_whole() {
+    let mut settings = Settings::default();
+    settings.pool.shared = 1;
+    settings.pool.wait = Duration::from_millis(400);
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 1)], settings, None).await;
+    let tenant = &world.tenants[0];
+    let holder = world.client(tenant).await;
+    for form in ["queries", "one query", "synced", "behind a Close"] {
+        let mut raw = client_of(world.gateway().address().port(), tenant).await;
+        holder.batch_execute("BEGIN; SELECT 1 FROM note").await.unwrap();
+        let statements = ["BEGIN", "INSERT INTO note (body) VALUES ('outside')", "COMMIT"];
+        let sent = raw.say(|out| {
+            match form {
+                "one query" => {
+                    client::put_query(out, b"BEGIN; SELECT 1");
+                    return client::put_query(out, statements[1].as_bytes());
+                }
+                "behind a Close" => client::put_close(out, client::Kind::Statement, b"old"),
+                _ => {}
+            }
+            for sql in statements {
+                match form {
+                    "queries" => client::put_query(out, sql.as_bytes()),
+                    _ => {
+                        put(out, sql);
+                        client::put_sync(out);
+                    }
+                }
+            }
+        });
+        assert!(sent.await);
+        // The BEGIN is refused by now, and what follows it would be waiting for a place.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+        let said = raw.rest(WAIT).await.expect("the connection ends");
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("FATAL") && said.contains("53300"), "{form}: {said:?}");
+        let kept: i64 = holder.query_one("SELECT count(*) FROM note", &[]).await.unwrap().get(0);
+        assert_eq!(kept, 0, "{form}");
+    }
+    // Whatever begins no transaction is refused by itself, and the client goes on.
+    let mut raw = client_of(world.gateway().address().port(), tenant).await;
+    holder.batch_execute("BEGIN; SELECT 1 FROM note").await.unwrap();
+    assert_eq!(crate::raw::code(&raw.query("SELECT 1").await), "53300");
+    raw.say(|out| {
+        put(out, "SELECT 1");
+        client::put_sync(out);
+    })
+    .await;
+    assert_eq!(crate::raw::code(&raw.until(b'Z').await), "53300");
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(crate::raw::code(&raw.query("SELECT 1").await), "");
 }

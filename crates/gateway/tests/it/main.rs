@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod abandoned;
 mod console;
 mod crowd;
 mod enter;
@@ -10,6 +11,7 @@ mod lost;
 mod psql;
 mod raw;
 mod relay;
+mod residue;
 mod slow;
 mod standby;
 mod stays;

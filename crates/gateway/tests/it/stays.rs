@@ -120,3 +120,49 @@ async fn sessions_that_stay_count_and_a_full_house_says_so() {
         client.simple_query("SELECT 1").await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_hold_holds_sessions_that_stay() {
+    let world = world(4).await;
+    let tenant = &world.tenants[0];
+    let client = connect(&dsn(&world, 0)).await.unwrap();
+    client.batch_execute("PREPARE one AS SELECT 1").await.unwrap();
+    assert!(world.gateway().hold(tenant.id, Duration::from_secs(60)).await, "nothing is in hand");
+    let waiting = client.batch_execute("BEGIN; EXECUTE one; COMMIT");
+    tokio::pin!(waiting);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "it is not held");
+    world.gateway().release(tenant.id).await;
+    tokio::time::timeout(WAIT, waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_lost_its_binding_keeps_all_else() {
+    let world = world(4).await;
+    for place in 0..2 {
+        let client = connect(&dsn(&world, place)).await.unwrap();
+        client.batch_execute("PREPARE one AS SELECT 1").await.unwrap();
+        // There is another session that could be taken instead.
+        world.client(&world.tenants[place]).await.simple_query("SELECT 1").await.unwrap();
+        for _ in 0..2 {
+            client.batch_execute("DISCARD SEQUENCES").await.unwrap();
+            client.batch_execute("EXECUTE one; SELECT 1 FROM note").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_stays_ends_when_its_tenant_moves() {
+    let world = world(4).await;
+    for place in 0..2 {
+        let tenant = &world.tenants[place];
+        let client = connect(&dsn(&world, place)).await.unwrap();
+        client.batch_execute("SELECT pg_advisory_lock(43)").await.unwrap();
+        let table = format!("UPDATE tenantry.tenant SET epoch = 2 WHERE tenant_id = '{}'", tenant.id.uuid());
+        world.by_hand(&tenant.database, &table).await;
+        world.set_route(tenant, |route| route.place.as_mut().unwrap().epoch = 2);
+        let error = client.batch_execute("SELECT 1 FROM note").await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "57P01", "{error}");
+        let next = connect(&dsn(&world, place)).await.unwrap();
+        next.batch_execute("SELECT 1 FROM note").await.unwrap();
+    }
+}

@@ -89,6 +89,42 @@ async fn very_many_messages() {
     stand.ends_well(32 * MIB).await;
 }
 
+/// Statements that the server session has already are prepared and closed without asking it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_answers_that_the_server_is_not_asked_for() {
+    let stand = Stand::new().await;
+    let sleep = |seconds: &str| {
+        let sql = format!("SELECT pg_sleep({seconds})");
+        made(move |out| {
+            client::put_parse(out, b"", sql.as_bytes(), &[]);
+            client::put_bind(out, b"", b"");
+            client::put_execute(out, b"");
+        })
+    };
+    let pair = made(|out| {
+        client::put_parse(out, b"x", b"SELECT 1", &[]);
+        client::put_close(out, Kind::Statement, b"x");
+    });
+    // All of it is answered, although nothing but the last message asks for answers.
+    let all = [sleep("0.3")].into_iter().chain((0..20).map(|_| pair.repeat(1000))).chain([made(client::put_sync)]);
+    let all: Vec<_> = all.collect();
+    flood(&stand, all.into_iter(), &[(b'1', 20_001), (b'2', 1), (b'3', 20_000), (b'Z', 1), (b'E', 0)]).await;
+    stand.is_well("20,000 pairs").await;
+    // And they wait for the first answer, and the client for them.
+    let mut raw = client_of(stand.plain_port(), stand.own()).await;
+    raw.send(&[sleep("5"), made(client::put_flush)].concat()).await;
+    let (many, before) = (pair.repeat(10_000), resident());
+    for _ in 0..100 {
+        if tokio::time::timeout(Duration::from_secs(1), raw.send(&many)).await.is_err() {
+            break;
+        }
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown} KiB are kept for a client that does not wait");
+    drop(raw);
+    stand.ends_well(24 * MIB).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn very_long_messages() {
     let stand = Stand::new().await;
