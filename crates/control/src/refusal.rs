@@ -11,6 +11,7 @@ use tenantry_domain::flag::{Feature, FlagName};
 use tenantry_domain::id::OperationId;
 use tenantry_domain::name::{CellName, PlanCode, RegionName};
 use tenantry_domain::placement::{PlacementError, RESIDENCY};
+use tenantry_domain::plan::promise::Short;
 use tenantry_domain::policy::Denial;
 use tenantry_domain::policy::grant::GrantStanding;
 use tenantry_domain::rollout::Status;
@@ -276,6 +277,22 @@ pub enum Refusal {
         /// The plan that would allow it, and its limit; absent when none does.
         plan: Option<(String, String)>,
     },
+    /// Another plan allows less than the tenant uses.
+    #[error("plan `{plan}` allows less than the tenant uses: {}", spelled(.over))]
+    PlanTooSmall {
+        /// The plan that is wanted.
+        plan: PlanCode,
+        /// What the tenant has too much of.
+        over: Vec<Over>,
+    },
+    /// The tenant's cell cannot promise what is wanted.
+    #[error("cell `{cell}` has promised {} of {} of `{}` to others and cannot promise {}", short.promised, short.capacity, short.quota, short.needed)]
+    CellPromised {
+        /// The cell.
+        cell: CellName,
+        /// What is not enough.
+        short: Short,
+    },
     /// The tenant's plan names no such quota.
     #[error("plan `{plan}` has no quota `{quota}`")]
     NoQuota {
@@ -392,6 +409,8 @@ impl Refusal {
             Self::FeatureOff { .. } => Code::FeatureOff,
             Self::PlanForbids { .. } => Code::PlanForbids,
             Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
+            Self::PlanTooSmall { .. } => Code::PlanTooSmall,
+            Self::CellPromised { .. } => Code::CellPromised,
             Self::NoQuota { .. } => Code::QuotaNotFound,
             Self::NoMeter(_) => Code::MeterNotFound,
             Self::MeterFixed(_) => Code::MeterFixed,
@@ -453,7 +472,8 @@ impl Refusal {
             Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],
             Self::CellStays { .. } => vec![FieldError::new("spec.region", self)],
             Self::PlanForbids { fields, .. } => fields.clone(),
-            Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
+            Self::PlanTooSmall { over, .. } => over.iter().map(|over| FieldError::new("spec.plan", over)).collect(),
+            Self::Unfit { .. } | Self::CellPromised { .. } => vec![FieldError::new("spec.plan", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
             Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],
             Self::Confirmation => vec![FieldError::new("confirm", self)],
@@ -489,6 +509,22 @@ impl Refusal {
             _ => None,
         }
     }
+}
+
+/// Something of which a tenant uses more than a plan allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{quota}: {used} used, {most} allowed")]
+pub struct Over {
+    /// The quota.
+    pub quota: String,
+    /// What is used of it.
+    pub used: u64,
+    /// What the plan allows.
+    pub most: u64,
+}
+
+fn spelled(over: &[Over]) -> String {
+    over.iter().map(Over::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl From<WouldMove> for Refusal {

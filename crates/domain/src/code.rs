@@ -220,6 +220,8 @@ codes! {
     StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
     IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
     StreamStuck = 99, Precondition, "An event cannot be published by this release", "Let a process of the release that made the event publish; what is behind it waits, and nothing else does.";
+    PlanTooSmall = 102, Quota, "The plan allows less than the tenant uses", "Free what `errors` names, give room by overrides with a reason and an end, or bind a larger plan.";
+    CellPromised = 103, Quota, "The cell cannot promise as much", "Give less, or raise `spec.promises` of the cell if it has more by now.";
 }
 
 impl fmt::Display for Code {

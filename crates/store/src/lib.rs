@@ -82,7 +82,7 @@ pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatu
 pub use outbox::EventRow;
 pub use pools::{PoolRow, PoolTurn};
 pub use prune::Pruned;
-pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};
+pub use quotas::{NewReservation, QuotaRow, ReservationRow, StoredTenant, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{
     NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter, TargetRow,

@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 22, name: "streams", sql: include_str!("../migrations/0022_streams.sql") },
     Migration { version: 23, name: "notifications", sql: include_str!("../migrations/0023_notifications.sql") },
     Migration { version: 24, name: "stream identity", sql: include_str!("../migrations/0024_stream_identity.sql") },
+    Migration { version: 26, name: "storage", sql: include_str!("../migrations/0026_storage.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

@@ -24,9 +24,9 @@ use tenantry_store::{Entry, GrantRow, NewGrant, NewLogin, StoreError, Verifier, 
 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
-use crate::logins::{self, lock_living, password};
+use crate::logins::{self, password};
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Opened, TenantRef, open as begin, refuse_store, remember, replayed, require};
+use crate::tenants::edit::{Opened, TenantRef, lock_living, open as begin, refuse_store, remember, replayed, require};
 use hands::{Second, linked, person};
 
 /// The longest reason, ticket and review, in letters.

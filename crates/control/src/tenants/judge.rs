@@ -16,9 +16,10 @@ use tenantry_store::{Entry, OperationFilter, PageRequest, TenantChange, TenantRo
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::governance::{self, About, Thing};
+use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
-use crate::tenants::refer;
+use crate::tenants::{promises, refer};
 
 /// The right that a change of a tenant takes.
 const fn right(action: Action) -> &'static str {
@@ -101,6 +102,7 @@ pub(crate) async fn judged(
         about = about.at(&cell);
     }
     refer::allows(tx, &row.spec, &spec).await?;
+    counted::fits(cx, tx, row, &spec).await?;
     if let Some(placement) = row.state.placement() {
         change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
     }
@@ -112,6 +114,7 @@ pub(crate) async fn judged(
     }
     if let Some(placement) = &row.placement {
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;
+        promises::check(cx, tx, row, &spec, placement).await?;
     }
     let old = serde_json::to_value(&row.spec).unwrap_or_default();
     let new = serde_json::to_value(&spec).unwrap_or_default();

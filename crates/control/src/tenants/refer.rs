@@ -10,14 +10,15 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
 use tenantry_domain::placement;
+use tenantry_domain::plan::promise::{self, Promises};
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::tenant::Spec;
 use tenantry_store::{CatalogKind, WriteTx};
 
 use crate::ctx::Ctx;
 use crate::refusal::Refusal;
-use crate::tenants::demand;
 use crate::tenants::edit::refuse_store;
+use crate::tenants::{demand, promises};
 
 /// Objects that were looked up already, for requests with many tenants.
 #[derive(Default)]
@@ -42,6 +43,8 @@ pub(crate) struct Fit {
     pub(crate) level: Isolation,
     /// The cell that would be chosen now; absent when a place was not asked for.
     pub(crate) cell: Option<CellSpec>,
+    /// What its hard quotas would promise it.
+    pub(crate) promises: Promises,
 }
 
 /// Checks one tenant's references, see [`Cache::check`].
@@ -133,30 +136,33 @@ impl Cache {
             let _: Value = self.object(tx, CatalogKind::Region, region.as_str(), &field).await?;
         }
         check_overrides(spec, &plan)?;
-        let level = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now).isolation.value;
+        let entitled = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now);
+        let (level, promises) = (entitled.isolation.value, promise::of(&entitled));
         app.fits(level).map_err(|unfit| Refusal::Unfit {
             app: spec.app.to_string(),
             level: level.to_string(),
             unfit,
         })?;
         if !must_fit {
-            return Ok(Fit { level, cell: None });
+            return Ok(Fit { level, cell: None, promises });
         }
         if self.loads.is_none() {
-            self.loads = Some(loads(tx).await?);
+            self.loads = Some(loads(cx, tx).await?);
         }
         let loads = self.loads.as_deref().unwrap_or_default();
-        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
+        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?.promising(promises.clone());
         let decision = placement::decide(&demand, loads)?;
         let cell = loads.iter().find(|load| load.name == decision.cell).map(|load| load.spec.clone());
-        Ok(Fit { level, cell })
+        Ok(Fit { level, cell, promises })
     }
 }
 
-/// The cells as this transaction declares them, with the places that are in use now. Taking places is a matter of
-/// the workflow, which counts under lock; here nobody waits for anybody.
-pub(crate) async fn loads(tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
-    tx.cells().seen().await.map_err(refuse_store)
+/// The cells as this transaction declares them, with the places that are in use now and what is promised. Taking places is
+/// a matter of the workflow, which counts under lock; here nobody waits for anybody.
+pub(crate) async fn loads(cx: &Ctx, tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
+    let mut loads = tx.cells().seen().await.map_err(refuse_store)?;
+    promises::within(tx, &mut loads, None, cx.now).await.map_err(refuse_store)?;
+    Ok(loads)
 }
 
 /// A cell as it is declared now.

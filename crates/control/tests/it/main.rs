@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod counted;
 mod domains;
 mod guard;
 mod lifecycle;
@@ -14,6 +15,7 @@ mod pools;
 mod probe;
 mod rates;
 mod rollouts;
+mod storage;
 mod streams;
 mod webhooks;
 mod world;
