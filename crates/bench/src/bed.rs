@@ -118,6 +118,7 @@ impl Bed {
             draining: false,
             standbys: Vec::new(),
             encryption: None,
+            promises: Default::default(),
         };
         let mut all = vec![region, app, Manifest::Cell { name: self.cell.name().clone(), spec }];
         all.extend(plans);

@@ -18,18 +18,19 @@ use tenantry_domain::event::{self, Type};
 use tenantry_domain::gateway::{self, address, login};
 pub use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Standing, Whose};
 use tenantry_domain::id::TenantId;
+use tenantry_domain::limit::Counted;
 use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_domain::page::PageSize;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::Slug;
-use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_store::{Entry, LoginFilter, LoginRow, NewLogin, Page, StoreError, Verifier, WriteTx};
 
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::governance::{self, About};
+use crate::quotas::counted;
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Expected, Opened, TenantRef, open, refuse_store, remember, replayed, require};
+use crate::tenants::edit::{Expected, Opened, TenantRef, lock_living, open, refuse_store, remember, replayed, require};
 use crate::tenants::read::request;
 
 /// A login as its operators see it. Holds no secret.
@@ -232,7 +233,8 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
         lock_living(&mut tx, id).await?;
     }
     let row = tx.logins().create(&NewLogin { name: wanted.name, login, verifier }).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, password, Type::GatewayLoginCreated).await
+    let done = Done { kind: Type::GatewayLoginCreated, password, grown: 1 };
+    finish(cx, deps, &permit, tx, row, done).await
 }
 
 /// Gives a login another password. The old one stays good for the grace, so that clients change over one by one, and never
@@ -281,8 +283,11 @@ pub async fn rotate(
         Some(old) if old_until > cx.now => Verifier::beside(&password, old),
         _ => Verifier::of(&password),
     };
+    // One whose time was over counted no more.
+    let grown = u64::from(row.login.expires.is_some_and(|end| end <= cx.now));
     let row = tx.logins().rotate(&row, &verifier, old_until, expires).await.map_err(refuse_store)?;
-    finish(cx, deps, &permit, tx, row, Some(password), Type::GatewayLoginRotated).await
+    let done = Done { kind: Type::GatewayLoginRotated, password: Some(password), grown };
+    finish(cx, deps, &permit, tx, row, done).await
 }
 
 /// Takes a login back: gateways refuse it from then on and end its sessions. One that is revoked already stays so.
@@ -303,7 +308,8 @@ pub async fn revoke(cx: &Ctx, deps: &Deps, name: &LoginName, expected: Expected)
         return Ok(view(row, cx.now));
     }
     let row = tx.logins().revoke(&row).await.map_err(refuse_store)?;
-    Ok(finish(cx, deps, &permit, tx, row, None, Type::GatewayLoginRevoked).await?.login)
+    let done = Done { kind: Type::GatewayLoginRevoked, password: None, grown: 0 };
+    Ok(finish(cx, deps, &permit, tx, row, done).await?.login)
 }
 
 fn permit(cx: &Ctx, action: &'static str, whose: &Whose) -> Result<Permit, Refusal> {
@@ -339,29 +345,34 @@ async fn lock(tx: &mut WriteTx, found: &LoginRow) -> Result<LoginRow, Refusal> {
     Ok(row)
 }
 
-pub(crate) async fn lock_living(tx: &mut WriteTx, id: TenantId) -> Result<(), Refusal> {
-    let row = tx.tenants().lock(id).await.map_err(|error| match error {
-        StoreError::NotFound => Refusal::NoTenant(id.to_string()),
-        error => refuse_store(error),
-    })?;
-    if row.state.phase() == Phase::Deleted { Err(Refusal::NoTenant(id.to_string())) } else { Ok(()) }
-}
-
 fn repeated(answer: serde_json::Value) -> Result<Issued, Refusal> {
     Ok(Issued { login: replayed(answer)?, password: None, url: None })
 }
 
-/// Records a change, and makes it last.
+/// What was done to a login.
+struct Done {
+    /// What is told of it.
+    kind: Type,
+    /// Its new password.
+    password: Option<SecretString>,
+    /// How many logins there are more than before.
+    grown: u64,
+}
+
+/// Counts and records a change, and makes it last.
 async fn finish(
     cx: &Ctx,
     deps: &Deps,
     permit: &Permit,
-    mut tx: WriteTx,
+    tx: WriteTx,
     row: LoginRow,
-    password: Option<SecretString>,
-    kind: Type,
+    Done { kind, password, grown }: Done,
 ) -> Result<Issued, Refusal> {
     let (whose, old) = (row.login.whose.clone(), row.verifiers.old.as_ref().map(|(_, until)| *until));
+    let (mut tx, counted) = match whose {
+        Whose::Tenant(tenant) => counted::close(cx, deps, permit, tx, tenant, (Counted::Logins, grown)).await?,
+        Whose::Service { .. } => (tx, Vec::new()),
+    };
     let login = view(row, cx.now);
     remember(cx, &mut tx, &login, None);
     let mut audit = cx.audit(permit, Category::Access, format!("gateway-login/{}", login.name));
@@ -376,7 +387,7 @@ async fn finish(
         "proof": terms.proof, "expiresAt": terms.expires, "oldPasswordUntil": old,
     });
     audit.changes = data.clone();
-    let events = vec![event::Draft::new(kind, data)];
+    let events = std::iter::once(event::Draft::new(kind, data)).chain(counted).collect();
     let entry = match whose {
         Whose::Tenant(tenant) => Entry::tenant(tenant, audit, events),
         Whose::Service { .. } => Entry::environment(audit, events),

@@ -37,6 +37,8 @@ pub struct Options {
     pub tick: Duration,
     /// Time between two drift sweeps.
     pub sweep: Duration,
+    /// Time between two measurements of what tenants' data takes on a cell; absent for none.
+    pub storage: Option<Duration>,
     /// How cells are looked at for ways from one tenant to another.
     pub guard: GuardOptions,
     /// Domains below which every tenant has a subdomain.
@@ -85,6 +87,7 @@ impl Default for Options {
             pool: PoolWants { schema: 2, database: 1 },
             tick: Duration::from_secs(1),
             sweep: Duration::from_secs(30),
+            storage: Some(Duration::from_secs(300)),
             guard: GuardOptions::default(),
             base_domains: Vec::new(),
             dns: DnsOptions::default(),

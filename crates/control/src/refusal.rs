@@ -11,6 +11,7 @@ use tenantry_domain::flag::{Feature, FlagName};
 use tenantry_domain::id::OperationId;
 use tenantry_domain::name::{CellName, PlanCode, RegionName};
 use tenantry_domain::placement::{PlacementError, RESIDENCY};
+use tenantry_domain::plan::promise::Short;
 use tenantry_domain::plan::version::Excess;
 use tenantry_domain::policy::Denial;
 use tenantry_domain::policy::grant::GrantStanding;
@@ -293,6 +294,14 @@ pub enum Refusal {
         /// The plan that would allow it, and its limit; absent when none does.
         plan: Option<(String, String)>,
     },
+    /// The tenant's cell cannot promise what is wanted.
+    #[error("cell `{cell}` has promised {} of {} of `{}` to others and cannot promise {}", short.promised, short.capacity, short.quota, short.needed)]
+    CellPromised {
+        /// The cell.
+        cell: CellName,
+        /// What is not enough.
+        short: Short,
+    },
     /// The tenant's plan names no such quota.
     #[error("plan `{plan}` has no quota `{quota}`")]
     NoQuota {
@@ -411,6 +420,7 @@ impl Refusal {
             Self::TooMuchUsed { .. } => Code::TooMuchUsed,
             Self::SecondDefault { .. } => Code::SecondDefault,
             Self::QuotaUsedUp { .. } => Code::QuotaUsedUp,
+            Self::CellPromised { .. } => Code::CellPromised,
             Self::NoQuota { .. } => Code::QuotaNotFound,
             Self::NoMeter(_) => Code::MeterNotFound,
             Self::MeterFixed(_) => Code::MeterFixed,
@@ -472,7 +482,10 @@ impl Refusal {
             Self::Residency { .. } => vec![FieldError::new("spec.residency.allowedRegions", self)],
             Self::CellStays { .. } => vec![FieldError::new("spec.region", self)],
             Self::PlanForbids { fields, .. } => fields.clone(),
-            Self::TooMuchUsed { .. } | Self::Unfit { .. } => vec![FieldError::new("spec.plan", self)],
+            Self::TooMuchUsed { excess, .. } => {
+                excess.iter().map(|one| FieldError::new("spec.plan", told::excess(std::slice::from_ref(one)))).collect()
+            }
+            Self::Unfit { .. } | Self::CellPromised { .. } => vec![FieldError::new("spec.plan", self)],
             Self::SecondDefault { .. } => vec![FieldError::new("spec.default", self)],
             Self::SlugTaken(_) => vec![FieldError::new("metadata.name", self)],
             Self::ExternalIdTaken { field, .. } => vec![FieldError::new(field.clone(), self)],

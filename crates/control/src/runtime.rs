@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controllers::{
     activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness,
-    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock, usage::Usage,
+    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock, storage::Storage, usage::Usage,
 };
 use crate::deps::Deps;
 use crate::engine::executor;
@@ -48,6 +48,7 @@ impl Runtime {
         tasks.spawn(driver::run(Canaries, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
+        tasks.spawn(driver::run(Storage, deps.clone(), stop.clone()));
         tasks.spawn(driver::run(Usage::default(), deps.clone(), stop.clone()));
         if let Some(provider) = &deps.options().identity {
             tasks.spawn(driver::run(Pools::new(Arc::clone(provider)), deps.clone(), stop.clone()));

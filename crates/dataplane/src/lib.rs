@@ -40,6 +40,7 @@ mod script;
 pub mod seal;
 pub mod secret;
 mod shape;
+mod sizes;
 mod space;
 mod sweep;
 pub mod tx;

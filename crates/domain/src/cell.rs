@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::isolation::Isolation;
 use crate::name::{CellName, RegionName};
+use crate::plan::promise::Promises;
 
 /// The desired state of a region: a label, described.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,9 @@ pub struct CellSpec {
     /// How what lies there is encrypted, as far as the operator says; rules look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// The most that hard quotas of its tenants may come to together, by the quota's name; what is not named has no bound.
+    #[serde(default, skip_serializing_if = "Promises::is_empty")]
+    pub promises: Promises,
 }
 
 impl CellSpec {
@@ -140,4 +144,6 @@ pub struct CellLoad {
     pub spec: CellSpec,
     /// Weighted places in use per level.
     pub used: Capacity,
+    /// What its tenants are promised together; only asked for where the cell declares how much that may be.
+    pub promised: Promises,
 }

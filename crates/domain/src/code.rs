@@ -222,6 +222,7 @@ codes! {
     StreamStuck = 99, Precondition, "An event cannot be published by this release", "Let a process of the release that made the event publish; what is behind it waits, and nothing else does.";
     SecondDefault = 100, Conflict, "Another plan is the default one", "Say `default: false` of the plan that the detail names, in the same apply or before.";
     TooMuchUsed = 101, Quota, "The tenant uses more than the plan would allow", "Free what the detail names, or give the tenant an override first.";
+    CellPromised = 103, Quota, "The cell cannot promise as much", "Give less, or raise `spec.promises` of the cell if it has more by now.";
 }
 
 impl fmt::Display for Code {

@@ -1,12 +1,16 @@
 //! Rates and quotas: the arithmetic, without a clock.
 //!
 //! A *rate* says how often something may come and forgets by itself ([`rate`]). A *quota* says how much there may be and
-//! is given back, or begins anew with its period ([`quota`]). [`fields`] tells callers of rates.
+//! is given back, or begins anew with its period ([`quota`]); some of it Tenantry counts itself ([`counted`]). [`fields`] tells
+//! callers of rates.
 
+pub mod counted;
 pub mod fields;
+pub mod level;
 pub mod quota;
 pub mod rate;
 
+pub use counted::Counted;
 pub use quota::{Bound, BoundError, Crossing, Marks, Mode, Percent, QuotaName, QuotaNameError};
 pub use rate::{Limit, Verdict};
 

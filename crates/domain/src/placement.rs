@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::{self, CellKind, CellLoad, RegionSpec};
 use crate::isolation::Isolation;
 use crate::name::{CellName, RegionName};
+use crate::plan::promise::{self, Promises, Short};
 use crate::tenant::Spec;
 use crate::tenant::profile::{Residency, SizeClass};
 
@@ -43,6 +44,8 @@ pub struct Demand {
     pub nearest: Vec<RegionName>,
     /// Cells that hold another tenant of its group.
     pub apart: BTreeSet<CellName>,
+    /// What its hard quotas promise it.
+    pub promises: Promises,
 }
 
 /// The label that says where a tenant's users are: a region, allowed or not. Its closest allowed region is the first choice
@@ -57,7 +60,14 @@ impl Demand {
     #[must_use]
     pub fn of(isolation: Isolation, spec: &Spec) -> Self {
         let (residency, size) = (spec.residency.clone(), spec.business.size);
-        Self { isolation, residency, size, nearest: Vec::new(), apart: BTreeSet::new() }
+        Self { isolation, residency, size, nearest: Vec::new(), apart: BTreeSet::new(), promises: Promises::new() }
+    }
+
+    /// The same with what hard quotas promise.
+    #[must_use]
+    pub fn promising(mut self, promises: Promises) -> Self {
+        self.promises = promises;
+        self
     }
 
     /// The same for users in `origin`: where no region is preferred, the closest allowed one comes first. Regions of which
@@ -122,6 +132,17 @@ pub enum Refusal {
         /// Places that the tenant takes.
         needed: u32,
     },
+    /// It would promise more than it has.
+    Promised {
+        /// The quota.
+        quota: String,
+        /// What its tenants are promised.
+        promised: u64,
+        /// What it has.
+        capacity: u64,
+        /// What the tenant's plan promises.
+        needed: u64,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -133,6 +154,9 @@ impl fmt::Display for Refusal {
             Self::Kind => f.write_str("it is of the wrong kind for the level"),
             Self::Full { used, capacity, needed } => {
                 write!(f, "{used} of {capacity} places are in use and {needed} are needed")
+            }
+            Self::Promised { quota, promised, capacity, needed } => {
+                write!(f, "{promised} of {capacity} of `{quota}` are promised by hard quotas and {needed} are needed")
             }
         }
     }
@@ -251,6 +275,11 @@ fn consider(demand: &Demand, cell: &CellLoad) -> Candidate {
     if used.saturating_add(needed) > capacity {
         return refuse(Refusal::Full { used, capacity, needed });
     }
+    if let Some(Short { quota, promised, capacity, needed }) =
+        promise::short(&cell.spec.promises, &cell.promised, &demand.promises)
+    {
+        return refuse(Refusal::Promised { quota, promised, capacity, needed });
+    }
     let permille = u64::from(used + needed) * 1000 / u64::from(capacity.max(1));
     let fill_permille = u32::try_from(permille).unwrap_or(u32::MAX);
     let score = Score { region_rank, fill_permille, name: cell.name.clone() };
@@ -284,8 +313,10 @@ pub(crate) mod tests {
                 draining,
                 standbys: Vec::new(),
                 encryption: None,
+                promises: Promises::new(),
             },
             used: places(used),
+            promised: Promises::new(),
         }
     }
 
@@ -301,7 +332,22 @@ pub(crate) mod tests {
             size: SizeClass::Small,
             nearest: Vec::new(),
             apart: BTreeSet::new(),
+            promises: Promises::new(),
         }
+    }
+
+    #[test]
+    fn a_cell_promises_no_more_than_it_has() {
+        let amount = |amount| Promises::from([("storage".to_owned(), amount)]);
+        let mut cells = [cell("a", "eu-west", 0, 10, false), cell("b", "eu-west", 5, 10, false)];
+        cells[0].spec.promises = amount(100);
+        cells[0].promised = amount(95);
+        let placed = |wants| decide(&demand(&["eu-west"], None).promising(amount(wants)), &cells);
+        assert_eq!(placed(5).unwrap().cell.as_str(), "a");
+        assert_eq!(placed(6).unwrap().cell.as_str(), "b", "one that declares nothing has no bound");
+        cells[1].spec.draining = true;
+        let hint = decide(&demand(&["eu-west"], None).promising(amount(6)), &cells).unwrap_err().hint();
+        assert!(hint.contains("a: 95 of 100 of `storage` are promised by hard quotas and 6 are needed"), "{hint}");
     }
 
     #[test]

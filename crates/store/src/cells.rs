@@ -6,9 +6,10 @@ use tenantry_domain::cell::{Capacity, CellLoad};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::CellName;
+use tenantry_domain::plan::promise::{Alike, Promises};
 use tenantry_pg::{Row, ToSql};
 
-use crate::columns::{count, json, parse};
+use crate::columns::{count, json, json_opt, parse};
 use crate::line::Statement;
 use crate::{Reader, StoreError, WriteTx};
 
@@ -49,7 +50,30 @@ fn read(row: &Row) -> Result<CellLoad, StoreError> {
             schema: count(row, "schema")?,
             database: count(row, "database")?,
         },
+        promised: Promises::new(),
     })
+}
+
+/// Tenants of some cells, those with the same plan and overrides together.
+const ALIKE: &str = "
+    SELECT t.cell, t.plan, t.spec -> 'overrides' AS overrides, count(*) AS tenants FROM tenantry.tenant AS t
+    WHERE t.env = $1 AND t.cell = ANY ($2) AND t.id IS DISTINCT FROM $3
+    GROUP BY t.cell, t.plan, t.spec -> 'overrides'";
+
+/// Whoever promises something waits for whoever does so at this moment.
+const LOCK_PROMISES: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('promises %L', $1::text), 0))";
+
+fn read_alike(row: &Row) -> Result<Alike, StoreError> {
+    Ok(Alike {
+        cell: parse(row, "cell")?,
+        plan: parse(row, "plan")?,
+        overrides: json_opt(row, "overrides")?.unwrap_or_default(),
+        tenants: count(row, "tenants")?,
+    })
+}
+
+fn names(cells: &[CellName]) -> Vec<String> {
+    cells.iter().map(|cell| cell.as_str().to_owned()).collect()
 }
 
 /// Places inside a transaction.
@@ -95,6 +119,24 @@ impl Cells<'_> {
     pub async fn seen(&mut self) -> Result<Vec<CellLoad>, StoreError> {
         let loads = Statement::new(LOADS).bind(self.tx.env());
         self.tx.rows(loads).await?.iter().map(read).collect()
+    }
+
+    /// Nobody else's tenants are promised anything until the end of the transaction. After [`Cells::loads`], as every placement.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn promises_stay(&mut self) -> Result<(), StoreError> {
+        let lock = Statement::new(LOCK_PROMISES).bind(self.tx.env());
+        self.tx.rows(lock).await.map(drop)
+    }
+
+    /// The tenants of some cells but one, by plan and overrides.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn alike(&mut self, cells: &[CellName], except: Option<TenantId>) -> Result<Vec<Alike>, StoreError> {
+        let alike = Statement::new(ALIKE).bind(self.tx.env()).bind(names(cells)).bind(except.map(TenantId::uuid));
+        self.tx.rows(alike).await?.iter().map(read_alike).collect()
     }
 
     /// Takes places of a level that has `capacity` of them.
@@ -168,6 +210,16 @@ impl Cells<'_> {
 }
 
 impl Reader {
+    /// The tenants of some cells but one, by plan and overrides.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn alike(&self, cells: &[CellName], except: Option<TenantId>) -> Result<Vec<Alike>, StoreError> {
+        let (cells, except) = (names(cells), except.map(TenantId::uuid));
+        let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &cells, &except];
+        self.store.query(ALIKE, &params).await?.iter().map(read_alike).collect()
+    }
+
     /// Cells that hold a tenant with a label's value, other than one tenant.
     ///
     /// # Errors

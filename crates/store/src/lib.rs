@@ -84,7 +84,7 @@ pub use outbox::EventRow;
 pub use plans::{HeldPlan, PlanOf, PlanTenants, PlanVersionRow};
 pub use pools::{PoolRow, PoolTurn};
 pub use prune::Pruned;
-pub use quotas::{NewReservation, QuotaRow, ReservationRow, Taken, UsedUp};
+pub use quotas::{NewReservation, QuotaRow, ReservationRow, StoredTenant, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{
     HomeVerdict, NewRollout, NewTarget, RolloutCandidate, RolloutCount, RolloutGauge, RolloutRow, TargetFilter,

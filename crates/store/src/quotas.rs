@@ -5,10 +5,13 @@
 //! for every other change of it, which keeps all who take from meeting head-on.
 //! INVARIANT: no commit leaves more than a hard limit allows, except where the limit was lowered or a recount found more.
 
+mod counted;
 mod reserve;
+mod storage;
 mod sweep;
 
 pub use reserve::{NewReservation, ReservationRow};
+pub use storage::StoredTenant;
 
 use serde_json::{Value, json};
 use tenantry_domain::Timestamp;
@@ -364,6 +367,27 @@ impl Quotas<'_> {
     }
 }
 
+fn read(row: &Row) -> Result<QuotaRow, StoreError> {
+    Ok(QuotaRow {
+        name: parse(row, "name")?,
+        used: count(row, "used")?,
+        reserved: count(row, "reserved")?,
+        since: get(row, "since")?,
+        updated_at: get(row, "updated_at")?,
+    })
+}
+
+impl Quotas<'_> {
+    /// What is stored of a tenant's quotas, by name, as this transaction sees it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stored(&mut self, tenant: TenantId) -> Result<Vec<QuotaRow>, StoreError> {
+        let list = Statement::new(LIST).bind(self.tx.env()).bind(tenant.uuid()).bind(self.tx.now);
+        self.tx.rows(list).await?.iter().map(read).collect()
+    }
+}
+
 impl Reader {
     /// What a tenant uses of its quotas, by name; those that were never counted are left out.
     ///
@@ -371,7 +395,6 @@ impl Reader {
     /// The database's.
     pub async fn quotas(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<QuotaRow>, StoreError> {
         let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &tenant.uuid(), &now];
-        let rows = self.store.query(LIST, &params).await?;
-        rows.iter().map(read).collect()
+        self.store.query(LIST, &params).await?.iter().map(read).collect()
     }
 }

@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 23, name: "notifications", sql: include_str!("../migrations/0023_notifications.sql") },
     Migration { version: 24, name: "stream identity", sql: include_str!("../migrations/0024_stream_identity.sql") },
     Migration { version: 25, name: "plan versions", sql: include_str!("../migrations/0025_plan_versions.sql") },
+    Migration { version: 26, name: "storage", sql: include_str!("../migrations/0026_storage.sql") },
 ];
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut

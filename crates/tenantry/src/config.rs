@@ -54,6 +54,7 @@ settings! {
     "TENANTRY_BOOTSTRAP_TOKEN_FILE", "--bootstrap-token-file", "bootstrap_token_file", "", "File with the first administrator's token; registered by `serve` when it starts.";
     "TENANTRY_LEASE", "--lease", "", "`2s`", "How long a replica of `serve` that died keeps a workflow from the others; at least 100 ms.";
     "TENANTRY_SWEEP", "--sweep", "", "`30s`", "Time between two looks for drift.";
+    "TENANTRY_STORAGE_EVERY", "--storage-every", "", "`5m`", "Time between two measurements of what tenants' data takes on a cell, for the quota `storage`; `off` measures nothing.";
     "TENANTRY_GUARD_EVERY", "--guard-every", "", "`10m`", "Time between two looks of the guard at a cell, a tenth of it more or less; `off` looks on request only.";
     "TENANTRY_PROBE_EVERY", "--probe-every", "", "`off`", "Time between two runs of the [leak probe](probe.md) at a cell, a tenth of it more or less; it makes two canary tenants per app and level there.";
     "TENANTRY_GUARD_TERMS", "--guard-terms", "", "", "File with findings that the guard accepts, logins of backups and trusted contexts, see [the guard](guard.md#in-the-control-plane).";

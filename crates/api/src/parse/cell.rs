@@ -4,6 +4,7 @@
 //! repeated: it may be a password.
 
 use tenantry_domain::cell::{Capacity, CellKind, CellSpec, Encryption, RegionSpec, SecretRef};
+use tenantry_domain::plan::promise::Promises;
 
 use super::read::{Node, Object, Report};
 
@@ -39,6 +40,7 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<CellSpec> {
     let draining = object.or("draining", false, |node| node.boolean(report));
     let words = Encryption::ALL.map(|kind| (kind.as_str(), kind));
     let encryption = object.optional("encryption", |node| node.word(report, &words));
+    let promises = object.or("promises", Promises::new(), |node| super::plan::named(node, report, promise));
     object.finish();
     Some(CellSpec {
         region: region?,
@@ -48,7 +50,21 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<CellSpec> {
         capacity: capacity?,
         draining: draining?,
         encryption: encryption?,
+        promises: promises?,
     })
+}
+
+/// A standing amount: what is promised anew each month cannot be held against what a cell has.
+fn promise(node: &Node<'_>, report: &Report) -> Option<u64> {
+    let quantity = super::bounds::quantity(node, report)?;
+    if let (Some(amount), None) = (quantity.amount, quantity.per) {
+        return Some(amount);
+    }
+    node.complain(
+        report,
+        "must be a whole number or a size such as `2Ti`, without a period; leave out what has no bound",
+    );
+    None
 }
 
 fn database(node: &Node<'_>, report: &Report) -> Option<SecretRef> {

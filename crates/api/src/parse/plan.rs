@@ -62,7 +62,8 @@ pub(super) fn spec(node: &Node<'_>, report: &Report) -> Option<PlanSpec> {
     })
 }
 
-fn named<T>(
+/// Amounts and the like by name.
+pub(super) fn named<T>(
     node: &Node<'_>,
     report: &Report,
     read: impl Fn(&Node<'_>, &Report) -> Option<T>,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_domain::cell::SecretRef;
 use tenantry_domain::plan::Tenants;
+use tenantry_domain::quantity::Quantity;
 use tenantry_domain::{app, cell, plan, rollout};
 use utoipa::ToSchema;
 
@@ -177,6 +178,11 @@ pub struct CellSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = words::encryption)]
     pub encryption: Option<String>,
+    /// The most that hard quotas of its tenants may promise together, by the quota's name: a number, or a size such as `2Ti`. What
+    /// is not named has no bound.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"storage": "2Ti", "connections": "400"}))]
+    pub promises: BTreeMap<String, String>,
 }
 
 /// A connection, by reference.
@@ -378,6 +384,11 @@ impl From<&cell::CellSpec> for CellSpec {
             },
             draining: spec.draining,
             encryption: spec.encryption.map(|kind| kind.as_str().to_owned()),
+            promises: spec
+                .promises
+                .iter()
+                .map(|(name, amount)| (name.clone(), Quantity { amount: Some(*amount), per: None }.to_string()))
+                .collect(),
         }
     }
 }

@@ -41,6 +41,7 @@ spec:
   kind: pooled
   database: { urlFrom: { env: EU_WEST_1_URL } }
   capacity: { shared: 1000, schema: 100, database: 50 }
+  promises: { storage: 2Ti }
 ";
 const APP: &str = "\
 apiVersion: tenantry.dev/v1
@@ -373,6 +374,9 @@ fn each_wrong_field_is_named() {
             "env: \"postgres://u:hunter2@db/x\"".into(),
             "env: EU_WEST_1_URL",
         ),
+        ("TEN-0001", "spec.promises.storage", CELL, "storage: unlimited".into(), "storage: 2Ti"),
+        ("TEN-0001", "spec.promises.storage", CELL, "storage: 5/month".into(), "storage: 2Ti"),
+        ("TEN-0001", "spec.promises.storage", CELL, "storage: much".into(), "storage: 2Ti"),
         ("TEN-0001", "spec.database.urlFrom.file", CELL, "file: ../secret".into(), "env: EU_WEST_1_URL"),
         ("TEN-0001", "spec.database.urlFrom.file", CELL, "env: X, file: /x".into(), "env: EU_WEST_1_URL"),
         ("TEN-0001", "spec.database.urlFrom.env", CELL, "urlFrom: {}".into(), "urlFrom: { env: EU_WEST_1_URL }"),

@@ -47,6 +47,7 @@ spec:
   standbys: [{ urlFrom: { env: STANDBY_URL } }]
   draining: true
   encryption: atRest
+  promises: { storage: 2Ti, connections: 400, odd: 1025 }
 ---
 apiVersion: tenantry.dev/v1
 kind: Meter

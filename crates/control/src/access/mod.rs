@@ -26,9 +26,11 @@ use tenantry_store::{Entry, GrantRow, NewGrant, NewLogin, StoreError, Verifier, 
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::governance::{self, About};
-use crate::logins::{self, lock_living, password};
+use crate::logins::{self, password};
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Opened, TenantRef, open as begin, open_unruled, refuse_store, remember, replayed, require};
+use crate::tenants::edit::{
+    Opened, TenantRef, lock_living, open as begin, open_unruled, refuse_store, remember, replayed, require,
+};
 use hands::{Second, hold, linked, person, still_may};
 
 /// The longest reason, ticket and review, in letters.

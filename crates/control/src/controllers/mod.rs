@@ -12,4 +12,5 @@ pub(crate) mod in_hand;
 pub mod pools;
 pub mod rollout;
 pub mod stock;
+pub mod storage;
 pub mod usage;

@@ -23,6 +23,7 @@ use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::governance::{self, About, Thing};
 use crate::manifests::catalog_part;
+use crate::quotas::counted::{self, Full};
 use crate::refusal::Refusal;
 use crate::rollouts;
 use crate::tenants::create::{born, check_first_state, created, new_tenant};
@@ -47,7 +48,13 @@ pub async fn apply(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Appl
     };
     let mut batch = Batch::default();
     apply_catalog(cx, deps, &permit, &mut tx, manifests, &mut batch.objects, &mut batch.entries).await?;
-    tenants(cx, deps, &permit, &mut tx, manifests, &mut batch).await?;
+    if let Err(refusal) = tenants(cx, deps, &permit, &mut tx, manifests, &mut batch).await {
+        tx.rollback().await;
+        if let Some(full) = batch.full {
+            full.tell(cx, deps, &permit).await;
+        }
+        return Err(refusal);
+    }
     let operation = (!batch.targets.is_empty()).then(mint::operation);
     let applied = Applied { operation, objects: batch.objects.into_values().collect() };
     if batch.entries.is_empty() {
@@ -104,6 +111,29 @@ struct Batch {
     objects: BTreeMap<usize, AppliedObject>,
     entries: Vec<Entry>,
     targets: Vec<(TenantId, i64)>,
+    /// What a quota did not allow; told when the transaction is over.
+    full: Option<Full>,
+}
+
+impl Batch {
+    /// Counts the domains of a tenant whose spec is written.
+    async fn count(
+        &mut self,
+        cx: &Ctx,
+        deps: &Deps,
+        tx: &mut WriteTx,
+        before: usize,
+        tenant: &TenantRow,
+    ) -> Result<Vec<event::Draft>, Refusal> {
+        match counted::domains(cx, tx, before, tenant).await {
+            Ok(told) => Ok(told),
+            Err(stop) => {
+                let (refusal, full) = stop.said(cx, deps).await;
+                self.full = full;
+                Err(refusal)
+            }
+        }
+    }
 }
 
 fn name_of(manifest: &Manifest) -> (&'static str, String) {
@@ -276,16 +306,21 @@ async fn tenants(
         }
     }
     let new: Vec<_> = fresh.iter().map(|(_, new, _)| new.clone()).collect();
+    let mut told = BTreeMap::new();
     if !new.is_empty() {
         let rows = tx.tenants().create_many(&new).await.map_err(|error| collision(&fresh, error))?;
         for (row, (place, _, fit)) in rows.iter().zip(&fresh) {
             born(cx, deps, tx, row, fit).await.map_err(|refusal| refusal.of_document(*place))?;
+            let counted = batch.count(cx, deps, tx, 0, row).await;
+            told.insert(row.id, counted.map_err(|refusal| refusal.of_document(*place))?);
         }
     }
     for (place, new, _) in fresh {
         let audit = created_audit(cx, permit, &new.slug, &new.spec);
         let data = created(&new.slug, &new.spec);
-        batch.entries.push(Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]));
+        let born = event::Draft::new(event::Type::TenantCreated, data);
+        let events = std::iter::once(born).chain(told.remove(&new.id).unwrap_or_default()).collect();
+        batch.entries.push(Entry::tenant(new.id, audit, events));
         batch.targets.push((new.id, 1));
         let (kind, name) = ("Tenant".to_owned(), new.slug.to_string());
         batch
@@ -348,9 +383,10 @@ async fn change_one(
     if spec == row.spec {
         return Ok(AppliedObject { kind, name, outcome: Outcome::Unchanged, version: row.version, id });
     }
-    let (change, entry) = judged(cx, deps, permit, tx, &row, spec).await?;
+    let (change, mut entry) = judged(cx, deps, permit, tx, &row, spec).await?;
     let changed = tx.tenants().apply(&change).await.map_err(refuse_store)?;
     let changed = settle_record(tx, changed)?;
+    entry.events.extend(batch.count(cx, deps, tx, row.spec.domains.len(), &changed).await?);
     batch.entries.push(entry);
     batch.targets.push((changed.id, changed.version));
     Ok(AppliedObject { kind, name, outcome: Outcome::Changed, version: changed.version, id })

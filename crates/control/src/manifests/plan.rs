@@ -43,7 +43,7 @@ pub async fn plan(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Vec<P
     // The new catalog is written so that references between documents are judged as apply would see them.
     let mut unused = Vec::new();
     apply_catalog(cx, deps, &permit, &mut tx, manifests, &mut BTreeMap::new(), &mut unused).await?;
-    let loads = refer::loads(&mut tx).await?;
+    let loads = refer::loads(cx, &mut tx).await?;
     for (place, manifest) in manifests.iter().enumerate() {
         if let Manifest::Tenant { slug, spec } = manifest {
             let object = tenant_plan(cx, deps, &permit, &mut tx, (slug, spec), &loads).await;
@@ -86,8 +86,8 @@ async fn tenant_plan(
     let Some(row) = row else {
         check_first_state(spec)?;
         crate::domains::check(deps, &[], &spec.domains)?;
-        let level = refer::check(cx, tx, spec, false).await?.level;
-        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
+        let fit = refer::check(cx, tx, spec, false).await?;
+        let demand = demand::within(tx, fit.level, spec).await.map_err(refuse_store)?.promising(fit.promises);
         return created(cx, slug, spec, &demand, loads);
     };
     let spec = keep_deletion(&row, spec.clone());

@@ -1,6 +1,6 @@
 //! Whether what a tenant uses fits into what it would be entitled to.
 
-use tenantry_domain::limit::QuotaName;
+use tenantry_domain::limit::{Counted, QuotaName};
 use tenantry_domain::member::Rules;
 use tenantry_domain::plan::entitlement::Entitlements;
 use tenantry_domain::plan::version::excess;
@@ -27,15 +27,16 @@ pub(crate) async fn check(
     }
     let rows = tx.quotas().list(tenant.id).await.map_err(refuse_store)?;
     let people = tx.members().roll(tenant.id).await.map_err(refuse_store)?.used();
+    let counts = tx.quotas().counts(tenant.id).await.map_err(refuse_store)?;
     let used = |name: &str| {
         if name == Rules::USERS {
             return people;
         }
-        let Some(row) = rows.iter().find(|row| QuotaName::as_str(&row.name) == name) else { return 0 };
-        // What was used in a period that has ended is used no more.
-        let since = new.quotas.get(name).and_then(|derived| derived.value.since(cx.now));
-        let current = if row.since >= since { row.used } else { 0 };
-        current.saturating_add(row.reserved)
+        if let Some(kind) = Counted::parse(name) {
+            return counts.get(&kind).copied().unwrap_or_default();
+        }
+        let row = rows.iter().find(|row| QuotaName::as_str(&row.name) == name);
+        row.map_or(0, |row| row.used.saturating_add(row.reserved))
     };
     let found = excess(old, new, used);
     if found.is_empty() { Ok(()) } else { Err(Refusal::TooMuchUsed { plan: new.plan.clone(), excess: found }) }

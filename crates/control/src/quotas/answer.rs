@@ -1,10 +1,11 @@
 //! How a tenant's quotas are shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::ReservationId;
-use tenantry_domain::limit::{Bound, Mode, QuotaName};
-use tenantry_domain::member::Rules;
+use tenantry_domain::limit::{Bound, Counted, Mode, QuotaName};
 use tenantry_domain::plan::entitlement::{Derived, Entitlements, Origin};
 use tenantry_store::QuotaRow;
 
@@ -89,22 +90,29 @@ pub(super) const fn observed() -> Derived<Bound> {
     Derived { value: Bound::OBSERVED, origin: Origin::Plan, until: None }
 }
 
-/// Puts the number of people in place of the counter: an invitation whose time is over counts no more, though nobody has
-/// changed anything since.
-pub(super) fn live(used: &mut Vec<QuotaRow>, bound: Bound, people: u64, now: Timestamp) {
-    let Ok(name) = QuotaName::parse(Rules::USERS) else { return };
-    let row = used.iter_mut().find(|row| row.name == name);
-    match row {
-        _ if bound.mode == Mode::Off => {}
-        Some(row) => row.used = people,
-        None if people == 0 => {}
-        None => used.push(QuotaRow { name, used: people, reserved: 0, since: bound.since(now), updated_at: now }),
+/// Puts what there is in place of the counters: an invitation or a token whose time is over counts no more, though nobody
+/// has changed anything since.
+pub(super) fn live(
+    used: &mut Vec<QuotaRow>,
+    entitlements: &Entitlements,
+    counts: &BTreeMap<Counted, u64>,
+    now: Timestamp,
+) {
+    for (kind, count) in counts {
+        let (name, bound) = (kind.quota(), super::bound_of(entitlements, kind.as_str()));
+        let row = used.iter_mut().find(|row| row.name == name);
+        match row {
+            _ if bound.mode == Mode::Off => {}
+            Some(row) => row.used = *count,
+            None if *count == 0 => {}
+            None => used.push(QuotaRow { name, used: *count, reserved: 0, since: bound.since(now), updated_at: now }),
+        }
     }
 }
 
 /// Everything that the plan names or that is counted, by name.
 pub(super) fn all(entitlements: &Entitlements, used: Vec<QuotaRow>, now: Timestamp) -> Vec<Quota> {
-    let mut rows: std::collections::BTreeMap<_, _> = used.into_iter().map(|row| (row.name.clone(), row)).collect();
+    let mut rows: BTreeMap<_, _> = used.into_iter().map(|row| (row.name.clone(), row)).collect();
     let mut found: Vec<Quota> = Vec::with_capacity(entitlements.quotas.len() + rows.len());
     for (name, derived) in &entitlements.quotas {
         let Ok(name) = QuotaName::parse(name) else { continue };

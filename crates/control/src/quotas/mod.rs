@@ -1,13 +1,15 @@
 //! Quotas of tenants: what is used, taking, giving back, setting aside; and rates, in [`rates`].
 //!
-//! Applications count here what Tenantry does not see. What Tenantry counts itself (members) it counts in the transaction
-//! that changes it, with the bound that [`bound`] gives, and nobody else changes those counters; a refusal of what is taken
-//! goes through [`refuse`], which tells of it once and names a plan that would allow more.
+//! Applications count here what Tenantry does not see. What Tenantry counts itself it counts in the transaction that
+//! changes it ([`counted`]; members by their own rules), and nobody else changes those counters; a refusal of what is taken goes
+//! through [`refuse`], which tells of it once and names a plan that would allow more.
 //! INVARIANT: use changes only with an entry in the tenant's chain.
 
 mod answer;
+pub(crate) mod counted;
 pub mod rates;
 mod refused;
+pub(crate) mod storage;
 
 use jiff::SignedDuration;
 use tenantry_domain::audit::Category;
@@ -15,7 +17,6 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{ReservationId, TenantId};
 use tenantry_domain::limit::Bound;
 pub use tenantry_domain::limit::QuotaName;
-use tenantry_domain::member::Rules;
 use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Derived, Entitlements};
 use tenantry_domain::policy::Permit;
@@ -82,8 +83,8 @@ pub async fn list(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Vec<Quota
     let entitlements = crate::tenants::read::entitlements_of(cx, deps, &row).await?;
     let reader = deps.store().read(&cx.environment);
     let mut used = reader.quotas(row.id, cx.now).await.map_err(refuse_store)?;
-    let people = reader.roll(row.id, cx.now).await.map_err(refuse_store)?.used();
-    answer::live(&mut used, bound_of(&entitlements, Rules::USERS), people, cx.now);
+    let counts = reader.counts(row.id, cx.now).await.map_err(refuse_store)?;
+    answer::live(&mut used, &entitlements, &counts, cx.now);
     Ok(answer::all(&entitlements, used, cx.now))
 }
 

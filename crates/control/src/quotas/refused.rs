@@ -23,10 +23,21 @@ pub async fn refuse(
     error: StoreError,
 ) -> Refusal {
     let StoreError::QuotaUsedUp(used_up) = error else { return refuse_store(error) };
-    // Neither the event nor the advice is worth another answer than the refusal.
-    if let Err(error) = tell(cx, deps, permit, tenant, bound, &used_up).await {
-        tracing::warn!(%error, quota = %used_up.quota, "an exceeded quota was not told");
+    note(cx, deps, permit, tenant, bound, &used_up).await;
+    advise(cx, deps, tenant, used_up).await
+}
+
+/// Tells of what was refused, as far as that is possible: the event is not worth another answer than the refusal.
+pub(super) async fn note(cx: &Ctx, deps: &Deps, permit: &Permit, tenant: &TenantRow, bound: &Bound, used_up: &UsedUp) {
+    match tell(cx, deps, permit, tenant, bound, used_up).await {
+        // A tenant that was to be made with more than its plan allows is not there.
+        Ok(()) | Err(StoreError::NotFound) => {}
+        Err(error) => tracing::warn!(%error, quota = %used_up.quota, "an exceeded quota was not told"),
     }
+}
+
+/// The refusal, with the plan that would have allowed it. Without advice it still stands.
+pub(super) async fn advise(cx: &Ctx, deps: &Deps, tenant: &TenantRow, used_up: UsedUp) -> Refusal {
     let plans = deps.store().read(&cx.environment).catalog_list(CatalogKind::Plan).await.unwrap_or_default();
     let plan = cheapest(&plans, tenant, &used_up);
     Refusal::QuotaUsedUp { used_up, plan }

@@ -9,6 +9,7 @@ use tenantry_store::{Entry, NewOperation, NewTenant, TenantRow, WriteTx};
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::governance::{self, About, Thing};
+use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::edit::{self, Opened, refuse_store};
 use crate::tenants::read::view;
@@ -78,10 +79,17 @@ pub async fn create(cx: &Ctx, deps: &Deps, slug: Slug, spec: Spec) -> Result<Acc
     let audit = edit::created_audit(cx, &permit, &slug, &spec);
     let data = created(&slug, &spec);
     let new = new_tenant(cx, slug, spec);
-    let entry = Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]);
+    let mut entry = Entry::tenant(new.id, audit, vec![event::Draft::new(event::Type::TenantCreated, data)]);
     let rows = tx.tenants().create_many(std::slice::from_ref(&new)).await.map_err(refuse_store)?;
     let row = rows.into_iter().next().ok_or_else(|| Refusal::NoTenant(new.slug.to_string()))?;
     born(cx, deps, &mut tx, &row, &fit).await?;
+    match counted::domains(cx, &mut tx, 0, &row).await {
+        Ok(told) => entry.events.extend(told),
+        Err(stop) => {
+            tx.rollback().await;
+            return Err(stop.refuse(cx, deps, &permit).await);
+        }
+    }
     let operation = mint::operation();
     let record = NewOperation {
         id: operation,

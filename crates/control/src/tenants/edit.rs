@@ -7,7 +7,7 @@
 use serde_json::Value;
 use tenantry_domain::audit::{self, Category};
 use tenantry_domain::code::FieldError;
-use tenantry_domain::id::OperationId;
+use tenantry_domain::id::{OperationId, TenantId};
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec};
 use tenantry_store::{
@@ -17,6 +17,7 @@ use tenantry_store::{
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::governance::{self, About};
+use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::judge::judged;
 use crate::tenants::read::view;
@@ -51,6 +52,15 @@ pub(crate) fn refuse_store(error: StoreError) -> Refusal {
 pub(crate) async fn require(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<TenantRow, Refusal> {
     let row = deps.store().read(&cx.environment).tenant(tenant.key()).await.map_err(refuse_store)?;
     row.filter(|row| cx.sees(row.id)).ok_or_else(|| Refusal::NoTenant(tenant.to_string()))
+}
+
+/// Locks a tenant that something is to be made for.
+pub(crate) async fn lock_living(tx: &mut WriteTx, id: TenantId) -> Result<(), Refusal> {
+    let row = tx.tenants().lock(id).await.map_err(|error| match error {
+        StoreError::NotFound => Refusal::NoTenant(id.to_string()),
+        error => refuse_store(error),
+    })?;
+    if row.state.phase() == Phase::Deleted { Err(Refusal::NoTenant(id.to_string())) } else { Ok(()) }
 }
 
 /// Either the answer that a repeated request gets, or the transaction to go on with.
@@ -145,9 +155,16 @@ where
         tx.rollback().await;
         return Ok(Accepted { tenant: view(row), operation: None, receipt: None });
     }
-    let (change, entry) = judged(cx, deps, &permit, &mut tx, &row, spec).await?;
+    let (change, mut entry) = judged(cx, deps, &permit, &mut tx, &row, spec).await?;
     let operation = mint::operation();
     let (changed, answer) = write(cx, &mut tx, &change, operation, name).await?;
+    match counted::domains(cx, &mut tx, row.spec.domains.len(), &changed).await {
+        Ok(told) => entry.events.extend(told),
+        Err(stop) => {
+            tx.rollback().await;
+            return Err(stop.refuse(cx, deps, &permit).await);
+        }
+    }
     remember(cx, &mut tx, &answer, Some(operation));
     let receipt = tx.commit(vec![entry]).await.map_err(refuse_store)?;
     deps.nudge();

@@ -4,6 +4,7 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{PlanCode, RegionName};
 use tenantry_domain::placement::{self, APART, Candidate, Decision, Demand, ORIGIN, PlacementError};
+use tenantry_domain::plan::promise::{self, Promises};
 use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::tenant::Spec;
 use tenantry_domain::tenant::profile::{Residency, SizeClass};
@@ -13,8 +14,8 @@ use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
 use crate::deps::Deps;
 use crate::refusal::Refusal;
-use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
+use crate::tenants::{demand, promises};
 
 /// What is asked. What is absent is taken from the tenant, if one is named.
 #[derive(Debug, Clone, Default)]
@@ -73,22 +74,30 @@ pub async fn explain(cx: &Ctx, deps: &Deps, asked: &Asked) -> Result<Explained, 
             None
         }
     };
-    let isolation = level(cx, deps, asked, row.as_ref()).await?;
+    let (isolation, promises) = level(cx, deps, asked, row.as_ref()).await?;
     let spec = row.as_ref().map(|row| &row.spec);
     let residency = asked.residency.clone().or_else(|| spec.map(|spec| spec.residency.clone()));
     let owed = || Refusal::Request(vec![FieldError::new("allowedRegions", "is required without a tenant")]);
     let residency = residency.ok_or_else(owed)?;
     check_regions(cx, deps, asked).await?;
     let size = asked.size.unwrap_or_else(|| spec.map(|spec| spec.business.size).unwrap_or_default());
-    let demand = Demand { isolation, residency, size, nearest: Vec::new(), apart: Default::default() };
+    let demand = Demand { isolation, residency, size, nearest: Vec::new(), apart: Default::default(), promises };
     let demand = settle(cx, deps, demand, asked, row.as_ref()).await?;
-    let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
+    let reader = deps.store().read(&cx.environment);
+    let mut loads = reader.cell_loads().await.map_err(refuse_store)?;
+    promises::seen(&reader, &mut loads, None, cx.now).await.map_err(refuse_store)?;
     Ok(Explained { isolation, regions: demand.in_order(), verdict: placement::decide(&demand, &loads) })
 }
 
-async fn level(cx: &Ctx, deps: &Deps, asked: &Asked, row: Option<&TenantRow>) -> Result<Isolation, Refusal> {
+/// The level, and what hard quotas promise; nothing of that is known where only a level is asked for.
+async fn level(
+    cx: &Ctx,
+    deps: &Deps,
+    asked: &Asked,
+    row: Option<&TenantRow>,
+) -> Result<(Isolation, Promises), Refusal> {
     if let Some(isolation) = asked.isolation {
-        return Ok(isolation);
+        return Ok((isolation, Promises::new()));
     }
     let code = asked.plan.clone().or_else(|| row.map(|row| row.spec.plan.clone()));
     let owed = || Refusal::Request(vec![FieldError::new("plan", "is required without a tenant, or `isolation`")]);
@@ -103,7 +112,8 @@ async fn level(cx: &Ctx, deps: &Deps, asked: &Asked, row: Option<&TenantRow>) ->
     })?;
     let none = Default::default();
     let overrides = row.map_or(&none, |row| &row.spec.overrides);
-    Ok(entitlement::derive(&code, &plan, overrides, cx.now).isolation.value)
+    let entitled = entitlement::derive(&code, &plan, overrides, cx.now);
+    Ok((entitled.isolation.value, promise::of(&entitled)))
 }
 
 /// A region that nobody declared holds no cell; saying so is of more use than refusing every cell.

@@ -20,7 +20,7 @@ use crate::plans::room;
 use crate::quotas;
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
-use crate::tenants::refer;
+use crate::tenants::{promises, refer};
 
 /// The right that a change of a tenant takes.
 const fn right(action: Action) -> &'static str {
@@ -119,6 +119,7 @@ pub(crate) async fn judged(
     }
     if let Some(placement) = &row.placement {
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;
+        promises::check(cx, tx, row, &spec, placement).await?;
     }
     let old = serde_json::to_value(&row.spec).unwrap_or_default();
     let new = serde_json::to_value(&spec).unwrap_or_default();

@@ -6,6 +6,7 @@ pub(crate) mod demand;
 pub mod edit;
 pub mod explain;
 pub(crate) mod judge;
+pub(crate) mod promises;
 pub mod read;
 pub(crate) mod refer;
 pub mod rollback;

@@ -9,8 +9,8 @@ use tenantry_domain::diff::{FieldChange, diff};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::placement::{self, Decision, Placement};
-use tenantry_domain::plan::entitlement;
-use tenantry_store::{Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
+use tenantry_domain::plan::{PlanSpec, entitlement, promise};
+use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
 
 use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;
@@ -19,8 +19,8 @@ use crate::pools;
 use crate::refusal::Refusal;
 use crate::rollouts::newest;
 use crate::rollouts::overlay::{self, Additions};
-use crate::tenants::demand;
 use crate::tenants::edit::{TenantRef, refuse_store, require};
+use crate::tenants::{demand, promises};
 use crate::view::{Condition, Tenant, Version};
 use crate::workflows::site;
 
@@ -250,10 +250,14 @@ pub async fn placement(cx: &Ctx, deps: &Deps, tenant: &TenantRef) -> Result<Plac
 
 /// What a decision would be now, or why there is none.
 async fn decision(cx: &Ctx, deps: &Deps, row: &TenantRow) -> Result<(Option<Decision>, Option<String>), Refusal> {
-    let level = entitlements_of(cx, deps, row).await?.isolation.value;
-    let loads = deps.store().read(&cx.environment).cell_loads().await.map_err(refuse_store)?;
+    let entitled = entitlements_of(cx, deps, row).await?;
+    let level = entitled.isolation.value;
+    let reader = deps.store().read(&cx.environment);
+    let mut loads = reader.cell_loads().await.map_err(refuse_store)?;
+    promises::seen(&reader, &mut loads, Some(row.id), cx.now).await.map_err(refuse_store)?;
     let demand =
         demand::seen(deps.store(), &cx.environment, level, &row.spec, Some(row.id)).await.map_err(refuse_store)?;
+    let demand = demand.promising(promise::of(&entitled));
     Ok(match placement::decide(&demand, &loads) {
         Ok(decision) => (Some(decision), None),
         Err(error) => (None, Some(format!("{error}: {}", error.hint()))),

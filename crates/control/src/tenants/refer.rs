@@ -12,13 +12,14 @@ use tenantry_domain::name::{CellName, PlanCode};
 use tenantry_domain::placement;
 use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Entitlements};
+use tenantry_domain::plan::promise::{self, Promises};
 use tenantry_domain::tenant::Spec;
 use tenantry_store::{CatalogKind, TenantRow, WriteTx};
 
 use crate::ctx::Ctx;
 use crate::refusal::Refusal;
-use crate::tenants::demand;
 use crate::tenants::edit::refuse_store;
+use crate::tenants::{demand, promises};
 
 /// Objects that were looked up already, for requests with many tenants.
 #[derive(Default)]
@@ -47,6 +48,8 @@ pub(crate) struct Fit {
     pub(crate) entitlements: Entitlements,
     /// The cell that would be chosen now; absent when a place was not asked for.
     pub(crate) cell: Option<CellSpec>,
+    /// What its hard quotas would promise it.
+    pub(crate) promises: Promises,
 }
 
 /// Checks one tenant's references, see [`Cache::check`].
@@ -204,26 +207,28 @@ impl Cache {
         }
         check_overrides(spec, &plan)?;
         let entitlements = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now);
-        let level = entitlements.isolation.value;
+        let (level, promises) = (entitlements.isolation.value, promise::of(&entitlements));
         unfit(spec, &app, level)?;
         if !must_fit {
-            return Ok(Fit { level, entitlements, cell: None });
+            return Ok(Fit { level, entitlements, cell: None, promises });
         }
         if self.loads.is_none() {
-            self.loads = Some(loads(tx).await?);
+            self.loads = Some(loads(cx, tx).await?);
         }
         let loads = self.loads.as_deref().unwrap_or_default();
-        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?;
+        let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?.promising(promises.clone());
         let decision = placement::decide(&demand, loads)?;
         let cell = loads.iter().find(|load| load.name == decision.cell).map(|load| load.spec.clone());
-        Ok(Fit { level, entitlements, cell })
+        Ok(Fit { level, entitlements, cell, promises })
     }
 }
 
-/// The cells as this transaction declares them, with the places that are in use now. Taking places is a matter of
-/// the workflow, which counts under lock; here nobody waits for anybody.
-pub(crate) async fn loads(tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
-    tx.cells().seen().await.map_err(refuse_store)
+/// The cells as this transaction declares them, with the places that are in use now and what is promised. Taking places is
+/// a matter of the workflow, which counts under lock; here nobody waits for anybody.
+pub(crate) async fn loads(cx: &Ctx, tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
+    let mut loads = tx.cells().seen().await.map_err(refuse_store)?;
+    promises::within(tx, &mut loads, None, cx.now).await.map_err(refuse_store)?;
+    Ok(loads)
 }
 
 /// A cell as it is declared now.

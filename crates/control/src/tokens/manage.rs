@@ -13,17 +13,20 @@ use tenantry_domain::Timestamp;
 use tenantry_domain::audit::Category;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{TenantId, TokenId};
+use tenantry_domain::limit::Counted;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::policy::rights::SCOPES_MOST;
 use tenantry_domain::policy::{Actor, ActorKind, Denial, Pattern, Permit, Rights, Role};
-use tenantry_store::{Entry, NewToken, Page, TokenFilter, TokenRow, WriteTx};
+use tenantry_store::{Entry, NewToken, Page, StoreError, TokenFilter, TokenRow, WriteTx};
 
+use super::check::check;
 use super::{compose, secret};
 use crate::access;
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
+use crate::quotas::counted;
 use crate::refusal::Refusal;
-use crate::tenants::edit::{Expected, Opened, TenantRef, open, refuse_store, remember, replayed, require};
+use crate::tenants::edit::{Expected, Opened, TenantRef, lock_living, open, refuse_store, remember, replayed, require};
 use crate::tenants::read::request;
 
 /// How long a token lives unless its maker says otherwise.
@@ -34,8 +37,6 @@ const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(366 * 24);
 const LONGEST_GRACE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long an old secret stays good unless its owner says otherwise.
 const USUAL_GRACE: SignedDuration = SignedDuration::from_hours(24);
-/// The longest name and person, in letters.
-const LONGEST_NAME: usize = 100;
 
 /// A token as its operators see it. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,42 +151,6 @@ fn ends(now: Timestamp, life: Option<SignedDuration>) -> Result<Timestamp, Strin
     now.checked_add(life).map_err(|error| error.to_string())
 }
 
-/// Whether a wanted token makes sense in itself, all complaints at once.
-fn check(wanted: &Wanted) -> BTreeMap<&'static str, String> {
-    let mut wrong = BTreeMap::new();
-    let is_text = |text: &str| {
-        (1..=LONGEST_NAME).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
-    };
-    if !is_text(&wanted.name) {
-        wrong.insert("name", format!("must be 1 to {LONGEST_NAME} visible characters"));
-    }
-    if wanted.person.as_deref().is_some_and(|person| !is_text(person)) {
-        wrong.insert("person", format!("must be 1 to {LONGEST_NAME} visible characters"));
-    }
-    if wanted.roles.is_empty() {
-        wrong.insert("roles", "needs at least one role".to_owned());
-    }
-    if wanted.roles.contains(&Role::Tenant) && wanted.tenant.is_none() {
-        wrong.insert("tenant", "the role `tenant` is for one tenant; name it".to_owned());
-    }
-    if wanted.scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || scopes.len() > SCOPES_MOST) {
-        wrong.insert("scopes", format!("must be 1 to {SCOPES_MOST} scopes, or absent"));
-    }
-    match wanted.kind {
-        ActorKind::Operator if wanted.person.is_none() => {
-            wrong.insert(
-                "person",
-                "a person's token names the person; rules that ask for two people need it".to_owned(),
-            );
-        }
-        ActorKind::Operator | ActorKind::Service => {}
-        ActorKind::Controller | ActorKind::Anonymous | ActorKind::User => {
-            wrong.insert("kind", "must be `operator` or `service`".to_owned());
-        }
-    }
-    wrong
-}
-
 /// The rights of a wanted token, which are not more than those of its maker.
 fn at_most(cx: &Ctx, rights: &Rights) -> Result<(), Refusal> {
     if cx.rights.covers(rights) {
@@ -223,6 +188,9 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
         Opened::Replay(answer) => return Ok(Issued { token: replayed(answer)?, text: None }),
         Opened::Fresh(tx) => tx,
     };
+    if let Some(tenant) = rights.tenant {
+        lock_living(&mut tx, tenant).await?;
+    }
     let (secret, hash) = secret(deps)?;
     let new = NewToken {
         id: mint::token(),
@@ -251,7 +219,7 @@ pub async fn create(cx: &Ctx, deps: &Deps, wanted: Wanted) -> Result<Issued, Ref
         last_used_at: None,
         revoked_at: None,
     };
-    let token = finish(cx, &permit, tx, token, Vec::new()).await?;
+    let token = finish(cx, deps, &permit, tx, token, (1, Vec::new())).await?;
     Ok(Issued { text: Some(compose(token.id, &secret)), token })
 }
 
@@ -293,8 +261,10 @@ pub async fn rotate(
     let old_until = old_until.filter(|until| *until > cx.now);
     let (secret, hash) = secret(deps)?;
     let shown_to = cx.actor.to_string();
+    // One whose time was over counted no more.
+    let grown = u64::from(row.expires_at.is_some_and(|end| end <= cx.now));
     let row = tx.tokens().rotate(id, hash, old_until, chosen.or(usual), &shown_to).await.map_err(refuse_store)?;
-    let token = finish(cx, &permit, tx, view(row, cx.now), Vec::new()).await?;
+    let token = finish(cx, deps, &permit, tx, view(row, cx.now), (grown, Vec::new())).await?;
     Ok(Issued { text: Some(compose(token.id, &secret)), token })
 }
 
@@ -318,7 +288,7 @@ pub async fn revoke(cx: &Ctx, deps: &Deps, id: TokenId, expected: Expected) -> R
     let row = tx.tokens().revoke(id).await.map_err(refuse_store)?;
     let principal = Actor { kind: row.actor_kind, id: id.to_string() }.to_string();
     let ended = access::end_of(cx, &permit, &mut tx, &principal).await?;
-    let token = finish(cx, &permit, tx, view(row, cx.now), ended).await?;
+    let token = finish(cx, deps, &permit, tx, view(row, cx.now), (0, ended)).await?;
     // Gateways end the sessions.
     deps.nudge();
     Ok(token)
@@ -328,7 +298,14 @@ async fn begin(cx: &Ctx, deps: &Deps, action: &'static str, id: TokenId) -> Resu
     cx.may(action)?;
     let row = known(cx, deps, id).await?;
     let permit = permit(cx, action, row.rights.tenant)?;
-    let tx = open(cx, deps, &permit).await?;
+    let mut tx = open(cx, deps, &permit).await?;
+    // The tenant before the token, as whoever makes one.
+    if let (Opened::Fresh(tx), Some(tenant)) = (&mut tx, row.rights.tenant) {
+        match tx.tenants().lock(tenant).await {
+            Ok(_) | Err(StoreError::NotFound) => {}
+            Err(error) => return Err(refuse_store(error)),
+        }
+    }
     Ok((permit, tx))
 }
 
@@ -340,13 +317,20 @@ async fn known(cx: &Ctx, deps: &Deps, id: TokenId) -> Result<TokenRow, Refusal> 
     row.filter(is_seen).ok_or_else(|| missing(id))
 }
 
+/// Counts and records a change, and makes it last. `grown` says how many tokens there are more than before; `entries` are those
+/// of what the change brings with it.
 async fn finish(
     cx: &Ctx,
+    deps: &Deps,
     permit: &Permit,
-    mut tx: WriteTx,
+    tx: WriteTx,
     token: Token,
-    mut entries: Vec<Entry>,
+    (grown, mut entries): (u64, Vec<Entry>),
 ) -> Result<Token, Refusal> {
+    let (mut tx, counted) = match token.rights.tenant {
+        Some(tenant) => counted::close(cx, deps, permit, tx, tenant, (Counted::ApiKeys, grown)).await?,
+        None => (tx, Vec::new()),
+    };
     remember(cx, &mut tx, &token, None);
     let mut audit = cx.audit(permit, Category::Access, format!("token/{}", token.id));
     audit.version = Some(token.version);
@@ -355,7 +339,7 @@ async fn finish(
         "expiresAt": token.expires_at, "oldUntil": token.old_until,
     });
     entries.push(match token.rights.tenant {
-        Some(tenant) => Entry::tenant(tenant, audit, Vec::new()),
+        Some(tenant) => Entry::tenant(tenant, audit, counted),
         None => Entry::environment(audit, Vec::new()),
     });
     tx.commit(entries).await.map_err(refuse_store)?;

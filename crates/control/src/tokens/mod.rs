@@ -7,6 +7,7 @@
 //! INVARIANT: nobody makes a token that may do more than its maker ([`tenantry_domain::policy::Rights::covers`]).
 
 mod bearer;
+mod check;
 mod manage;
 
 pub use bearer::Bearer;

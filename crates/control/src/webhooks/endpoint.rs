@@ -7,6 +7,7 @@ use tenantry_domain::audit::Category;
 use tenantry_domain::code::FieldError;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::id::{TenantId, WebhookId};
+use tenantry_domain::limit::Counted;
 use tenantry_domain::name::RegionName;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::webhook::{self, MOST_OF_ENVIRONMENT, MOST_OF_TENANT, PAYLOAD, Scheme, Terms, Why};
@@ -18,10 +19,10 @@ use super::read::{Endpoint, known, missing, view};
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::governance::{self, About};
-use crate::logins::lock_living;
+use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::edit::{
-    Expected, Opened, TenantRef, open, open_unruled, refuse_store, remember, replayed, require,
+    Expected, Opened, TenantRef, lock_living, open, open_unruled, refuse_store, remember, replayed, require,
 };
 
 /// Which endpoint is wanted.
@@ -346,21 +347,30 @@ pub(super) fn entry(subject: Subject, audit: tenantry_domain::audit::Draft, even
     }
 }
 
-/// Records a change, and makes it last.
+/// Counts and records a change, and makes it last.
 async fn finish(
     cx: &Ctx,
     deps: &Deps,
     permit: &Permit,
-    mut tx: WriteTx,
+    tx: WriteTx,
     row: EndpointRow,
     kind: Type,
 ) -> Result<Endpoint, Refusal> {
     let (subject, data) = (row.subject, told(&row));
+    let is_other = matches!(kind, Type::WebhookEndpointCreated | Type::WebhookEndpointDeleted);
+    let (mut tx, counted) = match subject {
+        Subject::Tenant(tenant) if is_other => {
+            let grown = u64::from(kind == Type::WebhookEndpointCreated);
+            counted::close(cx, deps, permit, tx, tenant, (Counted::Webhooks, grown)).await?
+        }
+        _ => (tx, Vec::new()),
+    };
     let endpoint = view(deps, row, cx.now);
     remember(cx, &mut tx, &endpoint, None);
     let mut audit = cx.audit(permit, Category::Access, format!("webhook/{}", endpoint.id));
     audit.changes = data.clone();
-    tx.commit(vec![entry(subject, audit, vec![event::Draft::new(kind, data)])]).await.map_err(refuse_store)?;
+    let events = std::iter::once(event::Draft::new(kind, data)).chain(counted).collect();
+    tx.commit(vec![entry(subject, audit, events)]).await.map_err(refuse_store)?;
     deps.nudge();
     Ok(endpoint)
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tenantry_domain::cell::CellLoad;
 use tenantry_domain::code::Code;
 use tenantry_domain::placement::{self, Placement};
-use tenantry_domain::plan::{PlanSpec, entitlement};
+use tenantry_domain::plan::{PlanSpec, entitlement, promise};
 use tenantry_domain::workflow::{Cause, StepName};
 use tenantry_domain::{app, audit, event};
 use tenantry_store::{CatalogKind, Entry, WriteTx};
@@ -14,7 +14,7 @@ use crate::engine::{Call, Local};
 use crate::governance::{self, About};
 use crate::guard::probe::CELL;
 use crate::refusal::Refusal;
-use crate::tenants::demand;
+use crate::tenants::{demand, promises};
 use crate::workflows::records::draft;
 use crate::workflows::{refused, store_cause};
 
@@ -30,14 +30,17 @@ pub(super) async fn choose(deps: &Deps, call: &Call, tx: &mut WriteTx) -> Result
     let app = tx.catalog().get(CatalogKind::App, row.spec.app.as_str()).await.map_err(store_cause)?;
     let app = app.ok_or_else(|| missing("app", row.spec.app.as_str()))?;
     let app: app::Spec = serde_json::from_value(app.spec).map_err(|error| refused(Code::Internal, error))?;
-    let level = entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, call.now).isolation.value;
+    let entitled = entitlement::derive(&row.spec.plan, &plan, &row.spec.overrides, call.now);
+    let level = entitled.isolation.value;
     app.fits(level).map_err(|unfit| refused(Code::AppUnfit, unfit))?;
     let mut loads: Vec<CellLoad> = tx.cells().loads().await.map_err(store_cause)?;
     // Canary tenants try one cell; a customer's place is chosen by the rules alone.
     if let Some(only) = row.spec.labels.get(CELL).filter(|_| row.spec.business.synthetic) {
         loads.retain(|load| load.name.as_str() == only);
     }
+    promises::held(tx, &mut loads, Some(row.id), call.now).await.map_err(store_cause)?;
     let demand = demand::held(tx, level, &row.spec, row.id).await.map_err(store_cause)?;
+    let demand = demand.promising(promise::of(&entitled));
     let decision = placement::decide(&demand, &loads)
         .map_err(|error| refused(Code::NoCapacity, format_args!("{error}: {}", error.hint())))?;
     let chosen = loads.iter().find(|load| load.name == decision.cell).map(|load| &load.spec);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod activation;
+mod counted;
 mod domains;
 mod guard;
 mod lifecycle;
@@ -18,6 +19,7 @@ mod probe;
 mod rates;
 mod resolve;
 mod rollouts;
+mod storage;
 mod streams;
 mod webhooks;
 mod world;

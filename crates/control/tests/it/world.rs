@@ -265,6 +265,7 @@ pub fn catalog() -> Vec<Manifest> {
         draining: false,
         standbys: Vec::new(),
         encryption: None,
+        promises: Default::default(),
     };
     let plan_of = |code: &str, level: &str| Manifest::Plan { name: PlanCode::parse(code).unwrap(), spec: plan(level) };
     vec![

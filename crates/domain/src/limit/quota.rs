@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
+use super::counted::Counted;
 use crate::Timestamp;
 use crate::quantity::{Period, Quantity};
 
@@ -47,16 +48,19 @@ impl QuotaName {
     /// What Tenantry itself counts under this name; nothing for a quota that applications count.
     #[must_use]
     pub fn counted(&self) -> Option<&'static str> {
-        COUNTED.iter().find(|(name, _)| *name == self.0).map(|(_, what)| *what)
+        let at_the_gateway = || GATEWAY.iter().find(|(name, _)| *name == self.0).map(|(_, what)| *what);
+        Counted::parse(&self.0).map(Counted::what).or_else(at_the_gateway)
+    }
+
+    /// A name that this release gives a meaning of its own.
+    pub(super) fn known(text: &'static str) -> Self {
+        Self(text.to_owned())
     }
 }
 
-/// Quotas of which nobody else says what is used, since their counters are what Tenantry decides by.
-pub const COUNTED: [(&str, &str); 3] = [
-    ("users", "members and open invitations"),
-    ("connections", "sessions at the gateway"),
-    ("statementSeconds", "the time of statements at the gateway"),
-];
+/// What the gateway bounds by itself. Like what is [`Counted`], nobody else says what is used of it.
+const GATEWAY: [(&str, &str); 2] =
+    [("connections", "sessions at the gateway"), ("statementSeconds", "the time of statements at the gateway")];
 
 impl FromStr for QuotaName {
     type Err = QuotaNameError;

@@ -73,8 +73,10 @@ impl World {
                 draining: false,
                 standbys: Vec::new(),
                 encryption: None,
+                promises: Promises::new(),
             },
             used: places(0),
+            promised: Promises::new(),
         };
         let distances = (0..4).map(|to| (region(to), u32::try_from(10 * to).unwrap())).collect();
         let near = RegionSpec { distances, ..RegionSpec::default() };

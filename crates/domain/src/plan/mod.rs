@@ -1,6 +1,7 @@
 //! The plan catalog and what a tenant gets from it.
 
 pub mod entitlement;
+pub mod promise;
 pub mod terms;
 pub mod version;
 

@@ -40,11 +40,12 @@ pub struct Excess {
     pub limit: u64,
 }
 
-/// What a tenant uses more of than it would be entitled to. Only limits that get stricter count: who has too much already is
-/// not kept from a change that takes nothing away. `used` gives what is used and reserved of a quota.
+/// What a tenant uses more of than it would be entitled to. Only limits that stand count, not those of a period, which ends
+/// by itself; and only those that get stricter: who has too much already is not kept from a change that takes nothing away. `used` gives what is used and reserved of a quota.
 #[must_use]
 pub fn excess(old: &Entitlements, new: &Entitlements, used: impl Fn(&str) -> u64) -> Vec<Excess> {
-    let limits = new.quotas.iter().filter_map(|(name, derived)| Some((name, derived.value.most()?)));
+    let stand = new.quotas.iter().filter(|(_, derived)| derived.value.limit.per.is_none());
+    let limits = stand.filter_map(|(name, derived)| Some((name, derived.value.most()?)));
     let stricter = limits.filter(|(name, limit)| {
         let before = old.quotas.get(*name).and_then(|derived| derived.value.most());
         before.is_none_or(|before| *limit < before)

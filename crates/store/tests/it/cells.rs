@@ -50,6 +50,7 @@ async fn put_cell(world: &World, name: &str, places: u32) {
         draining: false,
         standbys: Vec::new(),
         encryption: None,
+        promises: Default::default(),
     };
     put(world, CatalogKind::Cell, name, 0, serde_json::to_value(spec).unwrap()).await.unwrap();
 }

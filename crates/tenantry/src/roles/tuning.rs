@@ -38,6 +38,9 @@ pub struct Tuning {
     /// File with findings that the guard accepts, logins of backups and trusted contexts, as JSON
     #[arg(long, env = "TENANTRY_GUARD_TERMS", value_name = "FILE", value_parser = terms)]
     guard_terms: Option<Terms>,
+    /// Time between two measurements of what tenants' data takes on a cell; `off` measures nothing
+    #[arg(long, env = "TENANTRY_STORAGE_EVERY", default_value = "5m", value_name = "DURATION", value_parser = period)]
+    storage_every: Period,
     /// Schemas kept ready for new tenants, per cell and app
     #[arg(long, env = "TENANTRY_READY_SCHEMAS", default_value_t = 2, value_name = "COUNT")]
     ready_schemas: usize,
@@ -115,6 +118,7 @@ impl Tuning {
             governance,
             lease: self.lease.max(SHORTEST_LEASE),
             sweep: self.sweep.max(SHORTEST_LEASE),
+            storage: self.storage_every.0,
             guard: GuardOptions {
                 every: self.guard_every.0,
                 probe: self.probe_every.0,
