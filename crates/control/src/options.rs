@@ -37,6 +37,9 @@ pub struct Options {
     pub tick: Duration,
     /// Time between two drift sweeps.
     pub sweep: Duration,
+    /// How far this process's clock may be from the control database's before nothing is begun here any more. No setting: only
+    /// tests that put the clock ahead need another one.
+    pub clock_slack: Duration,
     /// How cells are looked at for ways from one tenant to another.
     pub guard: GuardOptions,
     /// Domains below which every tenant has a subdomain.
@@ -85,6 +88,7 @@ impl Default for Options {
             pool: PoolWants { schema: 2, database: 1 },
             tick: Duration::from_secs(1),
             sweep: Duration::from_secs(30),
+            clock_slack: Duration::from_secs(5),
             guard: GuardOptions::default(),
             base_domains: Vec::new(),
             dns: DnsOptions::default(),

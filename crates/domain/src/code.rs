@@ -220,6 +220,9 @@ codes! {
     StreamUnavailable = 97, Unavailable, "The server of the stream of events takes nothing", "Look at the NATS server that the detail names; events wait meanwhile and none is lost.";
     IncidentOver = 98, Conflict, "The incident is over", "Open another one; nothing follows an update that says `resolved`.";
     StreamStuck = 99, Precondition, "An event cannot be published by this release", "Let a process of the release that made the event publish; what is behind it waits, and nothing else does.";
+    SchemaUnfit = 110, Unavailable, "The control database's tables do not fit this release", "Bring them up to date with `tenantry migrate` of this release, or run a release that knows them.";
+    RootKeyForeign = 111, Invalid, "The root key is not this installation's", "Give every process the key that the installation was begun with; to change it, read the runbook on the root key.";
+    ClockApart = 112, Unavailable, "The clocks of this process and of the control database differ", "Set the clock of the machine that is wrong, for example by NTP; nothing is begun or changed here until then.";
 }
 
 impl fmt::Display for Code {

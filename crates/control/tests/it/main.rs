@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod clock;
 mod domains;
 mod guard;
+mod kept;
 mod lifecycle;
 mod logins;
 mod manifests;

@@ -7,6 +7,7 @@ mod world;
 mod cells;
 mod due;
 mod faults;
+mod fit;
 mod flags;
 mod gateway;
 mod guard;
