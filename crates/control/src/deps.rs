@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::flags::Uses;
 use crate::governance::Governance;
+use crate::keeping::Kept;
 use crate::notify::stats::Stats as Notified;
 pub use crate::options::{Options, PoolWants};
 use crate::quotas::rates::Rates;
@@ -26,6 +27,7 @@ use crate::routes::Routes;
 use crate::routes::context::Signer;
 use crate::routes::token::{People, Tokens};
 use crate::streams::Streams;
+use crate::timing::Timing;
 use crate::usage::Days;
 use crate::webhooks::Outbound;
 
@@ -101,6 +103,8 @@ struct Inner {
     outbound: Outbound,
     streams: Streams,
     notified: Notified,
+    timing: Timing,
+    kept: Kept,
     nudge: watch::Sender<u64>,
     changes: watch::Sender<u64>,
 }
@@ -159,6 +163,8 @@ impl Deps {
             outbound,
             streams: Streams::new(),
             notified: Notified::default(),
+            timing: Timing::default(),
+            kept: Kept::default(),
             nudge,
             changes,
         }))
@@ -233,6 +239,16 @@ impl Deps {
     #[must_use]
     pub fn streams(&self) -> &Streams {
         &self.0.streams
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.0.timing
+    }
+
+    /// What this process had to start anew of what works without being asked.
+    #[must_use]
+    pub fn kept(&self) -> &Kept {
+        &self.0.kept
     }
 
     /// What this process has counted while it told people.

@@ -1,10 +1,12 @@
 //! Long work as its callers follow and steer it.
 
+use std::collections::BTreeMap;
+
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
-use tenantry_domain::id::{OperationId, TenantId};
+use tenantry_domain::id::{OperationId, TenantId, WorkflowId};
 use tenantry_domain::page::PageSize;
-use tenantry_domain::workflow::Definition;
+use tenantry_domain::workflow::{self, Definition};
 use tenantry_store::{Entry, OperationFilter, OperationView, Page, Reader, TargetView, WorkflowRow, WorkflowStatus};
 
 use crate::ctx::Ctx;
@@ -18,7 +20,23 @@ use crate::view::{Operation, OperationStatus, Workflow};
 /// Most workflows shown with an operation; those in trouble or at work come first.
 const SHOWN: usize = 50;
 
-async fn view(reader: &Reader, found: OperationView) -> Result<Operation, Refusal> {
+/// The workflows of an operation that are shown.
+fn shown(found: &OperationView) -> impl Iterator<Item = &TargetView> {
+    let mut targets: Vec<&TargetView> =
+        found.targets.iter().filter(|target| target.workflow.is_some() || target.unread.is_some()).collect();
+    targets.sort_by_key(|target| std::cmp::Reverse(target.status));
+    targets.into_iter().take(SHOWN)
+}
+
+/// Operations with their workflows' steps, which are read together, however many there are.
+async fn views(reader: &Reader, found: Vec<OperationView>) -> Result<Vec<Operation>, Refusal> {
+    let ids: Vec<WorkflowId> =
+        found.iter().flat_map(shown).filter_map(|target| Some(target.workflow.as_ref()?.id)).collect();
+    let journals = reader.journals(&ids).await.map_err(refuse_store)?;
+    Ok(found.into_iter().map(|found| view(&journals, found)).collect())
+}
+
+fn view(journals: &BTreeMap<WorkflowId, Vec<workflow::Entry>>, found: OperationView) -> Operation {
     let status = status(found.status);
     let count = |wanted: &[tenantry_store::OperationStatus]| {
         i64::try_from(found.targets.iter().filter(|target| wanted.contains(&target.status)).count()).unwrap_or(i64::MAX)
@@ -26,20 +44,13 @@ async fn view(reader: &Reader, found: OperationView) -> Result<Operation, Refusa
     use tenantry_store::OperationStatus as S;
     let (done, failed) = (count(&[S::Succeeded]), count(&[S::Failed, S::Stuck]));
     let total = i64::try_from(found.targets.len()).unwrap_or(i64::MAX);
-    let mut targets: Vec<&TargetView> = found.targets.iter().filter(|target| target.workflow.is_some()).collect();
-    targets.sort_by_key(|target| std::cmp::Reverse(target.status));
     let ended_at = if status.is_final() {
-        targets.iter().filter_map(|target| target.workflow.as_ref()?.ended_at).max()
+        found.targets.iter().filter_map(|target| target.workflow.as_ref()?.ended_at).max()
     } else {
         None
     };
-    let mut workflows = Vec::new();
-    for target in targets.into_iter().take(SHOWN) {
-        if let Some(row) = &target.workflow {
-            workflows.push(workflow(reader, target, row).await?);
-        }
-    }
-    Ok(Operation {
+    let workflows = shown(&found).filter_map(|target| workflow(journals, target)).collect();
+    Operation {
         id: found.operation.id,
         environment: found.operation.environment,
         kind: found.operation.kind,
@@ -51,7 +62,7 @@ async fn view(reader: &Reader, found: OperationView) -> Result<Operation, Refusa
         done,
         failed,
         workflows,
-    })
+    }
 }
 
 const fn status(stored: tenantry_store::OperationStatus) -> OperationStatus {
@@ -65,17 +76,40 @@ const fn status(stored: tenantry_store::OperationStatus) -> OperationStatus {
     }
 }
 
-async fn workflow(reader: &Reader, target: &TargetView, row: &WorkflowRow) -> Result<Workflow, Refusal> {
-    let journal = reader.journal(row.id).await.map_err(refuse_store)?;
-    let definition = Definition::find(row.kind, row.definition_version);
-    Ok(Workflow {
+/// The stored form of a status.
+const fn stored(status: OperationStatus) -> tenantry_store::OperationStatus {
+    use tenantry_store::OperationStatus as S;
+    match status {
+        OperationStatus::Completed => S::Succeeded,
+        OperationStatus::Waiting => S::Pending,
+        OperationStatus::Running => S::Running,
+        OperationStatus::Failed => S::Failed,
+        OperationStatus::Stuck => S::Stuck,
+    }
+}
+
+fn workflow(journals: &BTreeMap<WorkflowId, Vec<workflow::Entry>>, target: &TargetView) -> Option<Workflow> {
+    if let Some(unread) = &target.unread {
+        return Some(Workflow {
+            id: unread.id,
+            tenant: target.tenant,
+            slug: target.slug.to_string(),
+            kind: unread.kind.clone(),
+            status: unread.status.as_str().to_owned(),
+            cause: None,
+            steps: Vec::new(),
+        });
+    }
+    let row = target.workflow.as_ref()?;
+    let definition = Definition::find(row.kind, row.definition_version).zip(journals.get(&row.id));
+    Some(Workflow {
         id: row.id,
         tenant: row.tenant,
         slug: target.slug.to_string(),
-        kind: row.kind,
+        kind: row.kind.to_string(),
         status: row.status.as_str().to_owned(),
         cause: row.cause.clone().or_else(|| row.last_failure.clone()),
-        steps: definition.map(|definition| progress::steps(definition, &journal)).unwrap_or_default(),
+        steps: definition.map(|(definition, journal)| progress::steps(definition, journal)).unwrap_or_default(),
     })
 }
 
@@ -87,7 +121,29 @@ pub async fn get(cx: &Ctx, deps: &Deps, id: OperationId) -> Result<Operation, Re
     cx.permit_environment("operation.read")?;
     let reader = deps.store().read(&cx.environment);
     let found = reader.operation(id).await.map_err(refuse_store)?;
-    view(&reader, found.ok_or_else(|| Refusal::NoOperation(id.to_string()))?).await
+    let found = found.ok_or_else(|| Refusal::NoOperation(id.to_string()))?;
+    let journals = shown(&found).filter_map(|target| Some(target.workflow.as_ref()?.id)).collect::<Vec<_>>();
+    let journals = reader.journals(&journals).await.map_err(refuse_store)?;
+    Ok(view(&journals, found))
+}
+
+/// How an operation stands, for whoever waits for its end: without the journals of its workflows.
+///
+/// # Errors
+/// There is none.
+pub async fn standing(cx: &Ctx, deps: &Deps, id: OperationId) -> Result<OperationStatus, Refusal> {
+    cx.permit_environment("operation.read")?;
+    let found = deps.store().read(&cx.environment).operation(id).await.map_err(refuse_store)?;
+    Ok(status(found.ok_or_else(|| Refusal::NoOperation(id.to_string()))?.status))
+}
+
+/// Which operations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Only those with this tenant among their targets.
+    pub tenant: Option<TenantId>,
+    /// Only those that stand like this.
+    pub status: Option<OperationStatus>,
 }
 
 /// A page of operations, newest first.
@@ -97,20 +153,16 @@ pub async fn get(cx: &Ctx, deps: &Deps, id: OperationId) -> Result<Operation, Re
 pub async fn list(
     cx: &Ctx,
     deps: &Deps,
-    tenant: Option<TenantId>,
+    wanted: Wanted,
     size: PageSize,
     token: Option<&str>,
 ) -> Result<Page<Operation>, Refusal> {
     cx.permit_environment("operation.read")?;
     let principal = cx.actor.to_string();
     let reader = deps.store().read(&cx.environment);
-    let filter = OperationFilter { tenant };
+    let filter = OperationFilter { tenant: wanted.tenant, status: wanted.status.map(stored) };
     let page = reader.operations(&filter, &request(cx, &principal, size, token)).await.map_err(refuse_store)?;
-    let mut items = Vec::with_capacity(page.items.len());
-    for item in page.items {
-        items.push(view(&reader, item).await?);
-    }
-    Ok(Page { items, next: page.next })
+    Ok(Page { items: views(&reader, page.items).await?, next: page.next })
 }
 
 /// Asks all unfinished workflows of an operation to stop and undo.

@@ -39,6 +39,9 @@ pub struct Options {
     pub sweep: Duration,
     /// Time between two measurements of what tenants' data takes on a cell; absent for none.
     pub storage: Option<Duration>,
+    /// How far this process's clock may be from the control database's before nothing is begun here any more. No setting: only
+    /// tests that put the clock ahead need another one.
+    pub clock_slack: Duration,
     /// How cells are looked at for ways from one tenant to another.
     pub guard: GuardOptions,
     /// Domains below which every tenant has a subdomain.
@@ -88,6 +91,7 @@ impl Default for Options {
             tick: Duration::from_secs(1),
             sweep: Duration::from_secs(30),
             storage: Some(Duration::from_secs(300)),
+            clock_slack: Duration::from_secs(5),
             guard: GuardOptions::default(),
             base_domains: Vec::new(),
             dns: DnsOptions::default(),

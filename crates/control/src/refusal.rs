@@ -353,6 +353,9 @@ pub enum Refusal {
     /// The operating system gives no randomness.
     #[error("no secure randomness is to be had")]
     NoRandomness,
+    /// What is to begin at a moment, or to wait for one, is begun nowhere by a wrong clock.
+    #[error("the clock of this process differs from the control database's")]
+    ClockApart,
     /// The text given as a token is none.
     #[error("the text is not of the form ten_live_<id>_<secret>_<crc>")]
     TokenForm,
@@ -435,6 +438,7 @@ impl Refusal {
             Self::Cell(_) => Code::CellUnavailable,
             Self::Internal(_) | Self::NoRandomness | Self::NoWebhooks => Code::Internal,
             Self::TokenForm => Code::InvalidParameter,
+            Self::ClockApart => Code::ClockApart,
         }
     }
 

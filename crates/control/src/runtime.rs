@@ -7,14 +7,16 @@ use tenantry_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::controllers::driver::Controller;
 use crate::controllers::{
     activation::Activation, canary::Canaries, domains::Domains, drift::Drift, driver, freshness::Freshness,
-    guard::Watch, pools::Pools, rollout::Rollouts, stock::Stock, storage::Storage, usage::Usage,
+    guard::Watch, pools::Pools, prune::Prune, rollout::Rollouts, stock::Stock, storage::Storage, usage::Usage,
 };
 use crate::deps::Deps;
 use crate::engine::executor;
 use crate::guard::Guard;
 use crate::guard::probe::Probe;
+use crate::keeping;
 use crate::members::mail::{self, Post};
 use crate::notify::{ByChat, ByMail, Courier, Keeper, Notes};
 use crate::streams;
@@ -35,38 +37,69 @@ impl Runtime {
     /// Starts everything that works without being asked.
     #[must_use]
     pub fn start(deps: &Deps) -> Self {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
+        let mut runtime = Self { stop: CancellationToken::new(), tasks: JoinSet::new() };
         let steps = Arc::new(TenantSteps::new(deps.clone()));
-        tasks.spawn(executor::run(deps.clone(), steps, stop.clone(), DRAIN));
-        tasks.spawn(driver::run(Activation::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Domains, deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Drift, deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Stock::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Watch::<Guard>::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Watch::<Probe>::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Canaries, deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Rollouts::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Freshness, deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Storage, deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Usage::default(), deps.clone(), stop.clone()));
-        if let Some(provider) = &deps.options().identity {
-            tasks.spawn(driver::run(Pools::new(Arc::clone(provider)), deps.clone(), stop.clone()));
+        runtime.keep(deps, "executor", move |deps, stop| executor::run(deps, Arc::clone(&steps), stop, DRAIN));
+        runtime.drive(deps, Activation::default);
+        runtime.drive(deps, || Domains);
+        runtime.drive(deps, || Drift);
+        runtime.drive(deps, Stock::default);
+        runtime.drive(deps, Watch::<Guard>::default);
+        runtime.drive(deps, Watch::<Probe>::default);
+        runtime.drive(deps, || Canaries);
+        runtime.drive(deps, Rollouts::default);
+        runtime.drive(deps, || Freshness);
+        runtime.drive(deps, || Storage);
+        runtime.drive(deps, Usage::default);
+        runtime.drive(deps, || Prune);
+        if let Some(provider) = deps.options().identity.clone() {
+            runtime.drive(deps, move || Pools::new(Arc::clone(&provider)));
         }
         if let Some(mail) = &deps.options().members.mail {
-            tasks.spawn(driver::run(Post::new(mail.server.clone()), deps.clone(), stop.clone()));
-            tasks.spawn(driver::run(Courier::new(ByMail(mail.server.clone())), deps.clone(), stop.clone()));
+            let (post, courier) = (mail.server.clone(), mail.server.clone());
+            runtime.drive(deps, move || Post::new(post.clone()));
+            runtime.drive(deps, move || Courier::new(ByMail(courier.clone())));
         }
         if deps.options().notify.chat.is_some() {
-            tasks.spawn(driver::run(Courier::new(ByChat), deps.clone(), stop.clone()));
+            runtime.drive(deps, || Courier::new(ByChat));
         }
-        tasks.spawn(driver::run(Notes::default(), deps.clone(), stop.clone()));
-        tasks.spawn(driver::run(Keeper::default(), deps.clone(), stop.clone()));
-        tasks.spawn(pump::run(deps.clone(), stop.clone()));
-        tasks.spawn(streams::pump::run(deps.clone(), stop.clone()));
-        tasks.spawn(listen(deps.clone(), stop.clone()));
-        tasks.spawn(beat(deps.clone(), stop.clone()));
-        Self { stop, tasks }
+        runtime.drive(deps, Notes::default);
+        runtime.drive(deps, Keeper::default);
+        runtime.keep(deps, "webhooks", pump::run);
+        runtime.keep(deps, "streams", streams::pump::run);
+        runtime.keep(deps, "nudges", listen);
+        runtime.keep(deps, "heartbeat", beat);
+        runtime
+    }
+
+    /// Runs a controller for as long as the process works.
+    fn drive<C: Controller>(&mut self, deps: &Deps, begin: impl Fn() -> C + Send + 'static) {
+        self.keep(deps, C::NAME, move |deps, stop| driver::run(begin(), deps, stop));
+    }
+
+    fn keep<F, W>(&mut self, deps: &Deps, name: &'static str, begin: F)
+    where
+        F: Fn(Deps, CancellationToken) -> W + Send + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let (given, stop) = (deps.clone(), self.stop.clone());
+        let begin = move || begin(given.clone(), stop.clone());
+        self.tasks.spawn(keeping::keep(name, deps.kept().clone(), self.stop.clone(), begin));
+    }
+
+    /// Takes no new work from now on; steps in hand go on to their end.
+    pub fn cease(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the steps in hand have reached their end and gave their runs back, after [`Self::cease`].
+    pub async fn ended(&mut self) {
+        let longest = DRAIN.max(pump::DRAIN).max(mail::DRAIN);
+        let _ = tokio::time::timeout(longest + Duration::from_secs(2), async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
+        self.tasks.abort_all();
     }
 
     /// Stops: no new work is taken, steps in hand reach their end, leases are given back.
@@ -74,25 +107,30 @@ impl Runtime {
     /// # Errors
     /// The leases could not be given back; they run out by themselves.
     pub async fn shutdown(mut self, deps: &Deps) -> Result<(), StoreError> {
-        self.stop.cancel();
-        let longest = DRAIN.max(pump::DRAIN).max(mail::DRAIN);
-        let _ = tokio::time::timeout(longest + Duration::from_secs(2), async {
-            while self.tasks.join_next().await.is_some() {}
-        })
-        .await;
-        self.tasks.abort_all();
+        self.cease();
+        self.ended().await;
         // What was counted and not written yet; the doors are closed by now.
         crate::flags::flush(deps).await;
         deps.store().leave(deps.replica()).await
     }
 }
 
-/// Passes on what other replicas commit. Losing it costs a tick, so errors are only logged.
+/// Passes on what other replicas commit. Losing it costs a tick, so errors are only logged. A database that is away when the
+/// process starts is asked again.
 async fn listen(deps: Deps, stop: CancellationToken) {
-    let Ok(mut nudges) = deps.store().nudges().await else {
-        tracing::warn!("cannot listen for nudges; looking on every tick instead");
-        return;
+    let mut pause = Duration::from_millis(500);
+    let mut nudges = loop {
+        match deps.store().nudges().await {
+            Ok(nudges) => break nudges,
+            Err(error) => tracing::warn!(%error, "cannot listen for nudges; looking on every tick instead"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(15)),
+        }
     };
+    // What was committed meanwhile was not heard.
+    deps.nudge();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

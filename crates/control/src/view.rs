@@ -237,8 +237,8 @@ pub struct Workflow {
     pub tenant: TenantId,
     /// The tenant's readable name.
     pub slug: String,
-    /// What it does.
-    pub kind: Kind,
+    /// What it does; a word of another release's when this one does not know it.
+    pub kind: String,
     /// `running`, `completed`, `unwound` or `stuck`.
     pub status: String,
     /// Why it was unwound or is stuck.

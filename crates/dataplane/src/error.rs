@@ -333,7 +333,9 @@ impl From<tenantry_pg::migrate::MigrateError> for DataError {
     fn from(error: tenantry_pg::migrate::MigrateError) -> Self {
         use tenantry_pg::migrate::MigrateError;
         match error {
-            MigrateError::Failed { error, .. } | MigrateError::Ledger(error) => error.into(),
+            MigrateError::Failed { error, .. } | MigrateError::Blocked { error, .. } | MigrateError::Ledger(error) => {
+                error.into()
+            }
             MigrateError::Commit(error) => error.into(),
             MigrateError::Order { .. } | MigrateError::Changed { .. } | MigrateError::Late { .. } => {
                 Self::Unsupported {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
+use tenantry_domain::id::InstallationId;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Why something is not a root key. Never quotes it.
@@ -86,6 +87,12 @@ impl RootKey {
         let mut bytes = Zeroizing::new([0; 32]);
         bytes.copy_from_slice(tag.as_ref());
         bytes
+    }
+
+    /// What tells this key from others on an installation, and nothing about it.
+    #[must_use]
+    pub fn print(&self, installation: InstallationId) -> [u8; 32] {
+        *self.derive("print", &[&installation.to_string()])
     }
 
     /// A password of 64 hexadecimal digits, which needs no quoting anywhere.

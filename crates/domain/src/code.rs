@@ -223,6 +223,9 @@ codes! {
     SecondDefault = 100, Conflict, "Another plan is the default one", "Say `default: false` of the plan that the detail names, in the same apply or before.";
     TooMuchUsed = 101, Quota, "The tenant uses more than the plan would allow", "Free what the detail names, or give the tenant an override first.";
     CellPromised = 103, Quota, "The cell cannot promise as much", "Give less, or raise `spec.promises` of the cell if it has more by now.";
+    SchemaUnfit = 110, Unavailable, "The control database's tables do not fit this release", "Bring them up to date with `tenantry migrate` of this release, or run a release that knows them.";
+    RootKeyForeign = 111, Invalid, "The root key is not this installation's", "Give every process the key that the installation was begun with; to change it, read the runbook on the root key.";
+    ClockApart = 112, Unavailable, "The clocks of this process and of the control database differ", "Set the clock of the machine that is wrong, for example by NTP; nothing is begun or changed here until then.";
 }
 
 impl fmt::Display for Code {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::{CommitError, Ident, PgError, Pool, Session, Sql};
+use crate::{CommitError, Ident, PgError, PgKind, Pool, Session, Sql};
 
 /// One file.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,14 @@ pub enum MigrateError {
         /// The server's answer.
         error: PgError,
     },
+    /// Others hold locks that a file needs. Worth another try.
+    #[error("migrations wait for locks of others; sessions that may hold them: {holders:?}")]
+    Blocked {
+        /// The server's processes with locks on tables of the schema, the oldest transaction first.
+        holders: Vec<i32>,
+        /// The server's answer.
+        error: PgError,
+    },
     /// The ledger could not be used.
     #[error("the migration ledger: {0}")]
     Ledger(#[from] PgError),
@@ -75,17 +83,68 @@ pub enum MigrateError {
     Commit(#[from] CommitError),
 }
 
-/// Brings a schema up to date, creating it if it is not there. Any number of processes may do so at once.
+/// How long a migration waits for a lock of a table. Whoever comes to the table later waits behind it.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '3s'";
+
+impl MigrateError {
+    /// The server's code, where the server said no.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Failed { error, .. } | Self::Blocked { error, .. } | Self::Ledger(error) => error.sqlstate(),
+            _ => None,
+        }
+    }
+}
+
+/// Brings a schema up to date, creating it if it is not there. Any number of processes may do so at once. A lock that somebody
+/// holds is waited for three seconds: whoever comes to the table later waits behind it.
 ///
 /// # Errors
 /// See [`MigrateError`].
 pub async fn run(pool: &Pool, schema: &Ident, files: &[Migration]) -> Result<Applied, MigrateError> {
+    match attempt(pool, schema, files).await {
+        Err(MigrateError::Failed { error, .. } | MigrateError::Ledger(error))
+            if error.kind() == PgKind::LockNotAvailable =>
+        {
+            Err(MigrateError::Blocked { holders: holders(pool, schema).await.unwrap_or_default(), error })
+        }
+        ran => ran,
+    }
+}
+
+async fn attempt(pool: &Pool, schema: &Ident, files: &[Migration]) -> Result<Applied, MigrateError> {
     let tx = pool.begin().await?;
-    // The pool's limits are for requests; a migration, and whoever waits for one, takes as long as it takes.
+    // The pool's limits are for requests; a migration, and whoever waits for another one's, takes as long as it takes.
     tx.batch_static("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").await?;
+    turn(&tx, schema).await?;
+    tx.batch_static(LOCK_WAIT).await?;
     let applied = apply(&tx, schema, files).await?;
     tx.commit().await?;
     Ok(applied)
+}
+
+/// The server's processes with locks on tables of the schema, the oldest transaction first.
+async fn holders(pool: &Pool, schema: &Ident) -> Result<Vec<i32>, PgError> {
+    let conn = pool.get().await?;
+    let rows = conn
+        .query(
+            "SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid <> pg_backend_pid() AND EXISTS (
+                SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+                WHERE l.pid = a.pid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND c.relnamespace = to_regnamespace($1)
+            ) ORDER BY a.xact_start LIMIT 5",
+            &[&schema.as_str()],
+        )
+        .await;
+    conn.release();
+    rows?.iter().map(|row| row.try_get(0).map_err(PgError::from)).collect()
+}
+
+/// One run at a time.
+async fn turn(tx: &Session, schema: &Ident) -> Result<(), PgError> {
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('migrate ' || $1, 0))", &[&schema.as_str()]).await?;
+    Ok(())
 }
 
 /// [`run`] as part of the caller's transaction, which holds the schema's migration lock until its end.
@@ -96,7 +155,7 @@ pub async fn apply(tx: &Session, schema: &Ident, files: &[Migration]) -> Result<
     if let Some(pair) = files.windows(2).find(|pair| pair[0].version >= pair[1].version) {
         return Err(MigrateError::Order { version: pair[1].version });
     }
-    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('migrate ' || $1, 0))", &[&schema.as_str()]).await?;
+    turn(tx, schema).await?;
     tx.batch(&ledger(schema)).await?;
     let ran = read(tx, schema).await?;
     let newest = ran.keys().next_back().copied();

@@ -4,12 +4,12 @@
 //! others away while its holder lives; the fence makes a holder harmless who only believes to live. Nothing here is
 //! audited: what a workflow brings about is, by the transaction that records it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::{ReplicaId, WorkflowId};
-use tenantry_domain::workflow;
+use tenantry_domain::workflow::{self, Kind};
 
 use crate::columns::get;
 use crate::line::{self, Failure};
@@ -20,7 +20,7 @@ use crate::{Store, StoreError};
 const CLAIM: &str = concat!(
     "WITH due AS (
         SELECT id FROM tenantry.workflow
-        WHERE status = 'running' AND wake_at <= $2 AND (lease_until IS NULL OR lease_until < clock_timestamp())
+        WHERE status = 'running' AND wake_at <= $2 AND kind = ANY ($5) AND (lease_until IS NULL OR lease_until < clock_timestamp())
         ORDER BY wake_at LIMIT $4 FOR UPDATE SKIP LOCKED
     )
     UPDATE tenantry.workflow AS w
@@ -29,8 +29,15 @@ const CLAIM: &str = concat!(
     workflow_columns!()
 );
 
+/// A workflow that was claimed and cannot be read is left to a replica that can: it keeps nobody from the others. Nobody else has
+/// claimed it meanwhile unless its lease ran out, and then it is theirs.
+const PUT_BY: &str = "
+    UPDATE tenantry.workflow SET owner = NULL, lease_until = NULL, wake_at = clock_timestamp() + interval '5 seconds'
+    WHERE id = ANY ($1) AND owner = $2 AND status = 'running'";
+
 impl Store {
-    /// Takes workflows that are due and free, with a new fence each. `now` is compared with the times that the
+    /// Takes workflows that are due and free, with a new fence each. Those of a kind that this release does not know are
+    /// never taken; one whose row or journal it cannot read is logged and left for five seconds. `now` is compared with the times that the
     /// engine itself set; the lease is measured by the database's clock.
     ///
     /// # Errors
@@ -42,20 +49,37 @@ impl Store {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let rows = self.query(CLAIM, &[&replica.uuid(), &now, &millis(lease), &i64::from(limit)]).await?;
-        let mut taken: Vec<WorkflowRow> = rows.iter().map(read).collect::<Result<_, _>>()?;
-        if taken.is_empty() {
+        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let rows = self.query(CLAIM, &[&replica.uuid(), &now, &millis(lease), &i64::from(limit), &kinds]).await?;
+        let mut unread = BTreeSet::new();
+        let mut taken: BTreeMap<WorkflowId, WorkflowRow> = BTreeMap::new();
+        for row in &rows {
+            let id = WorkflowId::from_uuid(get(row, "id")?);
+            match read(row) {
+                Ok(workflow) => drop(taken.insert(id, workflow)),
+                Err(error) => unreadable(id, &error, &mut unread),
+            }
+        }
+        if rows.is_empty() {
             return Ok(Vec::new());
         }
-        taken.sort_by_key(|row| (row.wake_at, row.id));
         // Read behind the claim: only its holder writes from now on, so the journal is whole.
         let sql = "SELECT workflow, at, fact FROM tenantry.journal WHERE workflow = ANY ($1) ORDER BY workflow, seq";
-        let ids: Vec<uuid::Uuid> = taken.iter().map(|row| row.id.uuid()).collect();
+        let ids: Vec<uuid::Uuid> = taken.keys().map(|id| id.uuid()).collect();
         let mut journals: BTreeMap<WorkflowId, Vec<workflow::Entry>> = BTreeMap::new();
         for row in self.query(sql, &[&ids]).await? {
             let id = WorkflowId::from_uuid(get(&row, "workflow")?);
-            journals.entry(id).or_default().push(read_entry(&row)?);
+            match read_entry(&row) {
+                Ok(entry) => journals.entry(id).or_default().push(entry),
+                Err(error) => unreadable(id, &error, &mut unread),
+            }
         }
+        if !unread.is_empty() {
+            let ids: Vec<uuid::Uuid> = unread.iter().map(|id| id.uuid()).collect();
+            self.query(PUT_BY, &[&ids, &replica.uuid()]).await?;
+        }
+        let mut taken: Vec<WorkflowRow> = taken.into_values().filter(|row| !unread.contains(&row.id)).collect();
+        taken.sort_by_key(|row| (row.wake_at, row.id));
         let claimed = |workflow: WorkflowRow| {
             let journal = journals.remove(&workflow.id).unwrap_or_default();
             Claimed { workflow, journal }
@@ -119,6 +143,12 @@ impl Store {
     pub async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT min(wake_at) AS wake FROM tenantry.workflow WHERE status = 'running' AND owner IS NULL";
         get(&self.query_opt(sql, &[]).await?.ok_or(StoreError::NotFound)?, "wake")
+    }
+}
+
+fn unreadable(id: WorkflowId, error: &StoreError, unread: &mut BTreeSet<WorkflowId>) {
+    if unread.insert(id) {
+        tracing::warn!(workflow = %id, %error, "this release cannot read the run; it is left to another one");
     }
 }
 

@@ -125,16 +125,18 @@ impl Binding {
         let size = usize::from(page.size.get());
         let has_more = items.len() > size;
         items.truncate(size);
-        let last = items.last().filter(|_| has_more);
-        let next = last.map(|last| {
-            let mut payload = page.now.as_second().saturating_add(LIFE_SECONDS).to_be_bytes().to_vec();
-            payload.extend_from_slice(&self.tag);
-            payload.extend_from_slice(&keys(last));
-            let signature = shortened(hmac::sign(&self.key.0, &payload));
-            payload.extend_from_slice(&signature);
-            encode(&payload)
-        });
+        let next = items.last().filter(|_| has_more).map(|last| self.token(page, keys(last)));
         Page { items, next }
+    }
+
+    /// The token of the page that begins behind these keys.
+    pub(crate) fn token<const N: usize>(&self, page: &PageRequest<'_>, keys: [u8; N]) -> String {
+        let mut payload = page.now.as_second().saturating_add(LIFE_SECONDS).to_be_bytes().to_vec();
+        payload.extend_from_slice(&self.tag);
+        payload.extend_from_slice(&keys);
+        let signature = shortened(hmac::sign(&self.key.0, &payload));
+        payload.extend_from_slice(&signature);
+        encode(&payload)
     }
 }
 

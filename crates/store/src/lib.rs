@@ -21,6 +21,7 @@ pub mod domains;
 pub mod entry;
 pub mod environments;
 pub mod error;
+pub mod fit;
 pub mod flags;
 pub mod gateway;
 pub mod guard;
@@ -65,6 +66,7 @@ pub use domains::DomainRow;
 pub use entry::{Entry, Receipt, Stamp};
 pub use environments::EnvironmentRow;
 pub use error::StoreError;
+pub use fit::SchemaFit;
 pub use flags::{FeatureFacts, FeatureUse, FlagRow, OffLevel, UsedFeature};
 pub use gateway::{GatewayCell, GatewayLogin, GatewayRoute, GatewayWatch, LoginsOf, Movement};
 pub use guard::{CellGauge, Counts, LookKind, OpenFinding, PairRow, PlaceRow, PlaceState, Turn, TurnRow};
@@ -79,11 +81,11 @@ pub use notices::{
     Among, AudienceRow, Matter, NewNotification, NoteRow, NotesFound, NotificationFilter, NotificationRow,
     NotificationState, Outgoing, OutgoingRow, Told, Waiting,
 };
-pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView};
+pub use operations::{NewOperation, OperationFilter, OperationRow, OperationStatus, OperationView, TargetView, Unread};
 pub use outbox::EventRow;
 pub use plans::{HeldPlan, PlanOf, PlanTenants, PlanVersionRow};
 pub use pools::{PoolRow, PoolTurn};
-pub use prune::Pruned;
+pub use prune::{PRUNED_MAX, Pruned};
 pub use quotas::{NewReservation, QuotaRow, ReservationRow, StoredTenant, Taken, UsedUp};
 pub use replicas::ReplicaRow;
 pub use rollouts::{

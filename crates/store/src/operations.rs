@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use tenantry_domain::Timestamp;
-use tenantry_domain::id::{OperationId, TenantId};
+use tenantry_domain::id::{OperationId, TenantId, WorkflowId};
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
@@ -81,6 +81,19 @@ pub struct TargetView {
     pub cause: Option<Cause>,
     /// The workflow that was begun for this version (or for the first one behind it).
     pub workflow: Option<WorkflowRow>,
+    /// What can be said of that workflow when only another release can read it; `workflow` is absent then.
+    pub unread: Option<Unread>,
+}
+
+/// A workflow of another release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its id.
+    pub id: WorkflowId,
+    /// What it does, in that release's word.
+    pub kind: String,
+    /// How it stands.
+    pub status: WorkflowStatus,
 }
 
 /// An operation with its progress.
@@ -99,7 +112,15 @@ pub struct OperationView {
 pub struct OperationFilter {
     /// Only those with this tenant among their targets.
     pub tenant: Option<TenantId>,
+    /// Only those that stand like this.
+    pub status: Option<OperationStatus>,
 }
+
+/// Operations that are looked at together when a status is wanted.
+const LOOKED_AT: i64 = 200;
+
+/// Looks for one page at most. What is behind them is on the page after, even if this one is not full then.
+const LOOKS: u32 = 20;
 
 const INSERT: &str = "
     WITH made AS (
@@ -118,6 +139,15 @@ const LIST_OF_TENANT: &str = "
     FROM tenantry.operation_target AS g
     JOIN tenantry.operation AS o ON o.env = g.env AND o.id = g.operation
     WHERE g.env = $1 AND g.tenant = $4 AND g.operation < $2 ORDER BY g.operation DESC LIMIT $3";
+
+/// Those with a stuck workflow that may be theirs: there are few, however many operations are newer.
+const LIST_NEAR_STUCK: &str = "
+    SELECT o.env, o.id, o.kind, o.requested_by, o.correlation_id, o.created_at, o.request FROM tenantry.operation AS o
+    WHERE o.env = $1 AND o.id < $2 AND o.id IN (
+        SELECT g.operation FROM tenantry.workflow AS w
+        JOIN tenantry.operation_target AS g ON g.env = w.env AND g.tenant = w.tenant AND g.version <= w.target_version
+        WHERE w.env = $1 AND w.status = 'stuck'
+    ) ORDER BY o.id DESC LIMIT $3";
 
 /// The first workflow that aims at the version or beyond it decides: later ones have another reason.
 const TARGETS: &str = concat!(
@@ -149,7 +179,15 @@ fn read(row: &Row) -> Result<OperationRow, StoreError> {
 fn read_target(row: &Row) -> Result<TargetView, StoreError> {
     let version: i64 = get(row, "version")?;
     let owner: Option<Uuid> = get(row, "id")?;
-    let workflow = owner.map(|_| workflows::read(row)).transpose()?;
+    let (workflow, unread) = match owner.map(|id| (id, workflows::read(row))) {
+        None => (None, None),
+        Some((_, Ok(workflow))) => (Some(workflow), None),
+        Some((id, Err(StoreError::Unreadable { .. }))) => {
+            let id = WorkflowId::from_uuid(id);
+            (None, Some(Unread { id, kind: get(row, "kind")?, status: parse(row, "status")? }))
+        }
+        Some((_, Err(error))) => return Err(error),
+    };
     let failed: Option<i64> = get(row, "failed_version")?;
     let failure: Option<Cause> = json_opt(row, "failure")?;
     let is_reached = get::<i64>(row, "observed_version")? >= version || parse::<Phase>(row, "phase")? == Phase::Deleted;
@@ -159,7 +197,8 @@ fn read_target(row: &Row) -> Result<TargetView, StoreError> {
         (false, true) => Some(OperationStatus::Failed),
         (false, false) => None,
     };
-    let status = match workflow.as_ref().map(|workflow| workflow.status) {
+    let begun = workflow.as_ref().map(|workflow| workflow.status).or(unread.as_ref().map(|unread| unread.status));
+    let status = match begun {
         Some(WorkflowStatus::Running) => OperationStatus::Running,
         Some(WorkflowStatus::Stuck) => OperationStatus::Stuck,
         Some(WorkflowStatus::Unwound) => OperationStatus::Failed,
@@ -175,6 +214,7 @@ fn read_target(row: &Row) -> Result<TargetView, StoreError> {
         status,
         cause,
         workflow,
+        unread,
     })
 }
 
@@ -256,15 +296,44 @@ impl Reader {
             Some(keys) => Uuid::from_bytes(keys),
             None => Uuid::max(),
         };
-        let env = self.environment.as_str();
-        let limit = i64::from(page.size.get()) + 1;
-        let rows = match filter.tenant {
-            None => self.store.query(LIST, &[&env, &before, &limit]).await?,
-            Some(tenant) => self.store.query(LIST_OF_TENANT, &[&env, &before, &limit, &tenant.uuid()]).await?,
-        };
-        let found: Vec<OperationRow> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        if let Some(status) = filter.status {
+            return self.standing(filter, status, page, &binding, before).await;
+        }
+        let found = self.list(filter, before, i64::from(page.size.get()) + 1).await?;
         let found = binding.page(found, page, |row| row.id.uuid().into_bytes());
         Ok(Page { items: self.views(found.items).await?, next: found.next })
+    }
+
+    async fn list(&self, filter: &OperationFilter, before: Uuid, limit: i64) -> Result<Vec<OperationRow>, StoreError> {
+        let env = self.environment.as_str();
+        let rows = match (filter.tenant, filter.status) {
+            (Some(tenant), _) => self.store.query(LIST_OF_TENANT, &[&env, &before, &limit, &tenant.uuid()]).await?,
+            (None, Some(OperationStatus::Stuck)) => self.store.query(LIST_NEAR_STUCK, &[&env, &before, &limit]).await?,
+            (None, _) => self.store.query(LIST, &[&env, &before, &limit]).await?,
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// How an operation stands is derived and in no column, so they are looked through until a page is full.
+    async fn standing(
+        &self,
+        filter: &OperationFilter,
+        status: OperationStatus,
+        page: &PageRequest<'_>,
+        binding: &Binding,
+        mut before: Uuid,
+    ) -> Result<Page<OperationView>, StoreError> {
+        let mut found = Vec::new();
+        for _ in 0..LOOKS {
+            let looked_at = self.list(filter, before, LOOKED_AT).await?;
+            let is_last = i64::try_from(looked_at.len()).unwrap_or(i64::MAX) < LOOKED_AT;
+            before = looked_at.last().map_or(before, |row| row.id.uuid());
+            found.extend(self.views(looked_at).await?.into_iter().filter(|view| view.status == status));
+            if is_last || found.len() > usize::from(page.size.get()) {
+                return Ok(binding.page(found, page, |view| view.operation.id.uuid().into_bytes()));
+            }
+        }
+        Ok(Page { items: found, next: Some(binding.token(page, before.into_bytes())) })
     }
 
     async fn views(&self, operations: Vec<OperationRow>) -> Result<Vec<OperationView>, StoreError> {

@@ -18,9 +18,18 @@ pub struct Pruned {
     pub replicas: i64,
 }
 
+/// Rows of a kind that one call removes at most: an installation that was never pruned has years of them.
+pub const PRUNED_MAX: i64 = 10_000;
+
 const PRUNE: &str = "
-    WITH answers AS (DELETE FROM tenantry.idempotency WHERE expires_at <= $1 RETURNING 1),
-    quarantines AS (DELETE FROM tenantry.slug_quarantine WHERE until <= $1 RETURNING 1),
+    WITH answers AS (
+        DELETE FROM tenantry.idempotency
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM tenantry.idempotency WHERE expires_at <= $1 LIMIT 10000)) RETURNING 1
+    ),
+    quarantines AS (
+        DELETE FROM tenantry.slug_quarantine
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM tenantry.slug_quarantine WHERE until <= $1 LIMIT 10000)) RETURNING 1
+    ),
     operations AS (DELETE FROM tenantry.operation WHERE created_at < $2 RETURNING env, id),
     targets AS (
         DELETE FROM tenantry.operation_target AS t USING operations AS o WHERE t.env = o.env AND t.operation = o.id
@@ -30,7 +39,7 @@ const PRUNE: &str = "
         (SELECT count(*) FROM operations) AS operations, (SELECT count(*) FROM replicas) AS replicas";
 
 impl Store {
-    /// Removes what has expired at `now`, and operations from before a moment.
+    /// Removes what has expired at `now`, [`PRUNED_MAX`] of each kind at most, and operations from before a moment.
     ///
     /// # Errors
     /// The database's.

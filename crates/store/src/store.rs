@@ -30,7 +30,7 @@ const SENDING: u8 = 1;
 /// The task must send once more.
 const WANTED: u8 = 2;
 
-const MIGRATIONS: &[Migration] = &[
+pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") },
     Migration { version: 2, name: "evidence", sql: include_str!("../migrations/0002_evidence.sql") },
     Migration { version: 3, name: "work", sql: include_str!("../migrations/0003_work.sql") },
@@ -57,7 +57,14 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 24, name: "stream identity", sql: include_str!("../migrations/0024_stream_identity.sql") },
     Migration { version: 25, name: "plan versions", sql: include_str!("../migrations/0025_plan_versions.sql") },
     Migration { version: 26, name: "storage", sql: include_str!("../migrations/0026_storage.sql") },
+    Migration { version: 29, name: "fit", sql: include_str!("../migrations/0029_fit.sql") },
 ];
+
+/// How often migrations are tried while others hold the locks that they need; each try waits three seconds for them.
+const MIGRATE_TRIES: u32 = 60;
+
+/// How long the tables are everybody's between two tries.
+const MIGRATE_REST: Duration = Duration::from_secs(2);
 
 /// Nothing is waited for inside our transactions, so one that stands still belongs to a process that was stopped or cut
 /// off. Its locks would keep others from taking over its runs.
@@ -153,13 +160,24 @@ impl Store {
         let _ = self.inner.contract.set(contract);
     }
 
-    /// Brings our tables up to date. Any number of processes may do so at once.
+    /// Brings our tables up to date. Any number of processes may do so at once. While somebody holds locks that are needed it is
+    /// tried again, for about five minutes; the tables are everybody's in between.
     ///
     /// # Errors
     /// See [`MigrateError`]; nothing was changed then.
     pub async fn migrate(&self) -> Result<Applied, MigrateError> {
         let schema = Ident::new("tenantry").unwrap_or_else(|_| unreachable!("the name is ours"));
-        migrate::run(&self.inner.pool, &schema, MIGRATIONS).await
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match migrate::run(&self.inner.pool, &schema, MIGRATIONS).await {
+                Err(error @ MigrateError::Blocked { .. }) if tries < MIGRATE_TRIES => {
+                    tracing::warn!(%error, "trying again");
+                    tokio::time::sleep(MIGRATE_REST).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Asks the database whether it answers and is migrated.

@@ -190,10 +190,11 @@ pub(crate) fn read_entry(row: &Row) -> Result<workflow::Entry, StoreError> {
     Ok(workflow::Entry { at: get(row, "at")?, fact: json(row, "fact")? })
 }
 
+/// Due at once, also when the clock of whoever starts it is ahead.
 const START: &str = concat!(
     "INSERT INTO tenantry.workflow AS w
         (env, id, tenant, kind, definition_version, target_version, status, wake_at, input, created_at)
-     VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $7) ON CONFLICT DO NOTHING RETURNING ",
+     VALUES ($1, $2, $3, $4, $5, $6, 'running', least($7, clock_timestamp()), $8, $7) ON CONFLICT DO NOTHING RETURNING ",
     workflow_columns!()
 );
 
@@ -217,7 +218,7 @@ const END: &str = concat!(
 const STEER: &str = concat!(
     "WITH steered AS (
         UPDATE tenantry.workflow AS w
-        SET status = 'running', cause = NULL, owner = NULL, lease_until = NULL, wake_at = $3, journal_seq = w.journal_seq + 1,
+        SET status = 'running', cause = NULL, owner = NULL, lease_until = NULL, wake_at = least($3, clock_timestamp()), journal_seq = w.journal_seq + 1,
             fence = nextval('tenantry.fence_seq'), cancel_requested = w.cancel_requested OR $5
         WHERE w.env = $1 AND w.id = $2 AND w.status = ANY ($6)
         RETURNING w.*

@@ -106,6 +106,16 @@ impl Failure {
         self
     }
 
+    /// What is known of its cause, behind what it says already.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        let cause = cause.to_string();
+        if !cause.is_empty() {
+            self.detail = if self.detail.is_empty() { cause } else { format!("{}; {cause}", self.detail) };
+        }
+        self
+    }
+
     /// The server's own words for a registered title.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {

@@ -10,6 +10,7 @@ use tenantry_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use crate::deps::Deps;
+use crate::timing;
 
 /// What a look led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +46,22 @@ pub trait Controller: Send + 'static {
 /// Longest pause after repeated errors.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Runs a controller until it is cancelled.
+/// How soon a controller that may not look asks again whether it may.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Runs a controller until it is cancelled. While the clocks differ it does not look.
 pub async fn run<C: Controller>(mut controller: C, deps: Deps, stop: CancellationToken) {
     let mut failures: u32 = 0;
     let mut nudges = deps.nudges();
     while !stop.is_cancelled() {
         nudges.mark_unchanged();
+        if !timing::is_sound(&deps).await {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(WAIT) => {}
+            }
+            continue;
+        }
         let pause = match controller.look(&deps).await {
             Ok(Look::Again) => {
                 failures = 0;

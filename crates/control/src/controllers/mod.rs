@@ -10,6 +10,7 @@ pub mod freshness;
 pub mod guard;
 pub(crate) mod in_hand;
 pub mod pools;
+pub mod prune;
 pub mod rollout;
 pub mod stock;
 pub mod storage;

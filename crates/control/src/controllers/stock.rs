@@ -64,11 +64,12 @@ impl Controller for Stock {
                     let cell = match site::cell(deps, &environment.name, &name).await {
                         Ok(cell) => cell,
                         Err(cause) => {
-                            tracing::warn!(cell = %name, code = cause.code, message = cause.message, "cell cannot be prepared");
+                            self.note(deps, (name.clone(), target.app.clone()), target.version, Err(cause.message));
                             continue;
                         }
                     };
                     let outcome = restock(deps, &cell, &spec, &target, &levels).await;
+                    let outcome = outcome.map_err(|error| error.to_string());
                     self.note(deps, (name.clone(), target.app.clone()), target.version, outcome);
                 }
             }
@@ -111,17 +112,16 @@ impl Stock {
         trouble.is_some_and(|trouble| trouble.app_version == app.version && trouble.again_at > deps.now())
     }
 
-    fn note(&mut self, deps: &Deps, key: (CellName, AppName), app_version: i64, outcome: Result<(), DataError>) {
-        let Err(error) = outcome else {
+    fn note(&mut self, deps: &Deps, key: (CellName, AppName), app_version: i64, outcome: Result<(), String>) {
+        let Err(message) = outcome else {
             if self.trouble.remove(&key).is_some() {
                 tracing::info!(cell = %key.0, app = %key.1, "cell is prepared again");
             }
             return;
         };
-        let message = error.to_string();
         let before = self.trouble.get(&key).filter(|trouble| trouble.app_version == app_version);
         if before.is_none_or(|trouble| trouble.message != message) {
-            tracing::warn!(cell = %key.0, app = %key.1, %error, "cell cannot be prepared");
+            tracing::warn!(cell = %key.0, app = %key.1, message, "cell cannot be prepared");
         }
         let pause = before
             .map_or(SignedDuration::from_secs(1), |trouble| (trouble.pause * 2).min(SignedDuration::from_mins(5)));

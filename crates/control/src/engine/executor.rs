@@ -27,6 +27,7 @@ use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
 use crate::engine::fault::{self, Phase, Point};
 use crate::engine::{Call, Local, Steps};
+use crate::timing;
 use crate::workflows::conditions;
 
 /// Why a run was put down before its end.
@@ -55,7 +56,7 @@ pub async fn run<S: Steps>(deps: Deps, steps: Arc<S>, stop: CancellationToken, d
         while hands.try_join_next().is_some() {}
         let free = deps.options().workers.saturating_sub(hands.len());
         let mut is_idle = true;
-        if free > 0 && !stop.is_cancelled() {
+        if free > 0 && !stop.is_cancelled() && timing::is_sound(&deps).await {
             let limit = u32::try_from(free).unwrap_or(u32::MAX);
             match deps.store().claim(deps.replica(), deps.now(), deps.options().lease, limit).await {
                 Ok(claims) => {

@@ -86,6 +86,10 @@ pub(crate) async fn open_unruled(
     deps: &Deps,
     permit: &tenantry_domain::policy::Permit,
 ) -> Result<Opened, Refusal> {
+    // A grace that begins by a wrong clock may be over before it began.
+    if !timing::is_sound(deps).await {
+        return Err(Refusal::ClockApart);
+    }
     let mut tx = deps.store().write(permit, cx.now).await.map_err(refuse_store)?;
     if let Some(key) = &cx.idempotency {
         let begun = tx.idempotency().begin(&stored_key(cx, key)).await;

@@ -129,7 +129,11 @@ fn almighty(cx: &Ctx, id: TokenId, name: &str, hash: [u8; 32]) -> NewToken {
 /// The text is not of the form of a token, or our database does not answer.
 pub async fn adopt(cx: &Ctx, deps: &Deps, text: &SecretString, name: &str) -> Result<(), Refusal> {
     let (id, secret) = parse(text.expose_secret()).ok_or(Refusal::TokenForm)?;
-    if deps.store().token(id).await.map_err(refuse_store)?.is_some() {
+    if let Some(known) = deps.store().token(id).await.map_err(refuse_store)? {
+        // It may have been rotated, which is no reason not to start; but whoever counts on the file has to know.
+        if constant_time::verify_slices_are_equal(&digest(deps, secret), &known.hash).is_err() {
+            tracing::warn!(token = %id, "the token is known with another secret; the text given is not taken");
+        }
         return Ok(());
     }
     let permit = cx.permit_environment("token.adopt")?;

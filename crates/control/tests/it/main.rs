@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod activation;
+mod clock;
 mod counted;
 mod domains;
 mod guard;
+mod kept;
 mod lifecycle;
 mod logins;
 mod manifests;

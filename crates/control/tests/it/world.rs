@@ -59,6 +59,8 @@ pub fn options() -> Options {
     Options {
         tick: Duration::from_millis(100),
         sweep: Duration::from_millis(300),
+        // Tests put the clock ahead instead of waiting.
+        clock_slack: Duration::from_secs(3650 * 86_400),
         pool: tenantry_control::PoolWants { schema: 0, database: 0 },
         deletion_grace: jiff::SignedDuration::from_hours(1),
         // What the shared test server is like must not end up in tests of something else.
@@ -154,6 +156,11 @@ impl World {
 
     pub async fn tenant(&self, slug: &str) -> Tenant {
         tenants::get(&self.cx(), &self.deps, &name(slug)).await.unwrap()
+    }
+
+    /// The control database's name.
+    pub fn database(&self) -> &str {
+        self._database.name()
     }
 
     /// Puts the clock ahead.

@@ -64,3 +64,19 @@ async fn a_failing_file_undoes_the_run() {
     let found = pool.get().await.unwrap().query("SELECT FROM pg_namespace WHERE nspname = 'My s'", &[]).await.unwrap();
     assert!(found.is_empty());
 }
+
+#[tokio::test]
+async fn a_lock_of_somebody_else_is_not_waited_for_without_end() {
+    let db = fresh();
+    let (pool, other) = (pool_of(&db, 2), pool_of(&db, 1));
+    run(&pool, &schema(), &[ONE]).await.unwrap();
+    let tx = other.begin().await.unwrap();
+    let holder: i32 = tx.query_one("SELECT pg_backend_pid() FROM \"My s\".t", &[]).await.unwrap().get(0);
+    let add = Migration { version: 2, name: "add", sql: "ALTER TABLE \"My s\".t ADD COLUMN b int" };
+    let began = std::time::Instant::now();
+    let Err(MigrateError::Blocked { holders, .. }) = run(&pool, &schema(), &[ONE, add]).await else { panic!("it ran") };
+    assert!(began.elapsed().as_secs() < 10);
+    assert_eq!(holders, [holder]);
+    tx.rollback().await.unwrap();
+    assert_eq!(run(&pool, &schema(), &[ONE, add]).await.unwrap().applied, [2]);
+}

@@ -67,20 +67,28 @@ pub(super) async fn accepted(state: &State, cx: &Ctx, accepted: Accepted, wait: 
     Ok(response)
 }
 
+/// How long to rest behind a look: whoever watches an operation of thousands of tenants does not cost more than a tenth of
+/// a connection.
+pub(super) fn rest(least: Duration, took: Duration) -> Duration {
+    least.max(took * 10).min(Duration::from_secs(2))
+}
+
 /// Waits for an operation's end; says whether everything was done. Ends early when the process does.
 pub(super) async fn settle(state: &State, cx: &Ctx, id: OperationId, wait: Duration) -> Result<bool> {
     let end = tokio::time::Instant::now() + wait;
     let mut changes = state.deps().changes();
     let draining = state.draining();
     loop {
-        let status = operations::get(cx, state.deps(), id).await?.status;
+        let began = tokio::time::Instant::now();
+        let status = operations::standing(cx, state.deps(), id).await?;
+        let rest = rest(Duration::from_millis(10), began.elapsed());
         if status.is_final() || tokio::time::Instant::now() >= end || draining.is_cancelled() {
             return Ok(status == OperationStatus::Completed);
         }
         let _ = tokio::time::timeout_at(end, async {
             tokio::select! {
-                _ = changes.changed() => tokio::time::sleep(Duration::from_millis(10)).await,
-                () = tokio::time::sleep(LOOK) => {}
+                _ = changes.changed() => tokio::time::sleep(rest).await,
+                () = tokio::time::sleep(LOOK.max(rest)) => {}
                 () = draining.cancelled() => {}
             }
         })

@@ -50,7 +50,7 @@ async fn livez() -> Json<Health> {
 
 /// Whether requests can be served
 ///
-/// The control database answers, its clock and ours agree, and the process is not about to end.
+/// The control database answers, its tables fit this release, its clock and ours agree, and the process is not about to end.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "ready", security(()), responses((status = 200, description = "They can.", body = Health)))]
 async fn readyz(With(state): With<State>) -> Result<Json<Health>> {
     if state.is_draining() {
@@ -75,12 +75,14 @@ async fn look(state: &State) -> Result<()> {
         state.mark_ready();
         return Ok(());
     }
-    let detail = if found.database {
-        "the clock of the control database differs from ours"
-    } else {
-        "the control database does not answer"
+    let (code, detail) = match (found.database, found.schema) {
+        (false, _) => (Code::DatabaseUnavailable, "the control database does not answer"),
+        (true, false) => {
+            (Code::SchemaUnfit, "the control database's tables are older or newer than this release can work with")
+        }
+        (true, true) => (Code::ClockApart, "the clock of the control database differs from ours"),
     };
-    Err(Failure::new(Code::DatabaseUnavailable, detail))
+    Err(Failure::new(code, detail))
 }
 
 /// Counters for Prometheus
@@ -115,6 +117,7 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
         text.push_str(&convert::stream::lines(stream, &counted, unpublished.ok().flatten()));
     }
     text.push_str(&convert::incident::lines(&deps.notified().counted(), untold.ok().flatten()));
+    text.push_str(&deps.kept().render());
     text.push_str(&state.deps().rates().render());
     text.push_str(&state.deps().governance().render());
     text.push_str(&state.more_lines());

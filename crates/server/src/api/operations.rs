@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tenantry_api::v1::Page;
 use tenantry_api::v1::operation::Operation;
 use tenantry_control::tenants::read::identify;
+use tenantry_control::view::OperationStatus;
 use tenantry_control::{Ctx, Refusal, operations, view};
 use tenantry_domain::code::Code;
 use tenantry_domain::id::OperationId;
@@ -30,6 +31,9 @@ use crate::convert;
 use crate::extract::{Call, Caller, NoBody, OperationPath, PageParams, Params, TenantPath, WaitParams};
 use crate::problem::{Failure, Result};
 use crate::stream::{self, Watch, Watcher};
+
+/// The least time between two looks of a stream: ten states a second are more than anybody reads.
+const REST: Duration = Duration::from_millis(100);
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<State> {
@@ -48,7 +52,7 @@ pub fn routes() -> OpenApiRouter<State> {
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
 struct ListParams {
-    /// Only those that stand like this. Pages may then hold fewer items than asked for.
+    /// Only those that stand like this. A page may then hold fewer items than asked for although another one follows.
     #[param(schema_with = tenantry_api::v1::words::progress)]
     status: Option<String>,
     /// Items per page, 1 to 200; 50 unless given.
@@ -71,21 +75,20 @@ async fn list(
     call: Call,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Operation>>> {
-    const KNOWN: [&str; 5] = ["waiting", "running", "completed", "failed", "stuck"];
-    if params.status.as_deref().is_some_and(|status| !KNOWN.contains(&status)) {
-        return Err(Failure::field(
-            Code::InvalidParameter,
-            "status",
-            format_args!("must be one of {}", KNOWN.join(", ")),
-        ));
-    }
+    let status = params.status.as_deref().map(status).transpose()?;
     let size = crate::extract::page_size(params.page_size.as_deref())?;
-    let page = operations::list(&call.read(), state.deps(), None, size, params.page_token.as_deref()).await?;
-    let mut page = convert::page(page, |view| convert::operation::operation(&view));
-    if let Some(status) = &params.status {
-        page.items.retain(|operation| operation.status == *status);
-    }
-    Ok(Json(page))
+    let wanted = operations::Wanted { tenant: None, status };
+    let page = operations::list(&call.read(), state.deps(), wanted, size, params.page_token.as_deref()).await?;
+    Ok(Json(convert::page(page, |view| convert::operation::operation(&view))))
+}
+
+fn status(text: &str) -> Result<OperationStatus> {
+    use OperationStatus as S;
+    let known = [S::Waiting, S::Running, S::Completed, S::Failed, S::Stuck];
+    known.into_iter().find(|status| convert::word(status) == text).ok_or_else(|| {
+        let known = known.map(|status| convert::word(&status)).join(", ");
+        Failure::field(Code::InvalidParameter, "status", format_args!("must be one of {known}"))
+    })
 }
 
 /// List a tenant's operations
@@ -104,7 +107,8 @@ async fn of_tenant(
 ) -> Result<Json<Page<Operation>>> {
     let (size, cx) = (page.size()?, call.read());
     let tenant = identify(&cx, state.deps(), &tenant).await?;
-    let found = operations::list(&cx, state.deps(), Some(tenant), size, page.page_token.as_deref()).await?;
+    let wanted = operations::Wanted { tenant: Some(tenant), status: None };
+    let found = operations::list(&cx, state.deps(), wanted, size, page.page_token.as_deref()).await?;
     Ok(Json(convert::page(found, |view| convert::operation::operation(&view))))
 }
 
@@ -257,7 +261,9 @@ impl Following {
                 self.has_ended = true;
                 return Some(stream::ended("token"));
             }
+            let began = tokio::time::Instant::now();
             let view = operations::get(&self.cx, self.watch.state().deps(), self.id).await.ok()?;
+            let rest = answer::rest(REST, began.elapsed());
             self.has_ended = view.status.is_final();
             let data = serde_json::to_string(&convert::operation::operation(&view)).ok()?;
             let name = fingerprint(&data);
@@ -270,11 +276,21 @@ impl Following {
                 return Some(stream::beat());
             }
             tokio::select! {
-                _ = self.changes.changed() => tokio::time::sleep(Duration::from_millis(10)).await,
-                () = tokio::time::sleep(answer::LOOK) => {}
+                () = changed_after(&mut self.changes, rest) => {}
+                () = tokio::time::sleep(answer::LOOK.max(rest)) => {}
                 () = draining.cancelled() => return None,
             }
         }
+    }
+}
+
+/// Rests first: whatever is at work in the process changes something every few milliseconds, and each look reads all of
+/// the operation.
+async fn changed_after(changes: &mut tokio::sync::watch::Receiver<u64>, rest: Duration) {
+    tokio::time::sleep(rest).await;
+    // Nobody is left to change anything when this fails, so the timer beside it decides.
+    if changes.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

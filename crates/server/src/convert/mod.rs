@@ -34,7 +34,7 @@ use tenantry_api::v1::tenant::Failure;
 use tenantry_domain::workflow::Cause;
 
 /// The word of a unit variant, as its own serialisation has it.
-fn word<T: Serialize>(value: &T) -> String {
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
         _ => String::new(),

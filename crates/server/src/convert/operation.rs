@@ -32,7 +32,7 @@ fn workflow(view: &view::Workflow) -> Workflow {
         id: view.id.to_string(),
         tenant: view.tenant.to_string(),
         slug: view.slug.clone(),
-        kind: view.kind.to_string(),
+        kind: view.kind.clone(),
         status: view.status.clone(),
         current_step: current.filter(|_| view.status != "completed").map(|step| step.name.to_string()),
         cause: view.cause.as_ref().map(failure),

@@ -42,6 +42,26 @@ async fn requests_in_hand_end_and_readiness_goes_first() {
     assert!(refused.is_err(), "nobody is let in any more");
 }
 
+/// A release that cannot work with the tables takes no requests: a rollout of it stops there.
+#[tokio::test]
+async fn tables_that_do_not_fit_are_told_as_that() {
+    let world = World::quiet().await;
+    let sql = async |statement: &'static str| {
+        let conn = world.deps.store().pool().get().await.unwrap();
+        conn.execute(statement, &[]).await.unwrap();
+        conn.release();
+    };
+    assert_eq!(world.bare("GET", "/readyz").send().await.status, 200);
+    sql("UPDATE tenantry.installation SET least_version = 9000").await;
+    let ready = world.bare("GET", "/readyz").send().await;
+    assert_eq!(ready.status, 503);
+    ready.problem("TEN-0110");
+    sql("UPDATE tenantry.installation SET least_version = 0").await;
+    sql("DELETE FROM tenantry.migration WHERE version = (SELECT max(version) FROM tenantry.migration)").await;
+    world.bare("GET", "/readyz").send().await.problem("TEN-0110");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_database_that_is_away_is_told_as_that() {
     let world = World::quiet().await;

@@ -1,8 +1,12 @@
 //! Reading workflows and their journals.
 
+use std::collections::BTreeMap;
+
 use tenantry_domain::id::{TenantId, WorkflowId};
 use tenantry_domain::workflow;
+use tenantry_pg::Row;
 
+use crate::columns::get;
 use crate::workflows::{WorkflowRow, WorkflowStatus, read, read_entry, workflow_columns};
 use crate::{Reader, StoreError};
 
@@ -17,7 +21,7 @@ impl Reader {
         self.store.query_opt(sql, &[&self.environment.as_str(), &id.uuid()]).await?.as_ref().map(read).transpose()
     }
 
-    /// The workflows of a tenant, newest first.
+    /// The workflows of a tenant, newest first. Those that only another release can read are left out.
     ///
     /// # Errors
     /// The database's.
@@ -28,10 +32,11 @@ impl Reader {
             " FROM tenantry.workflow AS w WHERE w.env = $1 AND w.tenant = $2 ORDER BY w.created_at DESC, w.id DESC LIMIT $3"
         );
         let rows = self.store.query(sql, &[&self.environment.as_str(), &tenant.uuid(), &i64::from(limit)]).await?;
-        rows.iter().map(read).collect()
+        Ok(readable(&rows))
     }
 
-    /// All workflows of a status, oldest first: what is running, what is stuck.
+    /// All workflows of a status, oldest first: what is running, what is stuck. Those that only another release can read are
+    /// left out.
     ///
     /// # Errors
     /// The database's.
@@ -46,7 +51,7 @@ impl Reader {
             " FROM tenantry.workflow AS w WHERE w.env = $1 AND w.status = $2 ORDER BY w.created_at, w.id LIMIT $3"
         );
         let rows = self.store.query(sql, &[&self.environment.as_str(), &status.as_str(), &i64::from(limit)]).await?;
-        rows.iter().map(read).collect()
+        Ok(readable(&rows))
     }
 
     /// A workflow's journal, in order.
@@ -58,4 +63,32 @@ impl Reader {
         let rows = self.store.query(sql, &[&self.environment.as_str(), &id.uuid()]).await?;
         rows.iter().map(read_entry).collect()
     }
+
+    /// The journals of several workflows, each in order. One that only another release can read is left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn journals(&self, ids: &[WorkflowId]) -> Result<BTreeMap<WorkflowId, Vec<workflow::Entry>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = "
+            SELECT workflow, at, fact FROM tenantry.journal
+            WHERE env = $1 AND workflow = ANY ($2) ORDER BY workflow, seq";
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let mut journals: BTreeMap<WorkflowId, Option<Vec<workflow::Entry>>> = BTreeMap::new();
+        for row in self.store.query(sql, &[&self.environment.as_str(), &ids]).await? {
+            let id = WorkflowId::from_uuid(get(&row, "workflow")?);
+            let journal = journals.entry(id).or_insert_with(|| Some(Vec::new()));
+            match (read_entry(&row), journal.as_mut()) {
+                (Ok(entry), Some(known)) => known.push(entry),
+                _ => *journal = None,
+            }
+        }
+        Ok(journals.into_iter().filter_map(|(id, journal)| Some((id, journal?))).collect())
+    }
+}
+
+fn readable(rows: &[Row]) -> Vec<WorkflowRow> {
+    rows.iter().filter_map(|row| read(row).ok()).collect()
 }

@@ -8,6 +8,7 @@ mod cells;
 mod changed;
 mod due;
 mod faults;
+mod fit;
 mod flags;
 mod gateway;
 mod guard;

@@ -117,3 +117,51 @@ async fn operations_are_listed_newest_first() {
     assert_eq!(world.store.prune(at(0), at(1)).await.unwrap().operations, 7);
     assert_eq!(world.number("SELECT count(*) FROM tenantry.operation_target").await, 0);
 }
+
+/// However many came later.
+#[tokio::test]
+async fn a_status_is_found_behind_any_number_of_newer_operations() {
+    let world = World::new().await;
+    let acme = world.create("acme").await.id;
+    let globex = world.create("globex").await.id;
+    let old = operation(&world, &[(acme, 1)]).await;
+    let workflow = world.start(acme, Kind::Onboard).await;
+    world.sql(&format!("UPDATE tenantry.workflow SET status = 'stuck' WHERE id = '{}'", workflow.uuid()));
+    observe(&world, globex, 1).await;
+    for _ in 0..60 {
+        operation(&world, &[(globex, 1)]).await;
+    }
+    let reader = world.store.read(&prod());
+    let list = |status, page| {
+        let (reader, filter) = (reader.clone(), OperationFilter { tenant: None, status: Some(status) });
+        async move { reader.operations(&filter, &page).await.unwrap() }
+    };
+    let stuck = list(OperationStatus::Stuck, first_page(50)).await;
+    assert_eq!(stuck.items.iter().map(|view| view.operation.id).collect::<Vec<_>>(), [old]);
+    assert!(stuck.next.is_none());
+    let first = list(OperationStatus::Succeeded, first_page(50)).await;
+    assert_eq!(first.items.len(), 50);
+    let token = first.next.unwrap();
+    let second = list(OperationStatus::Succeeded, PageRequest { token: Some(&token), ..first_page(50) }).await;
+    assert_eq!((second.items.len(), second.next), (10, None));
+}
+
+/// A workflow of another release is shown as far as it can be, and does not hide the others.
+#[tokio::test]
+async fn a_workflow_of_another_release_is_shown_by_its_word() {
+    let world = World::new().await;
+    let acme = world.create("acme").await.id;
+    let globex = world.create("globex").await.id;
+    let id = operation(&world, &[(acme, 1), (globex, 1)]).await;
+    let workflow = world.start(acme, Kind::Onboard).await;
+    world.start(globex, Kind::Onboard).await;
+    world
+        .sql(&format!("UPDATE tenantry.workflow SET kind = 'move', status = 'stuck' WHERE id = '{}'", workflow.uuid()));
+    let reader = world.store.read(&prod());
+    let view = reader.operation(id).await.unwrap().unwrap();
+    assert_eq!(view.status, OperationStatus::Stuck);
+    let unread = view.targets[0].unread.clone().unwrap();
+    assert_eq!((unread.id, unread.kind.as_str(), unread.status), (workflow, "move", WorkflowStatus::Stuck));
+    assert!(view.targets[0].workflow.is_none() && view.targets[1].workflow.is_some());
+    assert_eq!(reader.operations(&OperationFilter::default(), &first_page(10)).await.unwrap().items.len(), 1);
+}

@@ -268,3 +268,56 @@ async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
     assert_eq!(rows[0].get::<_, String>(0), "5s");
     conn.release();
 }
+
+/// Rolling releases: what one of them cannot read is left to the other one, and keeps nobody back.
+#[tokio::test]
+async fn a_run_that_this_release_cannot_read_keeps_no_other_one_back() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for name in ["acme", "globex", "initech"] {
+        let tenant = world.create(name).await.id;
+        ids.push(world.start(tenant, Kind::Onboard).await);
+    }
+    let (good, new, odd) = (ids[0], ids[1], ids[2]);
+    world.sql(&format!("UPDATE tenantry.workflow SET kind = 'move' WHERE id = '{}'", new.uuid()));
+    world.sql(&format!(
+        "INSERT INTO tenantry.journal (env, workflow, seq, at, fact, fence)
+         VALUES ('prod', '{0}', 1, now(), '{{\"fact\": \"later\"}}', 0);
+         UPDATE tenantry.workflow SET journal_seq = 1 WHERE id = '{0}'",
+        odd.uuid()
+    ));
+    let claimed = world.store.claim(replica_id(), at(1), LEASE, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.workflow.id).collect::<Vec<_>>(), [good]);
+    // A kind that is not known is never taken; what cannot be read is given back and left alone for a while.
+    let left = "SELECT count(*) FROM tenantry.workflow WHERE owner IS NULL AND lease_until IS NULL AND kind = 'move' AND fence = 0";
+    assert_eq!(world.number(left).await, 1);
+    let left = "SELECT count(*) FROM tenantry.workflow WHERE owner IS NULL AND fence > 0
+        AND wake_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '5 seconds'";
+    assert_eq!(world.number(left).await, 1);
+    assert!(world.store.claim(replica_id(), at(1), LEASE, 10).await.unwrap().is_empty());
+    // Readers show what can be shown.
+    let journals = world.store.read(&prod()).journals(&[good, odd]).await.unwrap();
+    assert!(!journals.contains_key(&odd));
+    assert_eq!(world.store.read(&prod()).workflows_by_status(WorkflowStatus::Running, 10).await.unwrap().len(), 2);
+}
+
+/// Whoever starts a run may have a clock that is ahead; nobody waits until it has come true.
+#[tokio::test]
+async fn a_run_is_due_at_once_whatever_clock_started_it() {
+    let world = World::new().await;
+    let tenant = world.create("acme").await.id;
+    let ahead = at(10 * 365 * 86_400);
+    let mut tx = world.store.write(&permit(), ahead).await.unwrap();
+    let new = tenantry_store::NewWorkflow {
+        id: tenantry_domain::id::WorkflowId::from_uuid(crate::world::fresh()),
+        tenant,
+        kind: Kind::Onboard,
+        definition_version: 1,
+        target_version: 1,
+        input: serde_json::Value::Null,
+    };
+    tx.workflows().start(&new).await.unwrap();
+    tx.commit(vec![transition(tenant)]).await.unwrap();
+    let now = world.store.clock().await.unwrap();
+    assert_eq!(world.store.claim(replica_id(), now, LEASE, 5).await.unwrap().len(), 1);
+}

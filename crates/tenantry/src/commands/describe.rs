@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tenantry_api::client::{Answer, EventQuery};
+use tenantry_api::client::{Answer, EventQuery, PageQuery};
 use tenantry_api::v1::entitlement::Entitlement;
 use tenantry_api::v1::event::{Drift, Event};
 use tenantry_api::v1::placement::PlacementView;
@@ -69,11 +69,13 @@ async fn tenant(name: &str, session: &Session) -> Result<()> {
     let Answer { value: tenant, .. } = client.tenant(name).await?;
     let id = tenant.status.id.clone();
     let events = EventQuery { after: 0, page_size: Some(200) };
-    let (placement, entitlements, drift, events) = tokio::join!(
+    let newest = PageQuery { page_size: Some(1), page_token: None };
+    let (placement, entitlements, drift, events, operations) = tokio::join!(
         client.tenant_placement(&id),
         client.tenant_entitlements(&id),
         client.tenant_drift(&id),
         client.tenant_events(&id, &events),
+        client.tenant_operations(&id, &newest),
     );
     // A draft has no place, and a cell may be away: what cannot be told is left out, the rest is still of use.
     let (placement, entitlements) = (placement.ok(), entitlements.ok());
@@ -86,6 +88,13 @@ async fn tenant(name: &str, session: &Session) -> Result<()> {
     }
     let mut text = Text::default();
     facts(&mut text, &tenant);
+    let operation = operations.ok().and_then(|page| page.items.into_iter().next());
+    if let Some(operation) = operation.filter(|operation| !operation.has_ended()) {
+        let cause = operation.workflows.iter().filter(|workflow| workflow.slug == tenant.metadata.name);
+        let cause = cause.filter_map(|workflow| workflow.cause.as_ref()).next();
+        let cause = cause.map(|cause| format!(": {}", cause.message)).unwrap_or_default();
+        text.field("Operation", &format!("{} is {}{cause}", operation.id, operation.status));
+    }
     if let Some(view) = &placement {
         place(&mut text, view);
     }

@@ -44,7 +44,9 @@ pub async fn watch(session: &Session, operation: &str) -> Result<Operation> {
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
-                return Err(ClientError::Patience { operation: operation.to_owned(), waited: session.timeout }.into());
+                let over = ClientError::Patience { operation: operation.to_owned(), waited: session.timeout };
+                let trouble = last.as_ref().and_then(|state| state.workflows.iter().find_map(trouble));
+                return Err(Failure::from(over).because(trouble.unwrap_or_default()));
             }
         }
     }
@@ -92,6 +94,8 @@ struct Progress {
     bar: Option<ProgressBar>,
     /// Steps told so far, by workflow.
     told: BTreeMap<String, usize>,
+    /// The trouble that was told last, by workflow.
+    troubles: BTreeMap<String, String>,
 }
 
 impl Progress {
@@ -104,10 +108,19 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { output, began: Instant::now(), bar, told: BTreeMap::new() }
+        Self { output, began: Instant::now(), bar, told: BTreeMap::new(), troubles: BTreeMap::new() }
     }
 
     fn show(&mut self, state: &Operation) {
+        for workflow in &state.workflows {
+            let Some(text) = trouble(workflow) else { continue };
+            if self.troubles.insert(workflow.id.clone(), text.clone()).as_ref() != Some(&text) {
+                match &self.bar {
+                    Some(bar) => bar.println(&text),
+                    None => self.output.note(&text),
+                }
+            }
+        }
         if let Some(bar) = &self.bar {
             let now = state.workflows.iter().find_map(current).unwrap_or_default();
             let targets = state.targets;
@@ -154,6 +167,12 @@ impl Drop for Progress {
     }
 }
 
+/// What keeps a run that goes on from going on well.
+fn trouble(workflow: &Workflow) -> Option<String> {
+    let cause = workflow.cause.as_ref().filter(|_| workflow.status == "running")?;
+    Some(format!("{}: {} (tried again)", clean(&workflow.slug), clean(&cause.message)))
+}
+
 fn current(workflow: &Workflow) -> Option<String> {
     let step = workflow.steps.iter().find(|step| step.status == "running" || step.status == "pending")?;
     let attempt = if step.attempts > 1 { format!(" (attempt {})", step.attempts) } else { String::new() };
@@ -173,6 +192,18 @@ mod tests {
             "workflows": [{ "id": "wf_1", "tenant": "ten_1", "slug": "acme", "kind": "onboard", "status": "unwound",
                             "cause": cause, "steps": [] }] }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_run_that_is_tried_again_says_why() {
+        let cause = json!({ "code": "TEN-0030", "message": "`CELL_URL` is not set", "retryable": true });
+        let mut state = operation("running", cause);
+        assert_eq!(trouble(&state.workflows[0]), None, "it has ended");
+        state.workflows[0].status = "running".to_owned();
+        let told = trouble(&state.workflows[0]).unwrap();
+        assert_eq!(told, "acme: `CELL_URL` is not set (tried again)");
+        let over = ClientError::Patience { operation: "op_1".to_owned(), waited: Duration::from_secs(300) };
+        assert!(Failure::from(over).because(told).to_string().contains("`CELL_URL` is not set"));
     }
 
     #[test]

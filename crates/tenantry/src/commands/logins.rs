@@ -274,6 +274,10 @@ fn issue(session: &Session, issued: &IssuedGatewayLogin) -> Result<()> {
     }
     if let Some(url) = &issued.url {
         output.line(&format!("{:<14}{}", "url", clean(url)))?;
+    } else if issued.password.is_some() {
+        output.note(
+            "no URL: the control plane does not know where its gateway is; TENANTRY_GATEWAY_URL of `serve` says it",
+        );
     }
     if issued.password.is_some() {
         output.note("keep the password now; it is not shown again");

@@ -24,7 +24,7 @@ pub struct Args {
 enum Verb {
     /// List operations, newest first
     List {
-        /// Only those at this point: waiting, running, completed, failed, cancelled, stuck
+        /// Only those at this point: waiting, running, completed, failed, stuck
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
         /// Most items to show
@@ -88,11 +88,12 @@ async fn list(session: &Session, status: Option<String>, limit: u16) -> Result<(
     if session.output.format().is_document() {
         return session.output.document(&list);
     }
-    if list.items.is_empty() {
+    if list.next_page_token.is_some() {
+        session.output.note("there are more; --limit shows up to 200 at a time");
+    } else if list.items.is_empty() {
         session.output.note("none found");
-        return Ok(());
     }
-    super::get::operations(session, &list.items)
+    if list.items.is_empty() { Ok(()) } else { super::get::operations(session, &list.items) }
 }
 
 /// Prints an operation with the steps of its workflows.

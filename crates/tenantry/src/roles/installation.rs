@@ -10,11 +10,12 @@ use tenantry_control::deps::{Secrets, SystemClock, mint};
 use tenantry_control::{Ctx, Deps, Options, Runtime, tokens};
 use tenantry_dataplane::{Dataplane, RootKey};
 use tenantry_domain::code::{Code, Kind};
+use tenantry_domain::id::InstallationId;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::policy::{Actor, ActorKind, Rights};
 use tenantry_pg::migrate::Applied;
 use tenantry_pg::{PoolOptions, Target};
-use tenantry_store::{CursorKey, Store, StoreOptions};
+use tenantry_store::{CursorKey, SchemaFit, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,17 @@ pub struct Parts {
     pub door: tenantry_server::Options,
     /// A token that is known before the door opens.
     pub token: Option<Bootstrap>,
+    /// What the root key is to the installation.
+    pub key: KeyIs,
+}
+
+/// What a root key is to the installation that it is used on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyIs {
+    /// The one that the installation was begun with, or the first one.
+    Known,
+    /// The one that it has from now on.
+    New,
 }
 
 /// An administrator's token that was made beforehand.
@@ -85,8 +97,16 @@ pub fn store(database_url: &SecretString, root: &RootKey, connections: usize) ->
 /// It does not answer, or a migration does not fit.
 pub async fn migrate(store: &Store) -> Result<Applied> {
     store.migrate().await.map_err(|error| {
-        Failure::local(Kind::Unavailable, "The control database cannot be migrated", chain(&error))
-            .hint("Check that the server answers and that the login may create a schema.")
+        let hint = match error.sqlstate() {
+            Some("3D000") => {
+                "The database does not exist: create it with `createdb`, or correct the name in TENANTRY_DATABASE_URL."
+            }
+            Some("28P01" | "28000") => {
+                "The server does not take this user with this password: correct TENANTRY_DATABASE_URL."
+            }
+            _ => "Check that the server answers and that the login may create a schema.",
+        };
+        Failure::local(Kind::Unavailable, "The control database cannot be migrated", chain(&error)).hint(hint)
     })
 }
 
@@ -101,20 +121,70 @@ pub fn root_key(path: &Path) -> Result<RootKey> {
     })
 }
 
+/// Makes sure that this release can work with the tables.
+async fn fit(store: &Store) -> Result<InstallationId> {
+    let unusable = |error: StoreError| {
+        Failure::new(Code::DatabaseUnavailable, chain(&error)).hint(
+            "Check TENANTRY_DATABASE_URL; an empty database needs `tenantry migrate` (or `serve --migrate`) first.",
+        )
+    };
+    let installation = store.installation().await.map_err(unusable)?;
+    match store.schema_fit().await.map_err(unusable)? {
+        SchemaFit::Fits => Ok(installation),
+        SchemaFit::Older { version, known } => Err(Failure::new(
+            Code::SchemaUnfit,
+            format_args!("the tables are at version {version}, this release needs {known}"),
+        )
+        .hint("Run `tenantry migrate` of this release first, or start with `serve --migrate`.")),
+        SchemaFit::Newer { least, known } => Err(Failure::new(
+            Code::SchemaUnfit,
+            format_args!("the tables need a release that knows version {least}; this one knows {known}"),
+        )
+        .hint("Run a newer release: what this one needs of the tables was taken away.")),
+    }
+}
+
+/// Refuses a root key that is not the installation's before anything is written with it. Where nothing is known yet, as before
+/// the first migration, there is nothing to refuse.
+///
+/// # Errors
+/// The key is another installation's, or was made anew by mistake.
+pub async fn refuse_foreign_key(store: &Store, root: &RootKey) -> Result<()> {
+    let (Ok(installation), Ok(Some(print))) = (store.installation().await, store.root_print().await) else {
+        return Ok(());
+    };
+    if print == root.print(installation) { Ok(()) } else { Err(foreign_key()) }
+}
+
+fn foreign_key() -> Failure {
+    Failure::new(Code::RootKeyForeign, "the control database was begun with another one").hint(
+        "Give every process the same file, TENANTRY_ROOT_KEY_FILE; to change the key, read docs/runbooks/root-key.md.",
+    )
+}
+
+async fn hold_key(store: &Store, installation: InstallationId, root: &RootKey, key: KeyIs) -> Result<()> {
+    let print = root.print(installation);
+    let unusable = |error: StoreError| Failure::new(Code::DatabaseUnavailable, chain(&error));
+    if key == KeyIs::New {
+        store.replace_root_print(&print).await.map_err(unusable)?;
+        tracing::warn!(
+            "this root key is the installation's from now on; cells get passwords and seals that follow from it"
+        );
+    }
+    if store.hold_root_print(&print).await.map_err(unusable)? { Ok(()) } else { Err(foreign_key()) }
+}
+
 impl Installation {
     /// Starts on a migrated database.
     ///
     /// # Errors
-    /// The database does not answer or is not migrated, or the token has not the form of one.
+    /// The database does not answer, its tables do not fit this release, the root key is not the installation's, or the token has not the form of one.
     pub async fn start(parts: Parts, listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr().map_err(|error| Failure::broken("The listener is of no use", error))?;
         pools::must_be_local(&parts.options, address)?;
         let store = store(&parts.database_url, &parts.root, parts.connections)?;
-        let installation = store.installation().await.map_err(|error| {
-            Failure::new(Code::DatabaseUnavailable, chain(&error)).hint(
-                "Check TENANTRY_DATABASE_URL; an empty database needs `tenantry migrate` (or `serve --migrate`) first.",
-            )
-        })?;
+        let installation = fit(&store).await?;
+        hold_key(&store, installation, &parts.root, parts.key).await?;
         let dataplane = Dataplane::new(installation, parts.root.clone(), tenantry_dataplane::Options::default());
         let deps = Deps::with_ports(store, dataplane, &parts.root, parts.options, Arc::new(SystemClock), parts.secrets);
         // Before anything is written: what is written is put to the rules.
@@ -155,17 +225,22 @@ impl Installation {
         Failure::broken("The API is not served any more", why)
     }
 
-    /// Stops: the door lets requests in hand end, the brain gives its leases back.
+    /// Stops: the door lets requests in hand end while the brain takes no new work and gives its leases back.
     ///
     /// # Errors
     /// Something did not end in an orderly way; it is stopped nevertheless.
     pub async fn stop(self) -> Result<()> {
-        let Self { deps, runtime, stop, mut server, drain, .. } = self;
+        let Self { deps, mut runtime, stop, mut server, drain, .. } = self;
         stop.cancel();
-        if tokio::time::timeout(drain, &mut server).await.is_err() {
-            tracing::warn!("requests in hand did not end in time and are cut off");
-            server.abort();
-        }
+        // Side by side: whoever ends processes does not wait for one after the other.
+        runtime.cease();
+        let door = async {
+            if tokio::time::timeout(drain, &mut server).await.is_err() {
+                tracing::warn!("requests in hand did not end in time and are cut off");
+                server.abort();
+            }
+        };
+        tokio::join!(door, runtime.ended());
         let left = runtime.shutdown(&deps).await;
         deps.store().pool().close();
         left.map_err(|error| {
@@ -209,8 +284,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
+        // Some errors say what their source says.
+        let said = source.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = source.source();
     }
     text

@@ -20,7 +20,7 @@ use tenantry_pg::{PgKind, Pool, PoolOptions, Target};
 use super::folder::DataFolder;
 use super::gateway::{self, Served};
 use super::governance::Refresher;
-use super::installation::{self, Bootstrap, Installation, Parts, chain};
+use super::installation::{self, Bootstrap, Installation, KeyIs, Parts, chain};
 use super::listen;
 use super::postgres::{Server, Settings};
 use crate::exit::{Failure, Result};
@@ -136,6 +136,7 @@ impl Local {
             // Nobody balances load before it, so nobody has to notice that it goes.
             door: tenantry_server::Options { drain_delay: Duration::ZERO, drain: DRAIN, ..Default::default() },
             token: Some(bootstrap),
+            key: KeyIs::Known,
         };
         let installation = Installation::start(parts, listener).await?;
         Ok(Self { folder, server, gateway, installation, token, database_url, is_moved })

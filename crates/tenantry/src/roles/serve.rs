@@ -9,21 +9,23 @@ use secrecy::SecretString;
 use tenantry_control::deps::ProcessSecrets;
 use tenantry_domain::name::EnvironmentName;
 
-use super::installation::{self, Bootstrap, Installation, Parts};
+use super::installation::{self, Bootstrap, Installation, KeyIs, Parts};
 use super::{listen, migrate, signals};
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, INTERRUPTED, Result};
 use crate::globals::{DEFAULT_ENVIRONMENT, Globals};
 use crate::roles::tuning::Tuning;
 use crate::telemetry::LogArgs;
 
 /// Run the control plane on your own PostgreSQL
 #[derive(Debug, clap::Args)]
-#[command(after_help = "SIGTERM lets requests and steps in hand end, gives leases back and exits.
+#[command(
+    after_help = "SIGTERM lets requests and steps in hand end, gives leases back and exits; a second one exits at once.
 
 Example:
   export TENANTRY_DATABASE_URL=postgres://tenantry:…@db.internal/tenantry?sslmode=verify-full
   export TENANTRY_ROOT_KEY_FILE=/run/secrets/root-key
-  tenantry serve --migrate --listen 0.0.0.0:7070")]
+  tenantry serve --migrate --listen 0.0.0.0:7070"
+)]
 pub struct Args {
     /// PostgreSQL of the control plane
     #[arg(long, env = "TENANTRY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -40,6 +42,9 @@ pub struct Args {
     /// Bring the control database up to date first
     #[arg(long)]
     migrate: bool,
+    /// The installation's root key was changed: go on with the one that is given
+    #[arg(long)]
+    new_root_key: bool,
     /// Time between "not ready" and the end of accepting, for balancers to notice
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     drain_delay: Duration,
@@ -70,8 +75,13 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     })?;
     let root = installation::root_key(&key_file)?;
     let connections = usize::from(args.connections);
+    let key = if args.new_root_key { KeyIs::New } else { KeyIs::Known };
     if args.migrate {
-        installation::migrate(&installation::store(&database_url, &root, 2)?).await?;
+        let store = installation::store(&database_url, &root, 2)?;
+        if key == KeyIs::Known {
+            installation::refuse_foreign_key(&store, &root).await?;
+        }
+        installation::migrate(&store).await?;
     }
     let token = args.bootstrap_token_file.or(file.bootstrap_token_file).map(|path| bootstrap(&path)).transpose()?;
     let listener = listen::bind(Some(args.listen.or(file.listen).unwrap_or(listen::DEFAULT)), listen::API).await?;
@@ -82,7 +92,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     };
     let secrets = Arc::new(ProcessSecrets);
     let (options, rules) = args.tuning.options()?;
-    let parts = Parts { database_url, root, secrets, options, rules, connections, door, token };
+    let parts = Parts { database_url, root, secrets, options, rules, connections, door, token, key };
     let mut installation = Installation::start(parts, listener).await?;
     tracing::info!(url = installation.url(), version = env!("CARGO_PKG_VERSION"), "serving");
     let failure = tokio::select! {
@@ -92,7 +102,14 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
         }
         failure = installation.failed() => Some(failure),
     };
-    let stopped = installation.stop().await;
+    let again = signals::end()?;
+    let stopped = tokio::select! {
+        stopped = installation.stop() => stopped,
+        // Leases run out by themselves.
+        signal = again => {
+            return Err(Failure::ended(format!("Stopped by {signal} while stopping"), "").exit(INTERRUPTED));
+        }
+    };
     match failure {
         Some(failure) => Err(failure),
         None => stopped,

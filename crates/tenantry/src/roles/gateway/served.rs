@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::tokens::Issued;
 use crate::exit::{Failure, Result};
-use crate::roles::installation::chain;
+use crate::roles::installation::{chain, refuse_foreign_key};
 
 /// What a gateway is started with.
 pub struct Wanted {
@@ -62,6 +62,9 @@ impl Served {
             Failure::local(Kind::Invalid, "The control database's URL cannot be used", error)
                 .hint("Set TENANTRY_DATABASE_URL to `postgres://user:password@host:port/database`.")
         })?;
+        // With a routes' file a gateway starts without the database; the key of the file is derived from the right root key.
+        let looked = tokio::time::timeout(Duration::from_secs(2), refuse_foreign_key(&store, &root)).await;
+        looked.unwrap_or(Ok(()))?;
         let table = Table::default();
         let file = routes_file.map(|path| feed::File::new(path, root.derive("gateway-table", &[])));
         let options = feed::Options { file, ..feed::Options::default() };
