@@ -278,7 +278,7 @@ impl Backend {
     pub async fn hear_out(&mut self) {
         let mut is_shut = false;
         poll_fn(|cx| {
-                is_shut = is_shut || Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+            is_shut = is_shut || Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
             loop {
                 self.inbox.clear();
                 match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
