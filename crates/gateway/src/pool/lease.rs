@@ -5,12 +5,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenantry_dataplane::Door;
 use tenantry_dataplane::router::SETTINGS;
 use tenantry_domain::id::TenantId;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::turns::Ticket;
 use super::{Limits, Pool};
@@ -239,13 +240,18 @@ impl Lease {
     /// again and again, each time for at most `limit`: a statement may be slow to notice, or catch it.
     pub async fn see_off(mut self, limit: Duration) {
         let Some(backend) = self.backend.as_mut() else { return };
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let _ = cancel(&backend.target, &backend.key, limit).await;
-            if timeout(pause, backend.hear_out()).await.is_ok() {
-                return;
+        let (target, key) = (Arc::clone(&backend.target), backend.key.clone());
+        let cancelling = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let _ = cancel(&target, &key, limit).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        tokio::select! {
+            () = backend.hear_out() => {}
+            () = cancelling => {}
         }
     }
 
