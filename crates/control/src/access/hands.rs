@@ -49,9 +49,9 @@ impl Second {
     pub(crate) async fn of(cx: &Ctx, deps: &Deps, requested_by: &str) -> Result<Self, Refusal> {
         let actor = cx.actor.to_string();
         let person = person(cx);
-        let is_shown = linked(deps, requested_by, &actor).await?;
-        let is_unlike = signed_in(requested_by) != signed_in(&actor);
-        Ok(Self { person, is_shown, is_unlike })
+        let (own, theirs) = (Trail::of(deps, &actor).await?, Trail::of(deps, requested_by).await?);
+        let is_other = requested_by.starts_with("operator:") && signed_in(requested_by) != signed_in(&actor);
+        Ok(Self { person, is_shown: own.meets(&theirs), is_unlike: is_other || own.is_unlike(&theirs) })
     }
 
     /// Whether the caller's person is the one behind another principal, by whatever token.
@@ -79,9 +79,10 @@ pub(crate) struct Trail {
     principal: String,
     /// All of them, as principals.
     shown: BTreeSet<String>,
-    /// The people among them: the names of their tokens, one spelling each, and the ids of those who signed in. A token
-    /// never bears the name of somebody who signs in, so one set holds both.
+    /// The people among them: the names of their tokens, one spelling each, and the ids of those who signed in.
     people: BTreeSet<String>,
+    /// Whether one of them signed in. Whether that is somebody whom a token names, nobody can tell.
+    has_signed_in: bool,
     /// There are more than are followed.
     is_cut: bool,
 }
@@ -94,12 +95,14 @@ impl Trail {
             principal: principal.to_owned(),
             shown: BTreeSet::from([principal.to_owned()]),
             people: BTreeSet::new(),
+            has_signed_in: false,
             is_cut: false,
         };
         let mut open = vec![principal.to_owned()];
         while let Some(actor) = open.pop() {
             let Some(row) = token(deps, &actor).await? else {
                 if is_person(&actor) {
+                    trail.has_signed_in = true;
                     trail.people.insert(actor);
                 }
                 continue;
@@ -120,13 +123,19 @@ impl Trail {
         Ok(trail)
     }
 
-    /// Whether both could be in one pair of hands: one was shown the other's secret, or one person those of both.
+    /// Whether both are in one pair of hands: one was shown the other's secret, or one person those of both.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         self.is_cut
             || other.is_cut
             || self.shown.contains(&other.principal)
             || other.shown.contains(&self.principal)
             || !self.people.is_disjoint(&other.people)
+    }
+
+    /// Whether people of the one signed in and those of the other are names of tokens: they could be one.
+    pub(crate) fn is_unlike(&self, other: &Self) -> bool {
+        let is_known = !self.people.is_empty() && !other.people.is_empty();
+        is_known && self.has_signed_in != other.has_signed_in
     }
 }
 
@@ -136,12 +145,13 @@ fn is_person(principal: &str) -> bool {
     principal.starts_with("operator:per_")
 }
 
-/// Whether two principals could be in one pair of hands, see [`Trail::meets`].
+/// Whether two principals could be in one pair of hands, see [`Trail::meets`] and [`Trail::is_unlike`].
 ///
 /// # Errors
 /// Our database does not answer.
 pub(crate) async fn linked(deps: &Deps, one: &str, other: &str) -> Result<bool, Refusal> {
-    Ok(Trail::of(deps, one).await?.meets(&Trail::of(deps, other).await?))
+    let (one, other) = (Trail::of(deps, one).await?, Trail::of(deps, other).await?);
+    Ok(one.meets(&other) || one.is_unlike(&other))
 }
 
 /// Whether a principal is still somebody who may do something: its token was not taken back, did not end, and has the right.

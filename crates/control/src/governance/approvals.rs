@@ -220,14 +220,14 @@ async fn second(cx: &Ctx, deps: &Deps, holder: &str) -> Result<String, Refusal> 
     if holder == cx.actor.to_string() || by.is_person_of(deps, holder).await? {
         return Err(denied(GrantError::Own, "Ask somebody else to approve it."));
     }
-    if hands.is_unlike && holder.starts_with("operator:") {
-        return Err(denied(GrantError::Unlike, "Let both sign in, or let both use tokens."));
-    }
     if hands.is_shown {
         return Err(denied(
             GrantError::SameHands,
             "Ask somebody whose token neither made the other nor was made by it or by the same person.",
         ));
+    }
+    if hands.is_unlike {
+        return Err(denied(GrantError::Unlike, "Let both sign in, or let both use tokens."));
     }
     Ok(hands.person.unwrap_or_default().to_owned())
 }
@@ -247,9 +247,10 @@ pub(super) async fn of_others(cx: &Ctx, deps: &Deps, open: Vec<ApprovalRow>) -> 
             continue;
         }
         let trail = Trail::of(deps, &given.given_by).await?;
+        let could_be_one = |known: &Trail| known.meets(&trail) || known.is_unlike(&trail);
         let is_counted =
-            |(other, known): &(ApprovalRow, Trail)| is_same(&other.given.person, &given.person) || known.meets(&trail);
-        if !trail.meets(&own) && !good.iter().any(is_counted) {
+            |(other, known): &(ApprovalRow, Trail)| is_same(&other.given.person, &given.person) || could_be_one(known);
+        if !could_be_one(&own) && !good.iter().any(is_counted) {
             good.push((row, trail));
         }
     }

@@ -372,6 +372,17 @@ async fn two_people_are_two_subjects() {
     assert_eq!(whoami(&world, &forged).await["person"], Value::Null, "the name is the issuer's to give");
     let problem = verb(&id, "approve", &forged).await.problem("TEN-0022");
     assert!(problem.to_string().contains("names no person"), "{problem}");
+    // Tokens that she made for two are hers both, and whoever has a token could be her as well: nobody can tell.
+    let (anna, ben) = (make(&olga, "anna").await, make(&olga, "ben").await);
+    let old = make(&world.token, "olga").await;
+    let wish = json!({ "reason": "Invoice 4711 shows a wrong total", "minutes": 30 });
+    let hers = ask(&world, "POST", "tenants/acme/access-requests", &anna, Some(&wish)).await.json();
+    for second in [&ben, &old] {
+        let problem = verb(hers["id"].as_str().unwrap(), "approve", second).await.problem("TEN-0022");
+        assert!(problem["detail"].as_str().unwrap().contains("access-two-people"), "{problem}");
+    }
+    let theirs = make(&petra, "carl").await;
+    assert_eq!(verb(hers["id"].as_str().unwrap(), "approve", &theirs).await.status, 200, "two people made these");
     // Whose subject differs by the case of a letter is somebody else, and does not open what was granted to her.
     assert_eq!(verb(&id, "approve", &petra).await.status, 200);
     verb(&id, "open", &provider.token("OLGA", &["admins"])).await.problem("TEN-0022");
