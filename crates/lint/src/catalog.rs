@@ -14,8 +14,11 @@ use pg_query::protobuf::{
 
 use crate::ddl::policy;
 use crate::options::Options;
-use crate::schema::{Class, Schema};
+use crate::progress::{Progress, is_temporary};
+use crate::routine::{self, Part};
+use crate::schema::{Class, Schema, is_temporary_schema};
 use crate::scope::{Judge, Problem, analyse_view, schema_of, shown};
+use crate::statement;
 use crate::tree::{self, NodeEnum};
 
 /// Where a statement is: input, statement in the input, byte in the statement.
@@ -27,6 +30,20 @@ pub struct Place {
     pub statement: usize,
     /// Byte in the statement.
     pub at: usize,
+    /// Byte in the statement at which the text begins that places refer to: a body's inside of another statement.
+    pub base: usize,
+}
+
+impl Place {
+    /// The beginning of a statement.
+    pub const fn new(source: usize, statement: usize) -> Self {
+        Self { source, statement, at: 0, base: 0 }
+    }
+
+    /// The place of a word of the same statement.
+    fn word(self, location: i32) -> Self {
+        Self { at: self.base + tree::at(location).unwrap_or(0), ..self }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +67,8 @@ struct Table {
     forced: bool,
     policy: bool,
     unlogged: bool,
-    temporary: bool,
+    /// Where it became unlogged.
+    unlogged_at: Place,
     /// A real table, not a view.
     stored: bool,
     place: Place,
@@ -62,6 +80,9 @@ type Key = (Option<String>, String);
 #[derive(Debug, Default)]
 pub struct Catalog {
     tables: BTreeMap<Key, Table>,
+    /// Tables of the session alone that the present input has made: they are none of an app's tables, whatever their name.
+    temporary: BTreeSet<String>,
+    source: usize,
 }
 
 /// The schema in which an unqualified name is created.
@@ -76,11 +97,28 @@ fn key(table: &RangeVar, path: &[String]) -> Key {
 impl Catalog {
     /// Takes a statement that creates or changes structure.
     pub fn apply(&mut self, statement: &NodeEnum, place: Place, judge: Judge<'_>) {
+        if place.source != self.source {
+            self.source = place.source;
+            self.temporary.clear();
+        }
+        if let Some(table) = statement::creates(statement).filter(|table| is_temporary(table)) {
+            self.temporary.insert(table.relname.clone());
+            return;
+        }
         match statement {
-            NodeEnum::CreateStmt(create) => self.create(create, place, judge.path),
+            NodeEnum::DoStmt(_) => self.inside(statement, place, judge),
+            NodeEnum::CreateFunctionStmt(_) => {
+                // A function may run at any time, or never: it makes tables known, and changes none.
+                let mut own = Self { source: place.source, ..Self::default() };
+                own.inside(statement, place, judge);
+                for (key, table) in own.tables {
+                    self.tables.entry(key).or_insert(table);
+                }
+            }
+            NodeEnum::CreateStmt(create) => self.create(create, place, judge),
             NodeEnum::CreateForeignTableStmt(create) => {
                 if let Some(base) = &create.base_stmt {
-                    self.create(base, place, judge.path);
+                    self.create(base, place, judge);
                     // Its rows are elsewhere, and the rule about foreign tables says all there is to say.
                     if let Some(table) = base.relation.as_ref().and_then(|name| self.get(name, judge.path)) {
                         table.stored = false;
@@ -111,10 +149,15 @@ impl Catalog {
                     self.select_into(table, query, &view.aliases, false, (place, judge));
                 }
             }
-            NodeEnum::AlterTableStmt(alter) => self.alter(alter, place, judge.path),
+            NodeEnum::AlterTableStmt(alter) => self.alter(alter, place, judge),
             NodeEnum::IndexStmt(index) => self.index(index, judge.path),
-            NodeEnum::RenameStmt(rename) => self.rename(rename, judge.path),
-            NodeEnum::DropStmt(drop) if drop.remove_type == ObjectType::ObjectTable as i32 => {
+            NodeEnum::RenameStmt(rename) => self.rename(rename, judge),
+            NodeEnum::DropStmt(drop)
+                if matches!(
+                    ObjectType::try_from(drop.remove_type),
+                    Ok(ObjectType::ObjectTable | ObjectType::ObjectView | ObjectType::ObjectMatview)
+                ) =>
+            {
                 for object in drop.objects.iter().filter_map(|object| object.node.as_ref()) {
                     if let NodeEnum::List(name) = object {
                         let (schema, name) = tree::qualified(&name.items);
@@ -131,7 +174,20 @@ impl Catalog {
         }
     }
 
-    fn create(&mut self, create: &CreateStmt, place: Place, path: &[String]) {
+    /// Takes the statements of a body, as they would run.
+    fn inside(&mut self, statement: &NodeEnum, place: Place, judge: Judge<'_>) {
+        let mut progress = Progress::within(judge);
+        routine::parts(statement, judge, &mut |part| {
+            if let Part::Statement { tree, text, at, variables } = part {
+                let around = Judge { text, variables, depth: judge.depth + 1, ..judge };
+                self.apply(tree, Place { base: place.base + at.unwrap_or(0), ..place }, progress.judge(around));
+                progress.take(tree, around);
+            }
+        });
+    }
+
+    fn create(&mut self, create: &CreateStmt, place: Place, judge: Judge<'_>) {
+        let path = judge.path;
         let Some(name) = &create.relation else { return };
         let key = key(name, path);
         if create.if_not_exists && self.tables.contains_key(&key) {
@@ -141,9 +197,9 @@ impl Catalog {
             shown: shown(name),
             columns: Some(Vec::new()),
             unlogged: name.relpersistence == "u",
-            temporary: name.relpersistence == "t",
+            unlogged_at: place.word(name.location),
             stored: true,
-            place: Place { at: tree::at(name.location).unwrap_or(0), ..place },
+            place: place.word(name.location),
             ..Table::default()
         };
         if create.of_typename.is_some() {
@@ -156,8 +212,8 @@ impl Catalog {
         }
         for element in create.table_elts.iter().filter_map(|element| element.node.as_ref()) {
             match element {
-                NodeEnum::ColumnDef(column) => table.column(column, place),
-                NodeEnum::Constraint(constraint) => table.constraint(constraint, None),
+                NodeEnum::ColumnDef(column) => table.column(column, place, &name.relname),
+                NodeEnum::Constraint(constraint) => table.constraint(constraint, None, &name.relname),
                 NodeEnum::TableLikeClause(like) => {
                     if let Some(parent) = &like.relation {
                         table.inherits = Some(self::key(parent, path));
@@ -166,17 +222,25 @@ impl Catalog {
                 _ => {}
             }
         }
-        self.tables.insert(key, table);
+        self.insert(key, table, judge);
+    }
+
+    /// Makes a table known. One that has held rows of tenants under this name, and was not dropped, still does.
+    fn insert(&mut self, key: Key, table: Table, judge: Judge<'_>) {
+        let Some(tenant) = judge.schema.tenant_column() else {
+            self.tables.insert(key, table);
+            return;
+        };
+        let is_of_tenants = |table: &Table| table.inherits.is_some() || table.has(tenant);
+        if self.tables.get(&key).is_none_or(|known| !is_of_tenants(known) || is_of_tenants(&table)) {
+            self.tables.insert(key, table);
+        }
     }
 
     fn select_into(&mut self, name: &RangeVar, query: &NodeEnum, names: &[Node], stored: bool, at: (Place, Judge<'_>)) {
         let (place, judge) = at;
-        let (_, outputs) = analyse_view(query, judge);
-        let mut columns = outputs;
-        for (column, name) in columns.iter_mut().flatten().zip(tree::texts(names)) {
-            name.clone_into(column);
-        }
-        let place = Place { at: tree::at(name.location).unwrap_or(0), ..place };
+        let (_, columns) = analyse_view(query, names, judge);
+        let place = place.word(name.location);
         let column = |name: String| Column {
             name,
             type_name: String::new(),
@@ -188,15 +252,22 @@ impl Catalog {
         let table = Table {
             shown: shown(name),
             columns: columns.map(|columns| columns.into_iter().map(column).collect()),
-            temporary: name.relpersistence == "t",
             stored,
             place,
             ..Table::default()
         };
-        self.tables.insert(key(name, judge.path), table);
+        self.insert(key(name, judge.path), table, judge);
+    }
+
+    /// Whether a name means a table of the session alone.
+    fn is_temporary(&self, schema: Option<&str>, name: &str) -> bool {
+        schema.map_or_else(|| self.temporary.contains(name), is_temporary_schema)
     }
 
     fn get(&mut self, name: &RangeVar, path: &[String]) -> Option<&mut Table> {
+        if self.is_temporary(schema_of(name), &name.relname) {
+            return None;
+        }
         let exact = key(name, path);
         if self.tables.contains_key(&exact) {
             return self.tables.get_mut(&exact);
@@ -209,14 +280,15 @@ impl Catalog {
         }
     }
 
-    fn alter(&mut self, alter: &AlterTableStmt, place: Place, path: &[String]) {
+    fn alter(&mut self, alter: &AlterTableStmt, place: Place, judge: Judge<'_>) {
+        let path = judge.path;
         let Some(name) = &alter.relation else { return };
         for command in alter.cmds.iter().filter_map(|command| command.node.as_ref()) {
             let NodeEnum::AlterTableCmd(command) = command else { continue };
             if command.subtype == AlterTableType::AtAttachPartition as i32 {
                 self.attach(command, name, path);
             } else if let Some(table) = self.get(name, path) {
-                table.alter(command, place);
+                table.alter(command, place.word(name.location), (&name.relname, judge.schema.tenant_column()));
             }
         }
     }
@@ -241,8 +313,12 @@ impl Catalog {
         }
     }
 
-    fn rename(&mut self, rename: &RenameStmt, path: &[String]) {
+    fn rename(&mut self, rename: &RenameStmt, judge: Judge<'_>) {
+        let path = judge.path;
         let Some(name) = &rename.relation else { return };
+        if self.is_temporary(schema_of(name), &name.relname) {
+            return;
+        }
         if rename.rename_type == ObjectType::ObjectTable as i32 {
             let old = key(name, path);
             if let Some(mut table) = self.tables.remove(&old) {
@@ -252,16 +328,29 @@ impl Catalog {
         } else if rename.rename_type == ObjectType::ObjectColumn as i32
             && let Some(table) = self.get(name, path)
         {
+            // A table or view of tenants stays one; the rule about the statement speaks of it.
+            if judge.schema.tenant_column() == Some(&*rename.subname) && table.has(&rename.subname) {
+                return;
+            }
             for column in table.columns.iter_mut().flatten().filter(|column| column.name == rename.subname) {
                 column.name.clone_from(&rename.newname);
             }
             if table.leads.remove(&rename.subname) {
                 table.leads.insert(rename.newname.clone());
             }
+        } else if rename.rename_type == ObjectType::ObjectTabconstraint as i32
+            && let Some(table) = self.get(name, path)
+            && let Some(columns) = table.keys.remove(&rename.subname)
+        {
+            table.keys.insert(rename.newname.clone(), columns);
         }
     }
 
     fn drop(&mut self, schema: Option<&str>, name: &str, path: &[String]) {
+        if self.is_temporary(schema, name) {
+            self.temporary.remove(name);
+            return;
+        }
         let exact = (schema.map(str::to_owned).or_else(|| home(path)), name.to_owned());
         if self.tables.remove(&exact).is_none() && schema.is_none() {
             self.tables.retain(|(_, known), _| known != name);
@@ -276,7 +365,6 @@ impl Catalog {
                 table.columns.as_ref().map(|columns| columns.iter().map(|column| column.name.clone()).collect());
             relation.keys.clone_from(&table.keys);
             relation.inherits.clone_from(&table.inherits);
-            relation.temporary = table.temporary;
         }
     }
 
@@ -284,9 +372,13 @@ impl Catalog {
     pub fn judge(&self, schema: &Schema, options: &Options) -> Vec<(Place, Problem)> {
         let Some(tenant) = schema.tenant_column() else { return Vec::new() };
         let mut found = Vec::new();
-        for ((namespace, name), table) in self.tables.iter().filter(|(_, table)| table.stored && !table.temporary) {
+        for ((namespace, name), table) in self.tables.iter().filter(|(_, table)| table.stored) {
             match schema.class(namespace.as_deref(), name, &[]) {
-                Class::Plain if table.columns.is_some() => {
+                // A definition without the column may stand beside another one of the same name.
+                class @ (Class::Plain | Class::Tenant)
+                    if table.columns.is_some()
+                        && (class == Class::Plain || (table.inherits.is_none() && !table.has(tenant))) =>
+                {
                     let message = format!("`{}` has no column `{tenant}`", table.shown);
                     found.push((table.place, Problem::new("TL201", 0, message)));
                 }
@@ -306,10 +398,16 @@ impl Catalog {
 
 impl Table {
     fn owns(&self, place: Place) -> bool {
-        self.place == place || self.columns.iter().flatten().any(|column| column.place == place)
+        self.place == place
+            || (self.unlogged && self.unlogged_at == place)
+            || self.columns.iter().flatten().any(|column| column.place == place)
     }
 
-    fn column(&mut self, column: &ColumnDef, place: Place) {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().flatten().any(|known| known.name == column)
+    }
+
+    fn column(&mut self, column: &ColumnDef, place: Place, table: &str) {
         let constraints: Vec<&Constraint> = constraints(column).collect();
         let of = |kind: ConstrType| constraints.iter().any(|constraint| constraint.contype == kind as i32);
         let described = Column {
@@ -317,18 +415,18 @@ impl Table {
             type_name: column.type_name.as_ref().map(type_word).unwrap_or_default(),
             required: column.is_not_null || of(ConstrType::ConstrNotnull) || of(ConstrType::ConstrPrimary),
             generated: of(ConstrType::ConstrGenerated) || of(ConstrType::ConstrIdentity),
-            place: Place { at: tree::at(column.location).unwrap_or(0), ..place },
+            place: place.word(column.location),
         };
         if let Some(columns) = &mut self.columns {
             columns.retain(|known| known.name != described.name);
             columns.push(described);
         }
         for constraint in constraints {
-            self.constraint(constraint, Some(&column.colname));
+            self.constraint(constraint, Some(&column.colname), table);
         }
     }
 
-    fn constraint(&mut self, constraint: &Constraint, of_column: Option<&str>) {
+    fn constraint(&mut self, constraint: &Constraint, of_column: Option<&str>, table: &str) {
         let kind = ConstrType::try_from(constraint.contype);
         if !matches!(kind, Ok(ConstrType::ConstrPrimary | ConstrType::ConstrUnique)) {
             return;
@@ -340,37 +438,72 @@ impl Table {
                 column.required = true;
             }
         }
-        if constraint.indexname.is_empty() {
-            self.leads.extend(columns.first().cloned());
-            self.keys.insert(constraint.conname.clone(), columns);
+        if !constraint.indexname.is_empty() {
+            // The index becomes the constraint, under the constraint's name.
+            let name = Some(&constraint.conname).filter(|name| !name.is_empty()).unwrap_or(&constraint.indexname);
+            if let Some(columns) = self.keys.remove(&constraint.indexname) {
+                self.keys.insert(name.clone(), columns);
+            }
+            return;
         }
+        self.leads.extend(columns.first().cloned());
+        // PostgreSQL gives a key without a name that of the table and, where it is not the primary one, of the columns.
+        let name = match (constraint.conname.as_str(), kind) {
+            ("", Ok(ConstrType::ConstrPrimary)) => format!("{table}_pkey"),
+            ("", _) => format!("{table}_{}_key", columns.join("_")),
+            (name, _) => name.to_owned(),
+        };
+        self.keys.insert(name, columns);
     }
 
-    fn alter(&mut self, command: &AlterTableCmd, place: Place) {
+    /// Takes one command of ALTER TABLE; `of` is the table's name and the app's tenant column.
+    fn alter(&mut self, command: &AlterTableCmd, place: Place, of: (&str, Option<&str>)) {
         let name = &command.name;
+        let (table, tenant) = of;
         match (AlterTableType::try_from(command.subtype), tree::inner(&command.def)) {
-            (Ok(AlterTableType::AtAddColumn), Some(NodeEnum::ColumnDef(column))) => self.column(column, place),
+            (Ok(AlterTableType::AtAddColumn), Some(NodeEnum::ColumnDef(column))) => {
+                self.column(column, place, table);
+            }
+            // A table of tenants stays one; the rule about the statement speaks of it.
+            (Ok(AlterTableType::AtDropColumn), _) if tenant == Some(name.as_str()) => {}
+            (Ok(AlterTableType::AtDropConstraint), _) => {
+                self.keys.remove(name);
+            }
             (Ok(AlterTableType::AtDropColumn), _) => {
                 self.columns.iter_mut().for_each(|columns| columns.retain(|column| column.name != *name));
                 self.leads.remove(name);
             }
             (Ok(AlterTableType::AtSetNotNull), _) => self.require(name, true),
-            (Ok(AlterTableType::AtDropNotNull), _) => self.require(name, false),
+            (Ok(AlterTableType::AtDropNotNull), _) => {
+                self.require(name, false);
+                self.changed(name, place);
+            }
             (Ok(AlterTableType::AtAlterColumnType), Some(NodeEnum::ColumnDef(column))) => {
                 for known in self.columns.iter_mut().flatten().filter(|known| known.name == *name) {
                     known.type_name = column.type_name.as_ref().map(type_word).unwrap_or_default();
                 }
+                self.changed(name, place);
             }
             (Ok(AlterTableType::AtAddConstraint), Some(NodeEnum::Constraint(constraint))) => {
-                self.constraint(constraint, None);
+                self.constraint(constraint, None, table);
             }
             (Ok(AlterTableType::AtEnableRowSecurity), _) => self.enabled = true,
             (Ok(AlterTableType::AtDisableRowSecurity), _) => self.enabled = false,
             (Ok(AlterTableType::AtForceRowSecurity), _) => self.forced = true,
             (Ok(AlterTableType::AtNoForceRowSecurity), _) => self.forced = false,
             (Ok(AlterTableType::AtSetLogged), _) => self.unlogged = false,
-            (Ok(AlterTableType::AtSetUnLogged), _) => self.unlogged = true,
+            (Ok(AlterTableType::AtSetUnLogged), _) => {
+                self.unlogged = true;
+                self.unlogged_at = place;
+            }
             _ => {}
+        }
+    }
+
+    /// What is wrong with a column from here on is the fault of the statement that changed it.
+    fn changed(&mut self, name: &str, place: Place) {
+        for column in self.columns.iter_mut().flatten().filter(|column| column.name == name) {
+            column.place = place;
         }
     }
 
@@ -400,7 +533,7 @@ impl Table {
             report("TL206", self.place, format!("no index of `{shown}` begins with `{tenant}`"));
         }
         if self.unlogged {
-            report("TL207", self.place, format!("`{shown}` is unlogged"));
+            report("TL207", self.unlogged_at, format!("`{shown}` is unlogged"));
         }
         let missing = [
             (self.enabled, "ENABLE ROW LEVEL SECURITY"),

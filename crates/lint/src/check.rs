@@ -8,12 +8,12 @@ use pg_query::protobuf::ParseResult;
 
 use crate::allow::{self, List};
 use crate::catalog::{Catalog, Place};
-use crate::ddl;
 use crate::finding::{Finding, Lines, Note, Report};
 use crate::inline::Inline;
 use crate::lex::{Kind, Lexer};
 use crate::options::Options;
 use crate::parse::{ParseError, parse};
+use crate::progress::Progress;
 use crate::rule;
 use crate::schema::Schema;
 use crate::scope::{Judge, Problem};
@@ -94,19 +94,22 @@ impl Check {
             for (number, unit) in source.units.iter().enumerate().filter(|(_, unit)| makes_structure(&unit.piece.text))
             {
                 let Ok(parsed) = parse(&unit.piece, options) else { continue };
+                let none = BTreeSet::new();
+                let judge = Judge {
+                    schema: &schema,
+                    options,
+                    path: &path,
+                    variables: &none,
+                    created: &none,
+                    text: &unit.piece.text,
+                    depth: 0,
+                };
+                let mut progress = Progress::within(judge);
                 for statement in statements(&parsed) {
-                    let judge = Judge {
-                        schema: &schema,
-                        options,
-                        path: &path,
-                        variables: &BTreeSet::new(),
-                        text: &unit.piece.text,
-                    };
-                    catalog.apply(statement, Place { source: index, statement: number, at: 0 }, judge);
-                    if let Some(next) = search_path(statement) {
-                        path = next;
-                    }
+                    catalog.apply(statement, Place::new(index, number), progress.judge(judge));
+                    progress.take(statement, judge);
                 }
+                path = progress.into_path();
                 catalog.describe(&mut schema);
             }
         }
@@ -124,33 +127,11 @@ fn statements(parsed: &ParseResult) -> impl Iterator<Item = &NodeEnum> {
 fn makes_structure(text: &str) -> bool {
     let first = Lexer::new(text, 0).find(|token| token.kind == Kind::Word).map(|token| token.of(text).to_lowercase());
     match first.as_deref() {
-        Some("create" | "alter" | "drop" | "set") => true,
+        Some("create" | "alter" | "drop" | "set" | "do") => true,
         Some("select" | "with") => {
             text.contains("set_config") || Lexer::new(text, 0).any(|token| token.is_word(text, "into"))
         }
         _ => false,
-    }
-}
-
-/// The search path that a statement sets.
-fn search_path(statement: &NodeEnum) -> Option<Vec<String>> {
-    match statement {
-        NodeEnum::VariableSetStmt(set) if set.name == "search_path" => {
-            let names = set.args.iter().filter_map(|name| crate::scope::constant_text(name.node.as_ref()?));
-            Some(names.filter(|name| !name.is_empty()).collect())
-        }
-        NodeEnum::SelectStmt(select) => {
-            let NodeEnum::ResTarget(target) = select.target_list.first()?.node.as_ref()? else { return None };
-            let NodeEnum::FuncCall(call) = tree::inner(&target.val)? else { return None };
-            let arguments: Vec<_> = call.args.iter().map(|it| crate::scope::constant_text(it.node.as_ref()?)).collect();
-            match (tree::last(&call.funcname), arguments.as_slice()) {
-                ("set_config", [Some(name), Some(value), ..]) if name == "search_path" => {
-                    Some(value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
-                }
-                _ => None,
-            }
-        }
-        _ => None,
     }
 }
 
@@ -166,8 +147,7 @@ struct SourceCheck<'a> {
     options: &'a Options,
     lines: Lines<'a>,
     inline: Inline,
-    path: Vec<String>,
-    created: BTreeSet<String>,
+    progress: Progress<'a>,
     /// Written by pg_dump, whose first lines set what no application sets.
     dumped: bool,
 }
@@ -183,8 +163,7 @@ impl<'a> SourceCheck<'a> {
             options,
             lines: Lines::new(&source.text),
             inline: Inline::read(source),
-            path: Vec::new(),
-            created: BTreeSet::new(),
+            progress: Progress::new(schema),
             dumped: source.text.get(..HEAD).unwrap_or(&source.text).contains("-- PostgreSQL database dump"),
         }
     }
@@ -233,24 +212,20 @@ impl<'a> SourceCheck<'a> {
     fn judge(&mut self, unit: &Unit, parsed: &ParseResult) -> Vec<Problem> {
         let none = BTreeSet::new();
         let mut problems = Vec::new();
+        let around = Judge {
+            schema: self.schema,
+            options: self.options,
+            path: &[],
+            variables: &none,
+            created: &none,
+            text: &unit.piece.text,
+            depth: 0,
+        };
         for statement in statements(parsed) {
-            let judge = Judge {
-                schema: self.schema,
-                options: self.options,
-                path: &self.path,
-                variables: &none,
-                text: &unit.piece.text,
-            };
             if !(self.dumped && unit.piece.start < HEAD && is_head_of_dump(statement)) {
-                problems.extend(statement::judge(statement, judge));
+                problems.extend(statement::judge(statement, self.progress.judge(around)));
             }
-            problems.extend(ddl::judge(statement, &ddl::Context { judge, created: &self.created }));
-            if let Some(table) = statement::created(statement) {
-                self.created.insert(table);
-            }
-            if let Some(next) = search_path(statement) {
-                self.path = next;
-            }
+            self.progress.take(statement, around);
         }
         problems
     }

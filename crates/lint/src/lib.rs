@@ -20,6 +20,7 @@ pub mod input;
 mod lex;
 mod options;
 mod parse;
+mod progress;
 pub mod render;
 mod routine;
 mod rule;

@@ -1,7 +1,8 @@
-//! Bodies of routines: SQL functions are parsed like any text, PL/pgSQL gives up its plain statements.
+//! Bodies of routines and blocks: SQL functions are parsed like any text, PL/pgSQL gives up its plain statements.
 //!
-//! Parameters and variables stand for values of one call, so they bind. INVARIANT: text that a body puts together and
-//! executes is reported; nothing is guessed about it.
+//! What stands inside is judged as if it stood outside: queries, structure, the session. Parameters and variables stand for
+//! values of one call, so they bind. Long because the two languages and their texts belong together. INVARIANT: text that
+//! cannot be read, or that a body puts together and executes, is reported; nothing is guessed about it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,8 @@ use serde_json::Value;
 use crate::ddl::objects::{defined, language};
 use crate::lex::{Kind, Lexer};
 use crate::parse::parse;
-use crate::scope::{Judge, Problem, constant_text};
+use crate::progress::Progress;
+use crate::scope::{Judge, Problem, analyse_expression, constant_text};
 use crate::split::{self, Piece};
 use crate::statement;
 use crate::tree::{self, NodeEnum};
@@ -19,8 +21,72 @@ use crate::tree::{self, NodeEnum};
 /// Statements of PL/pgSQL whose text is made at run time.
 const DYNAMIC: &[&str] = &["PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"];
 
-/// Looks into the body of a function or procedure.
-pub fn created(function: &CreateFunctionStmt, judge: Judge<'_>, found: &mut Vec<Problem>) {
+/// Bodies inside of bodies: nobody writes more, and each level needs room on the stack.
+const DEPTH_MAX: usize = 8;
+
+/// Something inside of a body.
+pub enum Part<'p> {
+    /// A statement.
+    Statement {
+        tree: &'p NodeEnum,
+        /// The text to which its places refer.
+        text: &'p str,
+        /// Where that text begins in the text of the whole statement; absent when nobody knows.
+        at: Option<usize>,
+        /// Names that stand for values of one call.
+        variables: &'p BTreeSet<String>,
+    },
+    /// The expression that a function returns; its places refer to the whole statement.
+    Expression { tree: &'p NodeEnum, variables: &'p BTreeSet<String> },
+    /// Something that cannot be read, with its place in the whole.
+    Unread { at: usize, message: &'static str },
+}
+
+type Each<'e> = dyn FnMut(Part<'_>) + 'e;
+
+/// What is wrong inside of a statement that carries a body.
+pub fn judge(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
+    let mut progress = Progress::within(judge);
+    parts(statement, judge, &mut |part| match part {
+        Part::Statement { tree, text, at, variables } => {
+            let around = Judge { text, variables, depth: judge.depth + 1, ..judge };
+            let inner = progress.judge(around);
+            let mut problems = Vec::new();
+            // The whole text has been looked at with the statement around this one.
+            if std::ptr::eq(text, judge.text) {
+                statement::inside(tree, inner, &mut problems);
+            } else {
+                problems = statement::judge(tree, inner);
+            }
+            for mut problem in problems {
+                // Without a known place the routine itself is shown.
+                problem.at = at.map_or(0, |at| at + problem.at);
+                problem.notes.iter_mut().for_each(|(note, _)| *note = at.map_or(0, |at| at + *note));
+                found.push(problem);
+            }
+            progress.take(tree, around);
+        }
+        Part::Expression { tree, variables } => {
+            statement::taken(analyse_expression(tree, progress.judge(Judge { variables, ..judge })), judge, found);
+        }
+        Part::Unread { at, message } => found.push(Problem::new("TL003", at, message)),
+    });
+}
+
+/// What the body of a function, procedure or anonymous block consists of, in its order. Other statements have none.
+pub fn parts(statement: &NodeEnum, judge: Judge<'_>, each: &mut Each<'_>) {
+    if judge.depth >= DEPTH_MAX {
+        each(Part::Unread { at: 0, message: "bodies are nested too deeply in each other" });
+        return;
+    }
+    match statement {
+        NodeEnum::CreateFunctionStmt(function) => created(function, judge, each),
+        NodeEnum::DoStmt(block) => self::block(block, judge, each),
+        _ => {}
+    }
+}
+
+fn created(function: &CreateFunctionStmt, judge: Judge<'_>, each: &mut Each<'_>) {
     let mut variables = judge.variables.clone();
     for parameter in function.parameters.iter().filter_map(|parameter| parameter.node.as_ref()) {
         if let NodeEnum::FunctionParameter(parameter) = parameter {
@@ -29,7 +95,7 @@ pub fn created(function: &CreateFunctionStmt, judge: Judge<'_>, found: &mut Vec<
     }
     let judge = Judge { variables: &variables, ..judge };
     if let Some(body) = tree::inner(&function.sql_body) {
-        return standard(body, judge, found);
+        return standard(body, judge, each);
     }
     let Some(body) = defined(&function.options).find(|option| option.defname == "as").and_then(|option| {
         match tree::inner(&option.arg)? {
@@ -40,18 +106,19 @@ pub fn created(function: &CreateFunctionStmt, judge: Judge<'_>, found: &mut Vec<
         return;
     };
     match language(&function.options).as_deref() {
-        Some("sql") => sql(body, judge, found),
-        Some("plpgsql") => procedural(judge.text, body, judge, found),
+        Some("sql") => sql(body, judge.text.find(body), judge, each),
+        Some("plpgsql") => procedural(judge.text, body, judge, each),
         _ => {}
     }
 }
 
-/// Looks into an anonymous block.
-pub fn block(block: &DoStmt, judge: Judge<'_>, found: &mut Vec<Problem>) {
+fn block(block: &DoStmt, judge: Judge<'_>, each: &mut Each<'_>) {
     let body = defined(&block.args).find(|option| option.defname == "as").and_then(|option| tree::inner(&option.arg));
-    let Some(body) = body.and_then(text_of) else { return };
-    if language(&block.args).is_none_or(|language| language == "plpgsql") {
-        procedural(judge.text, body, judge, found);
+    match body.and_then(text_of) {
+        Some(body) if language(&block.args).is_none_or(|language| language == "plpgsql") => {
+            procedural(judge.text, body, judge, each);
+        }
+        _ => each(Part::Unread { at: 0, message: "nobody looks into a block that is not written in PL/pgSQL" }),
     }
 }
 
@@ -63,52 +130,50 @@ fn text_of(node: &NodeEnum) -> Option<&str> {
 }
 
 /// `BEGIN ATOMIC … END` and `RETURN …` are part of the statement's own tree.
-fn standard(body: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
+fn standard(body: &NodeEnum, judge: Judge<'_>, each: &mut Each<'_>) {
     match body {
         NodeEnum::List(list) => {
             for item in list.items.iter().filter_map(|item| item.node.as_ref()) {
-                standard(item, judge, found);
+                standard(item, judge, each);
             }
         }
         NodeEnum::ReturnStmt(value) => {
-            if let Some(value) = tree::inner(&value.returnval) {
-                found.extend(crate::scope::analyse_expression(value, judge).problems);
+            if let Some(tree) = tree::inner(&value.returnval) {
+                each(Part::Expression { tree, variables: judge.variables });
             }
         }
-        statement => statement::rows(statement, judge, found),
+        tree => each(Part::Statement { tree, text: judge.text, at: Some(0), variables: judge.variables }),
     }
 }
 
-fn sql(body: &str, judge: Judge<'_>, found: &mut Vec<Problem>) {
-    let offset = judge.text.find(body);
+fn sql(body: &str, at: Option<usize>, judge: Judge<'_>, each: &mut Each<'_>) {
     for piece in split::split(body).statements {
-        inside(&piece, offset.map(|offset| offset + piece.start), judge, found);
+        let at = at.map(|at| at + piece.start);
+        if !inside(&piece, at, judge, each) {
+            each(Part::Unread { at: at.unwrap_or(0), message: UNREAD });
+        }
     }
 }
 
-/// One statement of a body, of which the place in the whole may be known.
-fn inside(piece: &Piece, at: Option<usize>, judge: Judge<'_>, found: &mut Vec<Problem>) -> bool {
+/// What is said of a statement that the grammar refuses.
+const UNREAD: &str = "a statement of the routine cannot be read";
+
+/// One statement of a body, of which the place in the whole may be known; `false` when the grammar refuses it.
+fn inside(piece: &Piece, at: Option<usize>, judge: Judge<'_>, each: &mut Each<'_>) -> bool {
     let Ok(parsed) = parse(piece, judge.options) else { return false };
-    for statement in parsed.stmts.iter().filter_map(|raw| tree::inner(&raw.stmt)) {
-        let mut inner = Vec::new();
-        statement::rows(statement, Judge { text: &piece.text, ..judge }, &mut inner);
-        for mut problem in inner {
-            // Without a known place the routine itself is shown.
-            problem.at = at.map_or(0, |at| at + problem.at);
-            problem.notes.iter_mut().for_each(|(note, _)| *note = at.map_or(0, |at| at + *note));
-            found.push(problem);
-        }
+    for tree in parsed.stmts.iter().filter_map(|raw| tree::inner(&raw.stmt)) {
+        each(Part::Statement { tree, text: &piece.text, at, variables: judge.variables });
     }
     true
 }
 
-fn procedural(text: &str, body: &str, judge: Judge<'_>, found: &mut Vec<Problem>) {
+fn procedural(text: &str, body: &str, judge: Judge<'_>, each: &mut Each<'_>) {
     let parsed = read(text).or_else(|| {
         // The parser stumbles over a trigger's rows.
         read(&without_rows(text, body)?)
     });
     let Some(tree) = parsed else {
-        found.push(Problem::new("TL003", 0, "the body of the routine cannot be read"));
+        each(Part::Unread { at: 0, message: "the body of the routine cannot be read" });
         return;
     };
     let mut variables = judge.variables.clone();
@@ -122,8 +187,8 @@ fn procedural(text: &str, body: &str, judge: Judge<'_>, found: &mut Vec<Problem>
         let place = text.get(from..).and_then(|rest| rest.find(&query.text)).map(|at| from + at);
         from = place.unwrap_or(from);
         match query.way {
-            Way::Plain => plain(&query.text, place, judge, found),
-            Way::Dynamic => dynamic(&query.text, place, judge, found),
+            Way::Plain => plain(&query.text, place, judge, each),
+            Way::Dynamic => dynamic(&query.text, place, judge, each),
         }
     }
 }
@@ -180,12 +245,17 @@ fn walk(tree: &Value, variables: &mut BTreeSet<String>, queries: &mut Vec<Query>
                     queries.push(Query { text: text.to_owned(), way: Way::Plain });
                     continue;
                 }
+                // What is executed stands beside its parameters, which are plain, in any order.
+                let executed = match value {
+                    _ if name == "dynquery" => Some(value),
+                    Value::Object(inner) if DYNAMIC.contains(&name.as_str()) => inner.get("query"),
+                    _ => None,
+                };
                 let before = queries.len();
                 walk(value, variables, queries);
-                if (DYNAMIC.contains(&name.as_str()) || name == "dynquery")
-                    && let Some(first) = queries.get_mut(before)
-                {
-                    first.way = Way::Dynamic;
+                let Some(text) = executed.and_then(text_of_expression) else { continue };
+                for query in queries[before..].iter_mut().filter(|query| query.text == text) {
+                    query.way = Way::Dynamic;
                 }
             }
         }
@@ -193,26 +263,30 @@ fn walk(tree: &Value, variables: &mut BTreeSet<String>, queries: &mut Vec<Query>
     }
 }
 
+fn text_of_expression(expression: &Value) -> Option<&str> {
+    expression.get("PLpgSQL_expr")?.get("query")?.as_str()
+}
+
 /// A statement, an expression, or an assignment: the tree keeps only their texts.
-fn plain(text: &str, at: Option<usize>, judge: Judge<'_>, found: &mut Vec<Problem>) {
+fn plain(text: &str, at: Option<usize>, judge: Judge<'_>, each: &mut Each<'_>) {
     let depth = split::split(text).statements.first().map_or(0, |piece| piece.depth) + 1;
     let piece = |text: String| Piece { start: 0, text, depth };
-    if inside(&piece(text.to_owned()), at, judge, found) {
+    if inside(&piece(text.to_owned()), at, judge, each) {
         return;
     }
     // The place of an expression moves by the word put before it.
     let before = at.and_then(|at| at.checked_sub("SELECT ".len()));
-    if inside(&piece(["SELECT ", text].concat()), before, judge, found) {
+    if inside(&piece(["SELECT ", text].concat()), before, judge, each) {
         return;
     }
     let assigned = text.split_once(":=").or_else(|| text.split_once('=')).map(|(_, value)| value.trim());
-    let understood = assigned.is_some_and(|value| inside(&piece(["SELECT ", value].concat()), None, judge, found));
+    let understood = assigned.is_some_and(|value| inside(&piece(["SELECT ", value].concat()), None, judge, each));
     if !understood {
-        found.push(Problem::new("TL003", at.unwrap_or(0), "a statement of the routine cannot be read"));
+        each(Part::Unread { at: at.unwrap_or(0), message: UNREAD });
     }
 }
 
-fn dynamic(text: &str, at: Option<usize>, judge: Judge<'_>, found: &mut Vec<Problem>) {
+fn dynamic(text: &str, at: Option<usize>, judge: Judge<'_>, each: &mut Each<'_>) {
     let depth = split::split(text).statements.first().map_or(0, |piece| piece.depth) + 1;
     let piece = Piece { start: 0, text: ["SELECT ", text].concat(), depth };
     let constant = parse(&piece, judge.options).ok().and_then(|parsed| {
@@ -221,10 +295,10 @@ fn dynamic(text: &str, at: Option<usize>, judge: Judge<'_>, found: &mut Vec<Prob
         constant_text(tree::inner(&target.val)?)
     });
     match constant {
-        Some(constant) => sql(&constant, judge, found),
+        Some(constant) => sql(&constant, judge.text.find(&constant), judge, each),
         None => {
             let message = "EXECUTE runs a text that is put together at run time";
-            found.push(Problem::new("TL003", at.unwrap_or(0), message));
+            each(Part::Unread { at: at.unwrap_or(0), message });
         }
     }
 }

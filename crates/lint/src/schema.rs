@@ -48,18 +48,25 @@ pub struct Relation {
 pub struct Schema {
     tenant_column: Option<String>,
     relations: BTreeMap<String, Vec<(Option<String>, Relation)>>,
+    /// Tables and views of the session alone.
+    temporary: BTreeMap<String, Relation>,
     unknown: Unknown,
 }
 
 impl Schema {
     /// A schema whose tenant tables have this column. Names are as PostgreSQL stores them, without quotes.
     pub fn new(tenant_column: impl Into<String>) -> Self {
-        Self { tenant_column: Some(tenant_column.into()), relations: BTreeMap::new(), unknown: Unknown::Tenant }
+        Self {
+            tenant_column: Some(tenant_column.into()),
+            relations: BTreeMap::new(),
+            temporary: BTreeMap::new(),
+            unknown: Unknown::Tenant,
+        }
     }
 
     /// A schema of an app without a tenant column: each tenant has tables of its own.
     pub fn without_tenant_column() -> Self {
-        Self { tenant_column: None, relations: BTreeMap::new(), unknown: Unknown::Ignore }
+        Self { tenant_column: None, relations: BTreeMap::new(), temporary: BTreeMap::new(), unknown: Unknown::Ignore }
     }
 
     /// Declares tables that all tenants read; `name` or `schema.name`.
@@ -99,19 +106,63 @@ impl Schema {
         &mut same[index].1
     }
 
-    /// The relation that a name means: of that schema, of the search path, or the only one that there is.
+    /// The relation that a name means: of that schema, of the search path, or the only one that there is. Where several are
+    /// possible, one of tenants; a table of the session hides none of these.
     pub fn find(&self, schema: Option<&str>, name: &str, path: &[String]) -> Option<&Relation> {
+        let temporary = self.temporary.get(name);
+        match schema {
+            Some(schema) if is_temporary_schema(schema) => temporary,
+            Some(_) => self.stored(schema, name, path),
+            None => match (temporary, self.stored(None, name, path)) {
+                (Some(_), Some(stored)) if self.is_of_tenants(stored) => Some(stored),
+                (Some(temporary), _) => Some(temporary),
+                (None, stored) => stored,
+            },
+        }
+    }
+
+    fn stored(&self, schema: Option<&str>, name: &str, path: &[String]) -> Option<&Relation> {
         let same = self.relations.get(name)?;
         let of = |wanted: Option<&str>| same.iter().find(|(known, _)| known.as_deref() == wanted).map(|(_, it)| it);
         match schema {
-            // A migration that names no schema lands wherever the search path points.
+            // A migration that names no schema lands wherever the search path points, by itself in `public`.
+            Some("public") => {
+                self.strictest(same.iter().filter(|(known, _)| known.as_deref().is_none_or(|it| it == "public")))
+            }
             Some(schema) => of(Some(schema)).or_else(|| of(None)),
-            None => path
-                .iter()
-                .find_map(|schema| of(Some(schema)))
-                .or_else(|| of(None))
-                .or_else(|| same.iter().map(|(_, it)| it).max_by_key(|it| self.has_tenant_column(it))),
+            None => path.iter().find_map(|schema| of(Some(schema))).or_else(|| self.strictest(same.iter())),
         }
+    }
+
+    /// What the app says of a name comes first, then whatever may hold rows of tenants.
+    fn strictest<'s>(&self, of: impl Iterator<Item = &'s (Option<String>, Relation)>) -> Option<&'s Relation> {
+        of.max_by_key(|(known, it)| (known.is_none() && it.reference, self.is_of_tenants(it), known.is_none()))
+            .map(|(_, it)| it)
+    }
+
+    /// Makes a table or view known that lives in the session alone.
+    pub fn temporary(&mut self, name: String, relation: Relation) {
+        self.temporary.insert(name, relation);
+    }
+
+    /// Whether a table of the session has this name.
+    pub fn has_temporary(&self, name: &str) -> bool {
+        self.temporary.contains_key(name)
+    }
+
+    /// Whether the session has any table of its own.
+    pub fn has_any_temporary(&self) -> bool {
+        !self.temporary.is_empty()
+    }
+
+    /// Forgets a table of the session.
+    pub fn forget_temporary(&mut self, name: &str) {
+        self.temporary.remove(name);
+    }
+
+    /// Forgets all tables of the session.
+    pub fn forget_all_temporary(&mut self) {
+        self.temporary.clear();
     }
 
     /// What a table is, by its name as written in a statement.
@@ -149,6 +200,11 @@ impl Schema {
         self.tenant_column.as_ref().is_some_and(|tenant| columns.contains(tenant))
     }
 
+    /// Whether a relation has the tenant column, or may have it from another.
+    fn is_of_tenants(&self, relation: &Relation) -> bool {
+        self.has_tenant_column(relation) || relation.inherits.is_some()
+    }
+
     fn inherits_tenant(&self, relation: &Relation, path: &[String], depth: usize) -> bool {
         // Inheritance of any real schema is flatter; a circle cannot be created, only written down.
         let Some((schema, name)) = relation.inherits.as_ref().filter(|_| depth < 8) else { return false };
@@ -165,6 +221,11 @@ fn is_system(schema: Option<&str>, name: &str) -> bool {
         Some(schema) => matches!(schema, "pg_catalog" | "information_schema" | "tenantry" | "seal" | "pg_toast"),
         None => name.starts_with("pg_") || name.starts_with("information_schema."),
     }
+}
+
+/// The schema of what lives in the session alone.
+pub fn is_temporary_schema(schema: &str) -> bool {
+    schema == "pg_temp" || schema.starts_with("pg_temp_")
 }
 
 fn parts(name: &str) -> (Option<&str>, &str) {
@@ -202,6 +263,29 @@ mod tests {
         assert_eq!(known.class(None, "events", &path(&["app"])), Class::Tenant);
         assert_eq!(known.class(None, "events", &[]), Class::Tenant, "the stricter one when nothing decides");
         assert_eq!(known.class(Some("audit"), "events", &[]), Class::Plain);
+    }
+
+    #[test]
+    fn tables_of_the_session_hide_no_tenants() {
+        let mut known = with(Some("public"), "users", &["tenant_id", "id"]);
+        for name in ["users", "picked"] {
+            known.temporary(name.to_owned(), Relation { temporary: true, ..Relation::default() });
+        }
+        assert_eq!(known.class(None, "users", &[]), Class::Tenant);
+        assert_eq!(known.class(None, "picked", &[]), Class::Plain);
+        assert_eq!(known.class(Some("pg_temp"), "users", &[]), Class::Plain);
+        assert_eq!(known.class(Some("public"), "picked", &[]), Class::Tenant, "nothing is known of that one");
+        known.forget_temporary("picked");
+        assert_eq!(known.class(None, "picked", &[]), Class::Tenant);
+    }
+
+    #[test]
+    fn no_schema_and_public_are_one() {
+        let mut known = with(Some("public"), "users", &["tenant_id", "id"]);
+        known.entry(None, "users").columns = Some(vec!["id".to_owned()]);
+        assert_eq!(known.class(None, "users", &[]), Class::Tenant);
+        assert_eq!(known.class(Some("public"), "users", &[]), Class::Tenant);
+        assert_eq!(known.class(Some("audit"), "users", &[]), Class::Plain);
     }
 
     #[test]

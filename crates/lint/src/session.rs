@@ -5,6 +5,7 @@
 use pg_query::protobuf::{DiscardMode, VariableSetKind, VariableSetStmt};
 
 use crate::ddl::objects::defined;
+use crate::progress::is_temporary;
 use crate::scope::{Call, Judge, Problem, shown};
 use crate::tree::{self, NodeEnum};
 
@@ -54,6 +55,26 @@ const SERVER: &[&str] = &[
     "pg_logical_slot_peek_changes",
 ];
 
+/// Functions that run a query which is given to them as text, or read a table that is named to them.
+const READING: &[&str] = &[
+    "query_to_xml",
+    "query_to_xmlschema",
+    "query_to_xml_and_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "connectby",
+    "xpath_table",
+    "ts_stat",
+];
+
 /// Looks at one statement.
 pub fn judge(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
     match statement {
@@ -73,19 +94,19 @@ pub fn judge(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
             found.push(Problem::new("TL310", 0, format!("cursor `{}` outlives the transaction", cursor.portalname)));
         }
         NodeEnum::CreateStmt(create) => {
-            if let Some(table) = create.relation.as_ref().filter(|table| table.relpersistence == "t") {
+            if let Some(table) = create.relation.as_ref().filter(|table| is_temporary(table)) {
                 temporary(table, found);
             }
         }
         NodeEnum::CreateTableAsStmt(create) => {
             let table = create.into.as_deref().and_then(|into| into.rel.as_ref());
-            if let Some(table) = table.filter(|table| table.relpersistence == "t") {
+            if let Some(table) = table.filter(|table| is_temporary(table)) {
                 temporary(table, found);
             }
         }
         NodeEnum::SelectStmt(select) => {
             let table = select.into_clause.as_deref().and_then(|into| into.rel.as_ref());
-            if let Some(table) = table.filter(|table| table.relpersistence == "t") {
+            if let Some(table) = table.filter(|table| is_temporary(table)) {
                 temporary(table, found);
             }
         }
@@ -177,6 +198,10 @@ pub fn calls(calls: &[Call], judge: Judge<'_>, found: &mut Vec<Problem>) {
             }
             name if SERVER.contains(&name.rsplit('.').next().unwrap_or(name)) => {
                 found.push(Problem::new("TL311", call.at, format!("`{name}` acts with the rights of the server")));
+            }
+            name if READING.contains(&name.rsplit('.').next().unwrap_or(name)) => {
+                let message = format!("`{name}` reads what a text tells it to");
+                found.push(Problem::new("TL003", call.at, message));
             }
             _ => {}
         }

@@ -72,7 +72,7 @@ const SENDING: &[&str] = &["g", "gx", "gset", "gexec", "gdesc", "watch", "crosst
 
 /// Cuts a text into its statements.
 pub fn split(text: &str) -> Pieces {
-    let mut splitter = Splitter { text, pieces: Pieces::default(), current: Current::default() };
+    let mut splitter = Splitter { text, pieces: Pieces::default(), current: Current::default(), endless: false };
     let mut lexer = Lexer::new(text, 0);
     while let Some(token) = lexer.next() {
         if let Some(resume) = splitter.take(token) {
@@ -89,6 +89,8 @@ struct Current {
     start: Option<usize>,
     blanked: Vec<(usize, usize)>,
     words: Vec<String>,
+    /// The word before the present one.
+    last: String,
     brackets: usize,
     /// Depth of `BEGIN ATOMIC … END` and of `CASE … END` inside it.
     blocks: usize,
@@ -124,6 +126,8 @@ struct Splitter<'t> {
     text: &'t str,
     pieces: Pieces,
     current: Current,
+    /// No rows of COPY have an end from here on.
+    endless: bool,
 }
 
 impl Splitter<'_> {
@@ -138,7 +142,7 @@ impl Splitter<'_> {
             Kind::Semicolon if self.current.brackets == 0 && self.current.blocks == 0 => {
                 let copies_in = self.current.copies_in;
                 self.finish(token.start);
-                copies_in.then(|| self.after_rows(token.end))
+                copies_in.then(|| self.after_rows(token.end)).flatten()
             }
             _ => {
                 self.keep(token);
@@ -173,9 +177,10 @@ impl Splitter<'_> {
                 _ => {}
             }
         }
-        if first == "copy" && word == "stdin" {
+        if first == "copy" && word == "stdin" && current.brackets == 0 && current.last == "from" {
             current.copies_in = true;
         }
+        current.last = word;
     }
 
     fn meta(&mut self, token: Token) -> Option<usize> {
@@ -226,16 +231,25 @@ impl Splitter<'_> {
         self.pieces.statements.push(Piece { start, text, depth: current.nesting.max });
     }
 
-    /// The rows of COPY begin on the next line and end with `\.` on a line of its own.
-    fn after_rows(&self, from: usize) -> usize {
+    /// The rows of COPY begin on the next line and end with `\.` on a line of its own. Nothing where they have no such end,
+    /// or where the line goes on: then it is read as statements, so that none of them is taken for rows.
+    fn after_rows(&mut self, from: usize) -> Option<usize> {
+        if self.endless {
+            return None;
+        }
         let mut at = from;
         for (index, line) in self.text[from..].split_inclusive('\n').enumerate() {
             at += line.len();
+            if index == 0 && !line.trim().is_empty() && !line.trim_start().starts_with("--") {
+                return None;
+            }
             if index > 0 && line.trim_end() == "\\." {
-                return at;
+                return Some(at);
             }
         }
-        at
+        // Nobody has to look again.
+        self.endless = true;
+        None
     }
 }
 
@@ -273,6 +287,19 @@ mod tests {
             texts(text),
             ["COPY t (a) FROM stdin WITH (FORMAT csv)", "SELECT 1", "COPY t TO stdout", "SELECT 2"]
         );
+    }
+
+    /// What has no end, or is no COPY of rows, is read as statements: some of them might be just that.
+    #[test]
+    fn rows_without_an_end_are_statements() {
+        assert_eq!(
+            texts("COPY t FROM STDIN;\nDELETE FROM u;\nDROP TABLE v"),
+            ["COPY t FROM STDIN", "DELETE FROM u", "DROP TABLE v"]
+        );
+        assert_eq!(texts("COPY t FROM stdin; DELETE FROM u;\n\\.\n"), ["COPY t FROM stdin", "DELETE FROM u"]);
+        let named = "COPY (SELECT 1 AS stdin) TO STDOUT;\nDELETE FROM u;\n\\.\n";
+        assert_eq!(texts(named), ["COPY (SELECT 1 AS stdin) TO STDOUT", "DELETE FROM u"]);
+        assert_eq!(texts("COPY t FROM stdin; -- rows\n1\n\\.\nSELECT 1"), ["COPY t FROM stdin", "SELECT 1"]);
     }
 
     #[test]

@@ -6,21 +6,37 @@
 use pg_query::protobuf::{CopyStmt, ObjectType, RangeVar};
 
 use crate::census;
+use crate::ddl;
 use crate::lex::{Kind, Lexer};
 use crate::options::Tier;
+use crate::progress::Progress;
 use crate::routine;
 use crate::schema::Class;
 use crate::scope::{Judge, Outcome, Problem, analyse, analyse_expression, schema_of, shown};
 use crate::session;
 use crate::tree::{self, NodeEnum};
 
-/// What is wrong with a statement, apart from structure.
+/// What is wrong with a statement.
 pub fn judge(statement: &NodeEnum, judge: Judge<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
-    session::judge(statement, judge, &mut found);
     tenant_schemas(judge, &mut found);
-    rows(statement, judge, &mut found);
+    inside(statement, judge, &mut found);
     found
+}
+
+/// What is wrong with a statement whose text was looked at before.
+pub fn inside(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
+    session::judge(statement, judge, found);
+    rows(statement, judge, found);
+    ddl::judge(statement, &ddl::Context { judge }, found);
+    if let NodeEnum::CreateSchemaStmt(schema) = statement {
+        let mut progress = Progress::within(judge);
+        progress.enter(&schema.schemaname);
+        for element in schema.schema_elts.iter().filter_map(|element| element.node.as_ref()) {
+            inside(element, progress.judge(judge), found);
+            progress.take(element, judge);
+        }
+    }
 }
 
 /// What is wrong with what a statement reads and changes.
@@ -60,11 +76,10 @@ pub fn rows(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) {
         NodeEnum::CallStmt(call) => {
             if let Some(call) = call.funccall.as_deref() {
                 let outcome = analyse_expression(&NodeEnum::FuncCall(Box::new(call.clone())), judge);
-                take(outcome, judge, found);
+                taken(outcome, judge, found);
             }
         }
-        NodeEnum::CreateFunctionStmt(function) => routine::created(function, judge, found),
-        NodeEnum::DoStmt(block) => routine::block(block, judge, found),
+        NodeEnum::CreateFunctionStmt(_) | NodeEnum::DoStmt(_) => routine::judge(statement, judge, found),
         NodeEnum::RuleStmt(rule) => {
             for action in rule.actions.iter().filter_map(|action| action.node.as_ref()) {
                 rows(action, judge, found);
@@ -88,10 +103,11 @@ fn query(statement: &NodeEnum, judge: Judge<'_>, found: &mut Vec<Problem>) -> Ve
             format!("{} of {known} table references stand where they are not followed", known - outcome.visited);
         found.push(Problem::new("TL003", 0, message));
     }
-    take(outcome, judge, found)
+    taken(outcome, judge, found)
 }
 
-fn take(outcome: Outcome, judge: Judge<'_>, found: &mut Vec<Problem>) -> Vec<String> {
+/// Takes over what an analysis has found; answers the tables of tenants.
+pub fn taken(outcome: Outcome, judge: Judge<'_>, found: &mut Vec<Problem>) -> Vec<String> {
     session::calls(&outcome.calls, judge, found);
     found.extend(outcome.problems);
     outcome.tables
@@ -114,14 +130,19 @@ fn copy(copy: &CopyStmt, judge: Judge<'_>, found: &mut Vec<Problem>) {
 
 /// The name of a table that a statement creates.
 pub fn created(statement: &NodeEnum) -> Option<String> {
-    let table = match statement {
+    creates(statement).map(|table| table.relname.clone())
+}
+
+/// The table or view that a statement creates.
+pub fn creates(statement: &NodeEnum) -> Option<&RangeVar> {
+    match statement {
         NodeEnum::CreateStmt(create) => create.relation.as_ref(),
         NodeEnum::CreateForeignTableStmt(create) => create.base_stmt.as_ref()?.relation.as_ref(),
         NodeEnum::CreateTableAsStmt(create) => create.into.as_deref()?.rel.as_ref(),
+        NodeEnum::SelectStmt(select) => select.into_clause.as_deref()?.rel.as_ref(),
         NodeEnum::ViewStmt(view) => view.view.as_ref(),
         _ => None,
-    };
-    table.map(|table| table.relname.clone())
+    }
 }
 
 /// Schemas of single tenants are called `t_` and the tenant's id.

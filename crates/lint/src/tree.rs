@@ -40,9 +40,9 @@ pub fn qualified(nodes: &[Node]) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether an operator has this one name, qualified or not.
+/// Whether an operator is PostgreSQL's own of this name. Of another schema it may do anything.
 pub fn is_operator(name: &[Node], wanted: &str) -> bool {
-    last(name) == wanted
+    last(name) == wanted && (name.len() <= 1 || qualified(name).0 == Some("pg_catalog"))
 }
 
 /// Where a node begins in the statement's text, when the parser kept it.

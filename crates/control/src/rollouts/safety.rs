@@ -8,8 +8,8 @@ use tenantry_domain::code::FieldError;
 use tenantry_lint::{Check, Options, Schema, Source, Unknown};
 
 /// Rules whose findings are refused unless a comment in the file allows them with a reason: what rewrites or locks a
-/// table, or takes away what the running version may use.
-const REFUSED: [&str; 6] = ["TL401", "TL402", "TL404", "TL406", "TL407", "TL408"];
+/// table, takes away what the running version may use, or cannot be read, so that it might do any of these.
+const REFUSED: [&str; 7] = ["TL003", "TL401", "TL402", "TL404", "TL406", "TL407", "TL408"];
 
 /// What of the new files would harm the version that is serving, by field. An app that is new harms nobody.
 pub(crate) async fn complaints(old: &Value, new: &Value) -> Vec<FieldError> {
@@ -76,6 +76,11 @@ mod tests {
             "ALTER TABLE notes RENAME COLUMN body TO text;",
             "DROP TABLE notes;",
             "LOCK TABLE notes;",
+            "DO $$ BEGIN ALTER TABLE notes DROP COLUMN body; END $$;",
+            "DO $$ BEGIN IF true THEN EXECUTE 'DROP TABLE notes'; END IF; END $$;",
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP COLUMN body', 'notes'); END $$;",
+            "DO LANGUAGE plperl $$ spi_exec_query('DROP TABLE notes') $$;",
+            "CREATE FUNCTION up() RETURNS void LANGUAGE sql AS $$ ALTER TABLE notes DROP COLUMN body $$; SELECT up();",
         ] {
             let found = judge(&spec(&[FIRST]), &spec(&[FIRST, ("0002.sql", sql)]));
             assert_eq!(found.len(), 1, "{sql}: {found:?}");
@@ -88,6 +93,8 @@ mod tests {
         for sql in [
             "ALTER TABLE notes ADD COLUMN n int NOT NULL DEFAULT 0;",
             "CREATE TABLE tags (id bigint PRIMARY KEY);",
+            "DO $$ BEGIN CREATE TABLE tags (id bigint PRIMARY KEY); ALTER TABLE tags ADD COLUMN n int NOT NULL; END $$;",
+            "-- tenantry:allow TL406 no release reads it since 41\nDO $$ BEGIN ALTER TABLE notes DROP COLUMN body; END $$;",
             "-- tenantry:allow TL406 no release reads it since 41\nALTER TABLE notes DROP COLUMN body;",
         ] {
             assert!(judge(&spec(&[FIRST]), &spec(&[FIRST, ("0002.sql", sql)])).is_empty(), "{sql}");

@@ -32,11 +32,6 @@ pub fn judge(statement: &NodeEnum, cx: &Context<'_>, found: &mut Vec<Problem>) {
             }
         }
         NodeEnum::IndexStmt(index) if index.unique => unique_index(index, cx, found),
-        NodeEnum::CreateSchemaStmt(schema) => {
-            for element in schema.schema_elts.iter().filter_map(|element| element.node.as_ref()) {
-                judge(element, cx, found);
-            }
-        }
         _ => {}
     }
 }

@@ -8,8 +8,7 @@ pub mod objects;
 mod online;
 pub mod policy;
 mod rights;
-
-use std::collections::BTreeSet;
+mod tenant;
 
 use pg_query::protobuf::RangeVar;
 
@@ -22,8 +21,6 @@ use crate::tree::NodeEnum;
 pub struct Context<'a> {
     /// What statements are judged by.
     pub judge: Judge<'a>,
-    /// Tables that the same input created before: nobody uses them yet.
-    pub created: &'a BTreeSet<String>,
 }
 
 impl Context<'_> {
@@ -32,7 +29,7 @@ impl Context<'_> {
     }
 
     fn is_new(&self, table: &RangeVar) -> bool {
-        self.created.contains(&table.relname)
+        self.judge.created.contains(&table.relname)
     }
 
     fn tenant(&self) -> Option<&str> {
@@ -41,12 +38,11 @@ impl Context<'_> {
 }
 
 /// What is wrong with a statement of structure.
-pub fn judge(statement: &NodeEnum, cx: &Context<'_>) -> Vec<Problem> {
-    let mut found = Vec::new();
-    keys::judge(statement, cx, &mut found);
-    policy::judge(statement, cx, &mut found);
-    objects::judge(statement, cx, &mut found);
-    rights::judge(statement, &mut found);
-    online::judge(statement, cx, &mut found);
-    found
+pub fn judge(statement: &NodeEnum, cx: &Context<'_>, found: &mut Vec<Problem>) {
+    keys::judge(statement, cx, found);
+    policy::judge(statement, cx, found);
+    objects::judge(statement, cx, found);
+    rights::judge(statement, cx, found);
+    tenant::judge(statement, cx, found);
+    online::judge(statement, cx, found);
 }

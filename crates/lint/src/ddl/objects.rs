@@ -3,7 +3,7 @@
 //! INVARIANT: an object that PostgreSQL runs past the caller's policies is reported, whatever it does.
 
 use pg_query::Node;
-use pg_query::protobuf::{AlterFunctionStmt, CreateFunctionStmt, DefElem, ObjectType, ViewStmt};
+use pg_query::protobuf::{AlterFunctionStmt, AlterTableType, CreateFunctionStmt, DefElem, ObjectType, ViewStmt};
 
 use super::Context;
 use crate::schema::Class;
@@ -17,10 +17,31 @@ pub fn judge(statement: &NodeEnum, cx: &Context<'_>, found: &mut Vec<Problem>) {
         NodeEnum::CreateTableAsStmt(create) if create.objtype == ObjectType::ObjectMatview as i32 => {
             let Some((into, query)) = create.into.as_deref().zip(tree::inner(&create.query)) else { return };
             let Some(table) = &into.rel else { return };
-            let (outcome, _) = analyse_view(query, cx.judge);
+            let (outcome, _) = analyse_view(query, &into.col_names, cx.judge);
             if let Some(first) = outcome.tables.first() {
                 let message = format!("the materialized view `{}` keeps rows of `{first}`", shown(table));
                 found.push(Problem::new("TL212", tree::at(table.location).unwrap_or(0), message).table(first.clone()));
+            }
+        }
+        NodeEnum::AlterTableStmt(alter) if alter.objtype == ObjectType::ObjectView as i32 => {
+            let Some(view) = alter.relation.as_ref().filter(|view| cx.class(view) != Class::Reference) else { return };
+            for command in alter.cmds.iter().filter_map(|command| command.node.as_ref()) {
+                let NodeEnum::AlterTableCmd(command) = command else { continue };
+                let options = match tree::inner(&command.def) {
+                    Some(NodeEnum::List(options)) => options.items.as_slice(),
+                    _ => continue,
+                };
+                let named = defined(options).any(|option| option.defname == "security_invoker");
+                let taken = match AlterTableType::try_from(command.subtype) {
+                    Ok(AlterTableType::AtSetRelOptions) => named && !is_invoker(options),
+                    Ok(AlterTableType::AtReplaceRelOptions) => !is_invoker(options),
+                    Ok(AlterTableType::AtResetRelOptions) => named,
+                    _ => false,
+                };
+                if taken {
+                    let message = format!("the view `{}` reads with the rights of its owner from here on", shown(view));
+                    found.push(Problem::new("TL211", tree::at(view.location).unwrap_or(0), message).table(shown(view)));
+                }
             }
         }
         NodeEnum::CreateFunctionStmt(function) => created(function, found),
@@ -46,7 +67,7 @@ pub fn judge(statement: &NodeEnum, cx: &Context<'_>, found: &mut Vec<Problem>) {
 
 fn view(view: &ViewStmt, cx: &Context<'_>, found: &mut Vec<Problem>) {
     let Some((name, query)) = view.view.as_ref().zip(tree::inner(&view.query)) else { return };
-    let (outcome, _) = analyse_view(query, cx.judge);
+    let (outcome, _) = analyse_view(query, &view.aliases, cx.judge);
     // A view of reference tables shows nothing that its reader could not see anyway.
     let Some(first) = outcome.tables.first().cloned() else { return };
     let at = tree::at(name.location).unwrap_or(0);

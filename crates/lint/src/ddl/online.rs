@@ -81,7 +81,7 @@ fn dropped(drop: &pg_query::protobuf::DropStmt, cx: &Context<'_>, found: &mut Ve
     for object in drop.objects.iter().filter_map(|object| object.node.as_ref()) {
         let NodeEnum::List(name) = object else { continue };
         let name = tree::texts(&name.items).join(".");
-        let known = name.rsplit('.').next().is_some_and(|last| cx.created.contains(last));
+        let known = name.rsplit('.').next().is_some_and(|last| cx.judge.created.contains(last));
         match kind {
             Ok(ObjectType::ObjectTable | ObjectType::ObjectView) if !known => {
                 found.push(Problem::new("TL406", 0, format!("`{name}` is dropped")).table(name));
@@ -113,6 +113,9 @@ fn altered(command: &AlterTableCmd, table: &RangeVar, found: &mut Vec<Problem>) 
             if let Some(what) = checked_at_once(constraint) {
                 say("TL405", tree::at(constraint.location), format!("{what} on `{name}` while writers wait"));
             }
+        }
+        (Ok(AlterTableType::AtDetachPartition), _) => {
+            say("TL406", None, format!("the rows of a partition leave `{name}`"));
         }
         (Ok(AlterTableType::AtDropColumn), _) => say("TL406", None, format!("`{name}.{column}` is dropped")),
         (

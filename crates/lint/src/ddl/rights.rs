@@ -4,11 +4,14 @@
 
 use pg_query::Node;
 use pg_query::protobuf::{
-    AlterTableType, GrantRoleStmt, GrantStmt, ObjectType, PublicationObjSpecType, RoleSpec, RoleSpecType,
+    AExprKind, AlterPublicationAction, AlterTableType, BoolExprType, GrantRoleStmt, GrantStmt, ObjectType,
+    PublicationObjSpecType, RoleSpec, RoleSpecType,
 };
 
+use super::Context;
 use super::objects::{defined, is_on};
-use crate::scope::{Problem, shown};
+use crate::schema::Class;
+use crate::scope::{Problem, constant_text, shown};
 use crate::tree::{self, NodeEnum};
 
 /// Rights on tables that row-level security does not bind.
@@ -38,7 +41,7 @@ const PASSING_ROLES: &[&str] = &[
 ];
 
 /// Looks at grants, roles, owners and publications.
-pub fn judge(statement: &NodeEnum, found: &mut Vec<Problem>) {
+pub fn judge(statement: &NodeEnum, cx: &Context<'_>, found: &mut Vec<Problem>) {
     match statement {
         NodeEnum::GrantStmt(grant) if grant.is_grant => granted(grant, found),
         NodeEnum::AlterDefaultPrivilegesStmt(alter) => {
@@ -53,10 +56,12 @@ pub fn judge(statement: &NodeEnum, found: &mut Vec<Problem>) {
             attributes(&name, &role.options, found);
         }
         NodeEnum::CreatePublicationStmt(publication) => {
-            published(&publication.pubname, publication.for_all_tables, &publication.pubobjects, found);
+            published(&publication.pubname, publication.for_all_tables, &publication.pubobjects, cx, found);
         }
-        NodeEnum::AlterPublicationStmt(publication) => {
-            published(&publication.pubname, publication.for_all_tables, &publication.pubobjects, found);
+        NodeEnum::AlterPublicationStmt(publication)
+            if publication.action != AlterPublicationAction::ApDropObjects as i32 =>
+        {
+            published(&publication.pubname, publication.for_all_tables, &publication.pubobjects, cx, found);
         }
         NodeEnum::AlterOwnerStmt(alter) => {
             let what = alter.object.as_deref().and_then(|object| object.node.as_ref()).map(named).unwrap_or_default();
@@ -134,11 +139,17 @@ fn granted(grant: &GrantStmt, found: &mut Vec<Problem>) {
 fn membership(grant: &GrantRoleStmt, found: &mut Vec<Problem>) {
     for granted in &grant.granted_roles {
         if let Some(NodeEnum::AccessPriv(granted)) = granted.node.as_ref()
-            && PASSING_ROLES.contains(&granted.priv_name.as_str())
+            && passes(&granted.priv_name)
         {
             found.push(Problem::new("TL217", 0, format!("membership in `{}` is given", granted.priv_name)));
         }
     }
+}
+
+/// Whether a member of a role can do what policies forbid: as PostgreSQL's own roles, as the one that holds the context, or
+/// as an owner of tables, whose names Tenantry ends like this.
+fn passes(role: &str) -> bool {
+    PASSING_ROLES.contains(&role) || role.starts_with("tenantry_") || role.ends_with("_own")
 }
 
 fn attributes(name: &str, options: &[Node], found: &mut Vec<Problem>) {
@@ -150,17 +161,49 @@ fn attributes(name: &str, options: &[Node], found: &mut Vec<Problem>) {
     }
 }
 
-fn published(name: &str, all: bool, objects: &[Node], found: &mut Vec<Problem>) {
+fn published(name: &str, all: bool, objects: &[Node], cx: &Context<'_>, found: &mut Vec<Problem>) {
     if all {
         found.push(Problem::new("TL218", 0, format!("publication `{name}` has all tables")));
     }
     for object in objects.iter().filter_map(|object| object.node.as_ref()) {
-        if let NodeEnum::PublicationObjSpec(object) = object
-            && (object.pubobjtype == PublicationObjSpecType::PublicationobjTablesInSchema as i32
-                || object.pubobjtype == PublicationObjSpecType::PublicationobjTablesInCurSchema as i32)
+        let NodeEnum::PublicationObjSpec(object) = object else { continue };
+        if let Some(published) = object.pubtable.as_deref()
+            && let Some(table) = published.relation.as_ref().filter(|table| cx.class(table) == Class::Tenant)
+            && !tree::inner(&published.where_clause).is_some_and(|filter| is_one_tenant(filter, cx))
+        {
+            let message = format!("publication `{name}` has the rows of all tenants in `{}`", shown(table));
+            found.push(Problem::new("TL218", tree::at(table.location).unwrap_or(0), message).table(shown(table)));
+        }
+        if object.pubobjtype == PublicationObjSpecType::PublicationobjTablesInSchema as i32
+            || object.pubobjtype == PublicationObjSpecType::PublicationobjTablesInCurSchema as i32
         {
             let at = tree::at(object.location).unwrap_or(0);
             found.push(Problem::new("TL218", at, format!("publication `{name}` has all tables of a schema")));
         }
+    }
+}
+
+/// Whether the filter of a publication holds for the rows of one tenant only.
+fn is_one_tenant(filter: &NodeEnum, cx: &Context<'_>) -> bool {
+    match filter {
+        NodeEnum::BoolExpr(logic) if logic.boolop == BoolExprType::AndExpr as i32 => {
+            logic.args.iter().filter_map(|part| part.node.as_ref()).any(|part| is_one_tenant(part, cx))
+        }
+        NodeEnum::AExpr(operation)
+            if operation.kind == AExprKind::AexprOp as i32 && tree::is_operator(&operation.name, "=") =>
+        {
+            let is_tenant = |side: &NodeEnum| match side {
+                NodeEnum::ColumnRef(column) => Some(tree::last(&column.fields)) == cx.tenant(),
+                _ => false,
+            };
+            match (tree::inner(&operation.lexpr), tree::inner(&operation.rexpr)) {
+                (Some(left), Some(right)) => {
+                    (is_tenant(left) && constant_text(right).is_some())
+                        || (is_tenant(right) && constant_text(left).is_some())
+                }
+                _ => false,
+            }
+        }
+        _ => false,
     }
 }

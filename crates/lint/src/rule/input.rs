@@ -31,9 +31,9 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         tiers: ALL,
         title: "a part of the statement cannot be judged",
-        explanation: "A table is named in a place that the analysis does not follow, or text is put together and \
-                      executed at run time. What cannot be judged is not passed: write it plainly, or allow it with a \
-                      reason.",
+        explanation: "A table is named in a place that the analysis does not follow, a body has a statement that cannot be \
+                      read, or text is put together and executed at run time. What cannot be judged is not passed: write \
+                      it plainly, or allow it with a reason.",
         bad: "SELECT 1 WHERE EXISTS (SELECT 1 WHERE EXISTS (SELECT 1 WHERE EXISTS (SELECT 1 WHERE EXISTS (SELECT 1 \
               FROM countries))))",
         good: "SELECT 1 WHERE EXISTS (SELECT 1 FROM countries)",

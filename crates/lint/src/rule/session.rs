@@ -89,8 +89,8 @@ pub const RULES: &[Rule] = &[
         severity: Warning,
         tiers: COMMON,
         title: "an anonymous block runs code",
-        explanation: "What DO runs is decided at run time, and it can leave anything in the session. Its plain \
-                      statements are judged like others; what it puts together is not.",
+        explanation: "What DO runs is decided at run time, and it can leave anything in the session. Its statements are \
+                      judged like others; what it puts together cannot be, and is TL003.",
         bad: "DO $$ BEGIN PERFORM 1; END $$",
         good: "SELECT 1",
         example: Example::Plain,

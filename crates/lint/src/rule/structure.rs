@@ -123,7 +123,8 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         tiers: ALL,
         title: "a view reads with the rights of its owner",
-        explanation: "Policies are judged for the owner of a view, unless it says `security_invoker`. Say so on every view.",
+        explanation: "Policies are judged for the owner of a view, unless it says `security_invoker`. Say so on every view, and \
+                      leave it there.",
         bad: "CREATE VIEW open_orders AS SELECT tenant_id, id FROM orders WHERE status = 'open'",
         good: "CREATE VIEW open_orders WITH (security_invoker = true) AS SELECT tenant_id, id FROM orders WHERE status = \
                'open'",
@@ -189,7 +190,8 @@ pub const RULES: &[Rule] = &[
         tiers: ALL,
         title: "a role can pass the policies",
         explanation: "SUPERUSER and BYPASSRLS are past every policy; REPLICATION, CREATEROLE, CREATEDB and the roles of \
-                      PostgreSQL that read or write everything are ways to it. No login of an app may have them.",
+                      PostgreSQL that read or write everything are ways to it. So is membership in an owner of tables, or in a role of \
+                      Tenantry. No login of an app may have them.",
         bad: "ALTER ROLE app BYPASSRLS",
         good: "ALTER ROLE app LOGIN",
         example: Example::Plain,
@@ -198,9 +200,10 @@ pub const RULES: &[Rule] = &[
         id: "TL218",
         severity: Error,
         tiers: ALL,
-        title: "a publication sends everything",
-        explanation: "FOR ALL TABLES sends the rows of all tenants, and Tenantry's own tables with the key of the seal. \
-                      Publish named tables with a row filter.",
+        title: "a publication sends the rows of all tenants",
+        explanation: "Nobody asks policies what a publication sends: a tenant table goes out whole, and with FOR ALL TABLES \
+                      Tenantry's own tables too, with the key of the seal. Publish named tables with a row filter that \
+                      compares the tenant column with a constant.",
         bad: "CREATE PUBLICATION events FOR ALL TABLES",
         good: "CREATE PUBLICATION events FOR TABLE orders WHERE (tenant_id = '01a1fb3e-b7ce-7677-ad2f-c29f3bd980d4')",
         example: Example::Plain,
@@ -234,6 +237,28 @@ pub const RULES: &[Rule] = &[
                       can log in as; it is put back, and reported as drift.",
         bad: "ALTER TABLE orders OWNER TO app",
         good: "ALTER TABLE orders ADD COLUMN note text",
+        example: Example::Plain,
+    },
+    Rule {
+        id: "TL222",
+        severity: Error,
+        tiers: SHARED,
+        title: "the tenant column is dropped or gets another name",
+        explanation: "Without the column nothing tells the rows of tenants apart, no policy can be made, and nobody who reads \
+                      the table or view is asked for a tenant any more. The table counts as one of tenants all the same.",
+        bad: "ALTER TABLE orders RENAME COLUMN tenant_id TO owner_id",
+        good: "ALTER TABLE orders ADD COLUMN owner_id uuid",
+        example: Example::Plain,
+    },
+    Rule {
+        id: "TL223",
+        severity: Error,
+        tiers: SHARED,
+        title: "the tenant column has a constant default",
+        explanation: "A row that names no tenant lands with one and the same, whoever inserts it. Leave the default out: \
+                      Tenantry sets one that is the tenant of the transaction.",
+        bad: "ALTER TABLE orders ALTER COLUMN tenant_id SET DEFAULT '01a1fb3e-b7ce-7677-ad2f-c29f3bd980d4'",
+        good: "ALTER TABLE orders ALTER COLUMN tenant_id SET DEFAULT tenantry.current_tenant()",
         example: Example::Plain,
     },
 ];

@@ -173,16 +173,37 @@ impl Analysis<'_> {
             if readers.is_empty() {
                 continue;
             }
-            let mut names: Vec<String> = outputs.columns.iter().map(|output| output.name.clone()).collect();
-            if !outputs.wild.is_empty() {
-                names.push(self.tenant_column().to_owned());
+            for (position, output) in outputs.columns.iter().enumerate().filter(|(_, output)| output.open) {
+                let causes =
+                    readers.iter().map(|reader| self.at_position(*reader, position, outputs.columns.len())).collect();
+                self.restrict_inside(&outputs, causes, output.id);
             }
-            for name in names {
-                let Some((inside, true)) = self.inside(&outputs, &name) else { continue };
-                let causes = readers.iter().map(|reader| self.column(*reader, &name)).collect();
+            let tenant = self.tenant_column();
+            let listed = |outputs: &Outputs| outputs.columns.iter().any(|output| output.name == tenant);
+            let renamed = |reader: &AliasId| match &self.aliases[*reader].kind {
+                Kind::Derived(theirs) => theirs.columns.len() != outputs.columns.len(),
+                _ => true,
+            };
+            if !outputs.wild.is_empty() && !listed(&outputs) && !readers.iter().any(renamed) {
+                let Some((inside, true)) = self.inside(&outputs, tenant) else { continue };
+                let causes = readers.iter().map(|reader| self.column(*reader, tenant)).collect();
                 self.restrict_inside(&outputs, causes, inside);
             }
         }
+    }
+
+    /// The column that a reader has at a position, under whichever name it has given it.
+    fn at_position(&mut self, reader: AliasId, position: usize, columns: usize) -> Id {
+        let Kind::Derived(outputs) = &self.aliases[reader].kind else { return NEVER };
+        if outputs.columns.len() != columns {
+            return NEVER;
+        }
+        let Some(name) = outputs.columns.get(position).map(|output| output.name.clone()) else { return NEVER };
+        // A name that two columns have can be asked for by nobody.
+        if outputs.columns.iter().filter(|output| output.name == name).count() != 1 {
+            return NEVER;
+        }
+        self.column(reader, &name)
     }
 
     /// All columns of an alias, as a star gives them.
@@ -258,9 +279,30 @@ impl Analysis<'_> {
                 Some(alias) if self.has(alias, column) == Has::No => NEVER,
                 Some(alias) => self.touch(alias, column),
                 None if self.is_variable(column) || self.is_row_of_trigger(table) => BOUND,
-                None => NEVER,
+                None => self.stray(),
             },
         }
+    }
+
+    /// Takes note of whom a name means, wherever it stands.
+    pub(super) fn name(&mut self, fields: &[Node], scope: ScopeId) {
+        let star = matches!(fields.last().and_then(|field| field.node.as_ref()), Some(NodeEnum::AStar(_)));
+        let row = match fields {
+            [only] => tree::text(only),
+            [.., table, _] if star => tree::text(table),
+            _ => None,
+        };
+        // A whole row is called by its table's name.
+        if let Some(alias) = row.and_then(|row| self.find_alias(scope, row)) {
+            self.touched.push(alias);
+        } else if !star {
+            self.resolve(fields, scope);
+        }
+    }
+
+    fn stray(&mut self) -> Id {
+        self.strays += 1;
+        NEVER
     }
 
     fn unqualified(&mut self, name: &str, scope: ScopeId) -> Id {
@@ -268,7 +310,9 @@ impl Analysis<'_> {
         while let Some(id) = next {
             let scope = &self.scopes[id];
             if let Some((_, merged)) = scope.merged.iter().rev().find(|(known, _)| known == name) {
-                return *merged;
+                let merged = *merged;
+                self.touched.push(self.graph.owner(merged));
+                return merged;
             }
             let (mut certain, mut possible) = (Vec::new(), Vec::new());
             for alias in &scope.aliases {
@@ -284,10 +328,10 @@ impl Analysis<'_> {
                 ([], []) => {}
                 _ if certain.is_empty() && self.is_variable(name) => return BOUND,
                 ([], [only]) => return self.touch(*only, name),
-                _ => return NEVER,
+                _ => return self.stray(),
             }
         }
-        if self.is_variable(name) { BOUND } else { NEVER }
+        if self.is_variable(name) { BOUND } else { self.stray() }
     }
 
     fn touch(&mut self, alias: AliasId, name: &str) -> Id {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use pg_query::Node;
 use pg_query::protobuf::{
-    AExpr, AExprKind, BoolExprType, BoolTestType, NullTestType, SelectStmt, SubLink, SubLinkType,
+    AExpr, AExprKind, BoolExprType, BoolTestType, NullTestType, ParamRef, SelectStmt, SubLink, SubLinkType,
 };
 
 use super::Analysis;
@@ -169,9 +169,11 @@ impl Analysis<'_> {
             for (position, (column, value)) in row.args.iter().zip(&values.args).enumerate() {
                 let (Some(column), Some(value)) = (column.node.as_ref(), value.node.as_ref()) else { continue };
                 let same = items.iter().all(|item| match item {
-                    NodeEnum::RowExpr(other) => {
-                        other.args.get(position).and_then(|it| it.node.as_ref()).is_some_and(|it| is_same(it, value))
-                    }
+                    NodeEnum::RowExpr(other) => other
+                        .args
+                        .get(position)
+                        .and_then(|it| it.node.as_ref())
+                        .is_some_and(|it| self.is_same(it, value)),
                     _ => false,
                 });
                 if same {
@@ -180,10 +182,79 @@ impl Analysis<'_> {
                     self.miss(column, place.scope, "`IN` names several tenants");
                 }
             }
-        } else if items.iter().all(|item| is_same(item, first)) {
+        } else if items.iter().all(|item| self.is_same(item, first)) {
             self.equal(condition, left, first, place);
         } else {
             self.miss(condition, place.scope, "`IN` names several tenants");
+        }
+    }
+
+    /// Whether two constants, parameters or calls of the context are the same value, whatever they are cast to.
+    pub(super) fn is_same(&self, a: &NodeEnum, b: &NodeEnum) -> bool {
+        if std::ptr::eq(a, b) {
+            return true;
+        }
+        match (a, b) {
+            (NodeEnum::TypeCast(cast), other) | (other, NodeEnum::TypeCast(cast)) => {
+                tree::inner(&cast.arg).is_some_and(|argument| self.is_same(argument, other))
+            }
+            (NodeEnum::ParamRef(a), NodeEnum::ParamRef(b)) => {
+                a.number == b.number && self.placeholder(a) == self.placeholder(b)
+            }
+            (NodeEnum::AConst(a), NodeEnum::AConst(b)) => {
+                // A driver's `?` is read as a number, and the next one is another value.
+                let question = |at: i32| tree::at(at).and_then(|at| self.judge.text.as_bytes().get(at)) == Some(&b'?');
+                a.val == b.val && a.isnull == b.isnull && !question(a.location) && !question(b.location)
+            }
+            (NodeEnum::ColumnRef(a), NodeEnum::ColumnRef(b)) => {
+                // Variables of a routine; of columns nobody asks.
+                !a.fields.is_empty()
+                    && a.fields.len() == b.fields.len()
+                    && tree::texts(&a.fields) == tree::texts(&b.fields)
+            }
+            (NodeEnum::FuncCall(a), NodeEnum::FuncCall(b)) => {
+                let name = tree::texts(&a.funcname).join(".").to_lowercase();
+                let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+                self.judge.options.is_context_function(name)
+                    && tree::texts(&a.funcname) == tree::texts(&b.funcname)
+                    && a.args.len() == b.args.len()
+                    && a.args.iter().zip(&b.args).all(|pair| match (pair.0.node.as_ref(), pair.1.node.as_ref()) {
+                        (Some(a), Some(b)) => self.is_same(a, b),
+                        _ => false,
+                    })
+            }
+            (NodeEnum::SubLink(a), NodeEnum::SubLink(b)) => {
+                match (tree::inner(&a.subselect), tree::inner(&b.subselect)) {
+                    (Some(NodeEnum::SelectStmt(a)), Some(NodeEnum::SelectStmt(b))) => {
+                        // `(SELECT current_tenant())`, as the policies write it.
+                        let bare = |select: &SelectStmt| select.from_clause.is_empty() && select.larg.is_none();
+                        bare(a)
+                            && bare(b)
+                            && match (target_of(a), target_of(b)) {
+                                (Some(a), Some(b)) => self.is_same(a, b),
+                                _ => false,
+                            }
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// What tells a driver's placeholder from others: its name, or its place if it has none.
+    fn placeholder(&self, parameter: &ParamRef) -> Result<&str, i32> {
+        let text = tree::at(parameter.location).and_then(|at| self.judge.text.get(at..)).unwrap_or_default();
+        let word = |from: usize| {
+            let rest = &text[from..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            &rest[..end]
+        };
+        match text.as_bytes() {
+            [b'$', ..] => Ok(word(1)),
+            [b'%', b'(', ..] => Ok(word(2)),
+            [b':', ..] => Ok(word(1)),
+            _ => Err(parameter.location),
         }
     }
 
@@ -292,6 +363,17 @@ impl Analysis<'_> {
     }
 }
 
+/// The only thing that a select gives.
+fn target_of(select: &SelectStmt) -> Option<&NodeEnum> {
+    match select.target_list.as_slice() {
+        [only] => match only.node.as_ref()? {
+            NodeEnum::ResTarget(target) => tree::inner(&target.val),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// A select whose conditions decide alone whether it has a row.
 fn is_plain(select: &SelectStmt) -> bool {
     select.larg.is_none()
@@ -312,17 +394,4 @@ fn calls_something(node: &NodeEnum) -> bool {
         tree::children(node, &mut waiting);
     }
     false
-}
-
-/// Whether two constants or parameters are the same.
-fn is_same(a: &NodeEnum, b: &NodeEnum) -> bool {
-    match (a, b) {
-        (NodeEnum::ParamRef(a), NodeEnum::ParamRef(b)) => a.number == b.number,
-        (NodeEnum::AConst(a), NodeEnum::AConst(b)) => a.val == b.val && a.isnull == b.isnull,
-        (NodeEnum::TypeCast(a), NodeEnum::TypeCast(b)) => match (tree::inner(&a.arg), tree::inner(&b.arg)) {
-            (Some(a), Some(b)) => is_same(a, b),
-            _ => false,
-        },
-        _ => std::ptr::eq(a, b),
-    }
 }

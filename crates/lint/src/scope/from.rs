@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 
 use super::alias::{AliasId, Has, Kind, Output, Outputs, ScopeId};
 use super::condition::Place;
-use super::graph::{BOUND, Id};
+use super::graph::{BOUND, Id, NEVER};
 use super::{Analysis, Touch, schema_of};
 use crate::schema::Class;
 use crate::tree::{self, NodeEnum};
@@ -104,13 +104,7 @@ impl<'t> Analysis<'_> {
             && let Some(index) = self.find_cte(scope, &table.relname)
         {
             let outputs = (*self.ctes[index].outputs).clone();
-            let renames = table.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty());
-            let mut outputs = renamed(Outputs { cte: Some(index), ..outputs }, table.alias.as_ref());
-            if renames {
-                // Under other names the readers cannot be compared, so this one restricts nothing.
-                outputs.open = false;
-                outputs.columns.iter_mut().for_each(|output| output.open = false);
-            }
+            let outputs = renamed(Outputs { cte: Some(index), ..outputs }, table.alias.as_ref());
             let alias = self.derived(name, outputs);
             self.ctes[index].readers.push(alias);
             return alias;
@@ -138,10 +132,7 @@ impl<'t> Analysis<'_> {
         self.expand(alias, &mut outputs);
         let outputs = renamed(outputs, table.alias.as_ref());
         let renaming = self.derived(name, outputs);
-        // The requirement goes to the outer alias, under whichever name it has there.
-        let tenant = self.tenant_column();
-        let (inner, outer) = (self.column(alias, tenant), self.column(renaming, tenant));
-        self.graph.imply(vec![inner], outer);
+        self.renamings.insert(renaming, alias);
         renaming
     }
 
@@ -336,7 +327,7 @@ impl<'t> Analysis<'_> {
             NodeEnum::AExpr(operation) => {
                 let compares = match AExprKind::try_from(operation.kind) {
                     Ok(AExprKind::AexprOp) => {
-                        matches!(tree::last(&operation.name), "=" | "<>" | "<" | ">" | "<=" | ">=")
+                        ["=", "<>", "<", ">", "<=", ">="].iter().any(|sign| tree::is_operator(&operation.name, sign))
                     }
                     Ok(
                         AExprKind::AexprIn
@@ -393,6 +384,10 @@ pub fn renamed(mut outputs: Outputs, alias: Option<&AliasNode>) -> Outputs {
         for (output, name) in outputs.columns.iter_mut().zip(names) {
             output.name = name;
         }
+    } else {
+        // Which columns of an unknown star get these names nobody can tell.
+        let unknown = names.into_iter().map(|name| Output { name, id: NEVER, open: false });
+        outputs.columns.splice(0..0, unknown);
     }
     outputs
 }

@@ -1,6 +1,7 @@
 //! Which values are bound to one tenant: nodes for columns, and implications between them.
 //!
-//! INVARIANT: a node is bound only if that follows from a condition (least solution); nothing binds itself.
+//! INVARIANT: a node is bound only if that follows from a condition (least solution); nothing binds itself. What a
+//! recursion assumes of its earlier rows has to follow for the later ones.
 
 /// A column of an alias, or of an intermediate result.
 pub type Id = usize;
@@ -19,12 +20,14 @@ pub const NOBODY: usize = usize::MAX;
 pub struct Graph {
     owners: Vec<usize>,
     implications: Vec<(Vec<Id>, Id)>,
+    /// Nodes that induction assumes, each with what has to follow from it.
+    assumptions: Vec<(Id, Id)>,
 }
 
 impl Graph {
     /// A graph with the two constants.
     pub fn new() -> Self {
-        Self { owners: vec![NOBODY, NOBODY], implications: Vec::new() }
+        Self { owners: vec![NOBODY, NOBODY], implications: Vec::new(), assumptions: Vec::new() }
     }
 
     /// A new node of an alias.
@@ -49,13 +52,37 @@ impl Graph {
         self.implications.push((causes, out));
     }
 
-    /// Which nodes are bound. Linear in the size of the graph.
+    /// States that a node may be assumed to be bound as long as `proof` turns out to be bound under that assumption.
+    pub fn assume(&mut self, assumed: Id, proof: Id) {
+        if proof != NEVER {
+            self.assumptions.push((assumed, proof));
+        }
+    }
+
+    /// Which nodes are bound. An assumption without its proof is dropped, and with it what followed from it; so this is
+    /// linear in the size of the graph for each dropped one.
     pub fn solve(&self) -> Vec<bool> {
+        let mut kept = self.assumptions.clone();
+        loop {
+            let bound = self.solve_under(&kept);
+            let before = kept.len();
+            kept.retain(|(_, proof)| bound[*proof]);
+            if kept.len() == before {
+                return bound;
+            }
+        }
+    }
+
+    fn solve_under(&self, assumptions: &[(Id, Id)]) -> Vec<bool> {
         let mut bound = vec![false; self.owners.len()];
         bound[BOUND] = true;
         let mut waiting: Vec<usize> = Vec::with_capacity(self.implications.len());
         let mut used_by: Vec<Vec<usize>> = vec![Vec::new(); self.owners.len()];
         let mut queue = Vec::new();
+        for (assumed, _) in assumptions {
+            bound[*assumed] = true;
+            queue.push(*assumed);
+        }
         for (index, (causes, out)) in self.implications.iter().enumerate() {
             waiting.push(causes.len());
             for cause in causes {
@@ -94,6 +121,22 @@ mod tests {
         assert_eq!(graph.solve()[2..], [false, false, false]);
         graph.imply(vec![BOUND], a);
         assert_eq!(graph.solve()[2..], [true, true, false]);
+    }
+
+    #[test]
+    fn assumptions_need_their_proof() {
+        let mut graph = Graph::new();
+        let (first, second, step, other) = (graph.node(0), graph.node(0), graph.node(1), graph.node(2));
+        graph.assume(first, step);
+        graph.assume(second, other);
+        graph.imply(vec![first], step);
+        assert_eq!(graph.solve()[2..], [true, false, true, false]);
+        // What rests on an assumption that is dropped falls with it.
+        let mut chain = Graph::new();
+        let (first, second, never) = (chain.node(0), chain.node(0), chain.node(0));
+        chain.assume(first, second);
+        chain.assume(second, never);
+        assert_eq!(chain.solve()[2..], [false, false, false]);
     }
 
     #[test]

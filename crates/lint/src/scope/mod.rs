@@ -18,6 +18,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use pg_query::Node;
 use pg_query::protobuf::{FuncCall, RangeVar};
 
 use self::alias::{Alias, AliasId, Cte, Outputs, Scope, ScopeId};
@@ -38,8 +39,12 @@ pub struct Judge<'a> {
     pub path: &'a [String],
     /// Names that stand for values of one call: parameters and variables of a routine.
     pub variables: &'a BTreeSet<String>,
+    /// Tables that the same input created before: nobody uses them yet.
+    pub created: &'a BTreeSet<String>,
     /// The statement's text, to which all places refer.
     pub text: &'a str,
+    /// How many bodies of routines are around the statement.
+    pub depth: usize,
 }
 
 /// Something wrong in a statement, before it has a file and a line.
@@ -138,6 +143,10 @@ struct Analysis<'a> {
     seen: BTreeSet<usize>,
     /// Aliases whose columns were named, in order.
     touched: Vec<AliasId>,
+    /// How many names meant nothing that is known: they might be anybody's.
+    strays: usize,
+    /// Aliases that give the columns of another one other names.
+    renamings: BTreeMap<AliasId, AliasId>,
     sublinks: BTreeMap<usize, Rc<Outputs>>,
     depth: usize,
 }
@@ -150,12 +159,15 @@ pub fn analyse(statement: &NodeEnum, judge: Judge<'_>) -> Outcome {
 }
 
 /// Analyses the query of a view: whoever reads the view is asked for the tenant, so the view's tenant column counts as
-/// bound. Answers the names of the view's columns too, as far as they are known.
-pub fn analyse_view(query: &NodeEnum, judge: Judge<'_>) -> (Outcome, Option<Vec<String>>) {
+/// bound. Names that the view gives its columns count, not those of the query. Answers the names of the view's columns too,
+/// as far as they are known.
+pub fn analyse_view(query: &NodeEnum, names: &[Node], judge: Judge<'_>) -> (Outcome, Option<Vec<String>>) {
     let mut analysis = Analysis::new(judge);
-    let outputs = analysis.query(query, None);
+    let outputs = select::named(analysis.query(query, None), names);
+    // Behind an unknown star nobody can tell which column got which name.
+    let unknown = !names.is_empty() && !outputs.wild.is_empty();
     let names = analysis.names_of(&outputs);
-    if let Some(tenant) = judge.schema.tenant_column() {
+    if let Some(tenant) = judge.schema.tenant_column().filter(|_| !unknown) {
         let alias = analysis.derived("", outputs);
         if analysis.has(alias, tenant) != alias::Has::No {
             let id = analysis.column(alias, tenant);
@@ -188,6 +200,8 @@ impl<'a> Analysis<'a> {
             outcome: Outcome::default(),
             seen: BTreeSet::new(),
             touched: Vec::new(),
+            strays: 0,
+            renamings: BTreeMap::new(),
             sublinks: BTreeMap::new(),
             depth: 0,
         }
@@ -206,7 +220,9 @@ impl<'a> Analysis<'a> {
     }
 
     fn require(&mut self, alias: AliasId, touch: Touch, table: &RangeVar) {
-        let id = self.column(alias, self.tenant_column());
+        // Under whichever name a list of columns has put it, the table's own column is what has to be bound.
+        let own = self.renamings.get(&alias).copied().unwrap_or(alias);
+        let id = self.column(own, self.tenant_column());
         let name = self.aliases[alias].name.clone();
         let at = tree::at(table.location).unwrap_or(0);
         self.outcome.tables.push(shown(table));
@@ -241,13 +257,37 @@ impl<'a> Analysis<'a> {
                     }
                 }
                 NodeEnum::FuncCall(call) => self.call(call),
+                NodeEnum::ColumnRef(column) => self.name(&column.fields, scope),
                 _ => {}
             }
             tree::children(node, &mut waiting);
         }
     }
 
-    fn visit_all(&mut self, nodes: &[pg_query::Node], scope: ScopeId) {
+    /// Looks at ORDER BY and the like, where a bare name means an output of that name first.
+    fn visit_sorts(&mut self, nodes: &[Node], targets: &[Node], scope: ScopeId) {
+        let named = |name: &str| {
+            targets.iter().any(|target| match target.node.as_ref() {
+                Some(NodeEnum::ResTarget(target)) => target.name == name,
+                _ => false,
+            })
+        };
+        for node in nodes.iter().filter_map(|node| node.node.as_ref()) {
+            let sorted = match node {
+                NodeEnum::SortBy(sort) => tree::inner(&sort.node),
+                other => Some(other),
+            };
+            let is_output = match sorted {
+                Some(NodeEnum::ColumnRef(column)) => column.fields.len() == 1 && named(tree::last(&column.fields)),
+                _ => false,
+            };
+            if !is_output {
+                self.visit(node, scope);
+            }
+        }
+    }
+
+    fn visit_all(&mut self, nodes: &[Node], scope: ScopeId) {
         for node in nodes.iter().filter_map(|node| node.node.as_ref()) {
             self.visit(node, scope);
         }

@@ -182,9 +182,10 @@ impl Analysis<'_> {
         let Some(infer) = infer else { return false };
         if !infer.conname.is_empty() {
             let known = self.judge.schema.find(schema_of(table), &table.relname, self.judge.path);
+            // A constraint of which nothing is known may be any other.
             return known
                 .and_then(|relation| relation.keys.get(&infer.conname))
-                .is_none_or(|key| key.iter().any(|column| column == tenant));
+                .is_some_and(|key| key.iter().any(|column| column == tenant));
         }
         infer.index_elems.iter().any(|element| match element.node.as_ref() {
             Some(NodeEnum::IndexElem(element)) => element.name == tenant,

@@ -1,7 +1,8 @@
 //! Queries: SELECT, VALUES, set operations and WITH.
 //!
 //! INVARIANT: a condition outside of a query acts inside only where no LIMIT, window or the like comes between them. A
-//! recursive expression is bound when its first part is, and its second part keeps what the first had.
+//! recursive expression is bound when its first part is, and its second part provably keeps what the first had. Long because
+//! a query's parts bind each other.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,10 +11,10 @@ use pg_query::Node;
 use pg_query::protobuf::{CommonTableExpr, IntoClause, LimitOption, SelectStmt, SetOperation, WindowDef, WithClause};
 
 use super::Analysis;
-use super::alias::{AliasId, Cte, Output, Outputs, ScopeId};
+use super::alias::{AliasId, Cte, Has, Kind, Output, Outputs, ScopeId};
 use super::condition::Place;
 use super::from::renamed;
-use super::graph::{BOUND, Id, NEVER};
+use super::graph::{BOUND, Id, NEVER, NOBODY};
 use crate::tree::{self, NodeEnum};
 
 impl Analysis<'_> {
@@ -97,8 +98,9 @@ impl Analysis<'_> {
             }
             self.visit(having, scope);
         }
-        for part in [&select.target_list, &select.group_clause, &select.sort_clause, &select.distinct_clause] {
-            self.visit_all(part, scope);
+        self.visit_all(&select.target_list, scope);
+        for part in [&select.group_clause, &select.sort_clause, &select.distinct_clause] {
+            self.visit_sorts(part, &select.target_list, scope);
         }
         self.visit_all(&select.window_clause, scope);
         let windows = self.windows(select, scope);
@@ -198,7 +200,10 @@ impl Analysis<'_> {
         for arm in [select.larg.as_deref(), select.rarg.as_deref()].into_iter().flatten() {
             arms.push(self.deeper(|this| this.select(arm, Some(base))).unwrap_or_default());
         }
-        let [left, right] = arms.as_slice() else { return Outputs::default() };
+        let [left, right] = arms.as_mut_slice() else { return Outputs::default() };
+        if operation == SetOperation::SetopUnion {
+            self.tell_apart(left, right, select);
+        }
         let mut outputs = Outputs { open: true, ..Outputs::default() };
         if !left.wild.is_empty() || !right.wild.is_empty() {
             return self.starred(left, right, operation);
@@ -217,7 +222,7 @@ impl Analysis<'_> {
         let mut sides = Vec::new();
         for arm in [left, right] {
             let alias = self.derived("", arm.clone());
-            if self.has(alias, &tenant) != super::alias::Has::Yes {
+            if self.has(alias, &tenant) != Has::Yes {
                 return Outputs { open: false, ..Outputs::default() };
             }
             sides.push((self.column(alias, &tenant), true));
@@ -280,11 +285,20 @@ impl Analysis<'_> {
             return Outputs::default();
         };
         let first = self.deeper(|this| this.select(first, Some(scope))).unwrap_or_default();
-        let first = closed(named(first, &cte.aliascolnames));
-        // Inside of the step the expression has what its first part has: that is the induction.
-        self.declare(&cte.ctename, first.clone(), scope);
+        let mut first = closed(named(first, &cte.aliascolnames));
+        let (earlier, assumed) = self.earlier(&first);
+        self.declare(&cte.ctename, earlier, scope);
         let step = self.deeper(|this| this.select(step, Some(scope))).unwrap_or_default();
-        let step = closed(named(step, &cte.aliascolnames));
+        let mut step = closed(named(step, &cte.aliascolnames));
+        self.tell_apart(&mut first, &mut step, select);
+        for (position, assumed) in assumed {
+            let proof = match position {
+                Some(position) if step.wild.is_empty() => step.columns.get(position).map_or(NEVER, |output| output.id),
+                Some(_) => NEVER,
+                None => self.tenant_of(&step),
+            };
+            self.graph.assume(assumed, proof);
+        }
         for part in [&select.limit_count, &select.limit_offset] {
             tree::inner(part).into_iter().for_each(|part| self.visit(part, scope));
         }
@@ -301,6 +315,85 @@ impl Analysis<'_> {
         };
         outputs.first_alias = first_alias;
         outputs
+    }
+
+    /// What the step of a recursion reads: a column is bound if the first part binds it, and if it is assumed that so did
+    /// every earlier step. Answers the assumptions by the column's position; without one where only its name is known.
+    fn earlier(&mut self, first: &Outputs) -> (Outputs, Vec<(Option<usize>, Id)>) {
+        let mut outputs = Outputs { first_alias: self.aliases.len(), ..Outputs::default() };
+        let mut assumed = Vec::new();
+        let mut columns: Vec<_> = first
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(position, output)| (Some(position), output.name.clone(), output.id))
+            .collect();
+        if !first.wild.is_empty() {
+            let tenant = self.tenant_column().to_owned();
+            // Nothing is known of what the step puts in the place of the other columns.
+            columns = vec![(None, tenant, self.tenant_of(first))];
+            outputs.wild.push(self.alias("", Kind::Opaque(Vec::new())));
+        }
+        for (position, name, id) in columns {
+            let (_, before) = self.pseudo(&name);
+            let assumption = self.graph.node(NOBODY);
+            self.graph.imply(vec![id, assumption], before);
+            assumed.push((position, assumption));
+            outputs.columns.push(Output { name, id: before, open: false });
+        }
+        (outputs, assumed)
+    }
+
+    /// The tenant column of outputs, by its name.
+    fn tenant_of(&mut self, outputs: &Outputs) -> Id {
+        let tenant = self.tenant_column().to_owned();
+        let alias = self.derived("", outputs.clone());
+        if self.has(alias, &tenant) == Has::Yes { self.column(alias, &tenant) } else { NEVER }
+    }
+
+    /// Two parameters are two tenants: a column that is one in each arm is bound only if it is the same in both.
+    fn tell_apart(&self, left: &mut Outputs, right: &mut Outputs, select: &SelectStmt) {
+        let (Some(ours), Some(theirs)) = (select.larg.as_deref(), select.rarg.as_deref()) else { return };
+        for (position, (a, b)) in left.columns.iter_mut().zip(&mut right.columns).enumerate() {
+            if a.id == BOUND && b.id == BOUND {
+                let same = match (self.arm_value(ours, position), self.arm_value(theirs, position)) {
+                    (Some(a), Some(b)) => self.is_same(a, b),
+                    _ => false,
+                };
+                if !same {
+                    (a.id, b.id) = (NEVER, NEVER);
+                }
+            }
+        }
+    }
+
+    /// The expression that an arm of a set operation gives at a position, if it is the same for all its rows.
+    fn arm_value<'t>(&self, select: &'t SelectStmt, position: usize) -> Option<&'t NodeEnum> {
+        if let (Some(left), Some(right)) = (select.larg.as_deref(), select.rarg.as_deref()) {
+            let (left, right) = (self.arm_value(left, position)?, self.arm_value(right, position)?);
+            return self.is_same(left, right).then_some(left);
+        }
+        let node = match select.values_lists.as_slice() {
+            [] => select.target_list.get(position)?,
+            [only] => match only.node.as_ref()? {
+                NodeEnum::List(row) => row.items.get(position)?,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        // Behind a star positions mean nothing.
+        let star = |node: &Node| match node.node.as_ref() {
+            Some(NodeEnum::ResTarget(target)) => matches!(tree::inner(&target.val), Some(NodeEnum::ColumnRef(column))
+                if matches!(column.fields.last().and_then(|field| field.node.as_ref()), Some(NodeEnum::AStar(_)))),
+            _ => false,
+        };
+        if select.target_list.iter().take(position).any(star) {
+            return None;
+        }
+        match node.node.as_ref()? {
+            NodeEnum::ResTarget(target) => tree::inner(&target.val),
+            value => Some(value),
+        }
     }
 
     pub(super) fn into(&mut self, into: &IntoClause) {
@@ -329,7 +422,7 @@ pub fn closed(mut outputs: Outputs) -> Outputs {
     outputs
 }
 
-fn named(outputs: Outputs, names: &[Node]) -> Outputs {
+pub fn named(outputs: Outputs, names: &[Node]) -> Outputs {
     let alias = pg_query::protobuf::Alias { aliasname: String::new(), colnames: names.to_vec() };
     renamed(outputs, Some(&alias))
 }

@@ -149,9 +149,9 @@ impl Analysis<'_> {
         if let Some(known) = self.sublinks.get(&key) {
             return Rc::clone(known);
         }
-        let (first_alias, touched) = (self.aliases.len(), self.touched.len());
+        let (first_alias, touched, strays) = (self.aliases.len(), self.touched.len(), self.strays);
         let mut outputs = tree::inner(&link.subselect).map(|query| self.query(query, Some(scope))).unwrap_or_default();
-        outputs.alone = self.touched[touched..].iter().all(|alias| *alias >= first_alias);
+        outputs.alone = strays == self.strays && self.touched[touched..].iter().all(|alias| *alias >= first_alias);
         self.remember(link, outputs)
     }
 

@@ -225,3 +225,49 @@ CREATE FUNCTION order_total(p_id uuid) RETURNS numeric BEGIN ATOMIC SELECT total
 CREATE FUNCTION void_order(p_tenant uuid, p_id uuid) RETURNS void LANGUAGE plpgsql AS $$ DECLARE v_total numeric; BEGIN SELECT total INTO v_total FROM orders WHERE tenant_id = p_tenant AND id = p_id; IF v_total > 0 THEN UPDATE orders SET status = 'void' WHERE tenant_id = p_tenant AND id = p_id; END IF; END $$;
 CREATE FUNCTION log_order() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO outbox (tenant_id, topic, payload) VALUES (NEW.tenant_id, 'order', to_jsonb(NEW)); NEW.note := coalesce(NEW.note, ''); RETURN NEW; END $$;
 CREATE PROCEDURE close_day(p_tenant uuid) LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN FOR r IN SELECT id FROM orders WHERE tenant_id = p_tenant LOOP UPDATE order_items SET quantity = 0 WHERE tenant_id = p_tenant AND order_id = r.id; END LOOP; END $$;
+
+-- Recursions that stay with their tenant.
+
+WITH RECURSIVE tree(tid, id) AS (SELECT $1::uuid, $2::uuid UNION ALL SELECT p.tenant_id, p.id FROM projects p JOIN tree ON p.tenant_id = tree.tid AND p.parent_id = tree.id) SELECT id FROM tree;
+WITH RECURSIVE tree(tid, id) AS (SELECT $1::uuid, $2::uuid UNION ALL SELECT tree.tid, p.id FROM projects p JOIN tree ON p.tenant_id = tree.tid AND p.parent_id = tree.id) SELECT p.name FROM tree JOIN projects p ON p.tenant_id = tree.tid AND p.id = tree.id;
+WITH RECURSIVE up AS (SELECT * FROM ledger_entries WHERE tenant_id = $1 UNION ALL SELECT e.* FROM ledger_entries e JOIN up ON e.tenant_id = up.tenant_id) SELECT * FROM up;
+SELECT c.name, x.id FROM customers c CROSS JOIN LATERAL (WITH RECURSIVE t(tid, id) AS (SELECT c.tenant_id, c.id UNION ALL SELECT p.tenant_id, p.id FROM projects p JOIN t ON p.tenant_id = t.tid AND p.parent_id = t.id) SELECT id FROM t) x WHERE c.tenant_id = $1;
+WITH RECURSIVE a(tid) AS (SELECT $1::uuid UNION SELECT a.tid FROM a), b(tid, id) AS (SELECT a.tid, NULL::uuid FROM a UNION ALL SELECT p.tenant_id, p.id FROM projects p JOIN b ON p.tenant_id = b.tid) SELECT * FROM b;
+
+-- Columns under other names, where the tenant's is still the one that is compared.
+
+SELECT * FROM users AS c(t, a) WHERE c.t = $1;
+SELECT c.a, o.number FROM orders o LEFT JOIN users AS c(t, a) ON c.t = o.tenant_id AND c.a = o.customer_id WHERE o.tenant_id = $1;
+WITH u AS (SELECT tenant_id, id FROM users) SELECT * FROM u AS x(t, a) WHERE x.t = $1;
+WITH u AS (SELECT tenant_id, id FROM users) SELECT * FROM u AS x(t, a) JOIN u ON u.tenant_id = x.t WHERE x.t = $1;
+CREATE VIEW v_named(tenant_id, number) WITH (security_invoker) AS SELECT tenant_id, id FROM orders; SELECT number FROM v_named WHERE tenant_id = $1;
+
+-- One tenant that a shared table knows.
+
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid FROM countries c WHERE c.name = $1);
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid AS name FROM countries c WHERE starts_with(c.name, $1) ORDER BY name LIMIT 1);
+SELECT * FROM users u WHERE u.tenant_id = (SELECT code::uuid FROM countries WHERE lower(name) ~ $1 ORDER BY length(name) DESC LIMIT 1);
+
+-- The same tenant twice.
+
+SELECT * FROM orders o WHERE o.tenant_id IN (SELECT $1::uuid UNION ALL SELECT $1);
+SELECT o.id FROM orders o JOIN (SELECT :t::uuid AS t, 'a' AS kind UNION ALL SELECT :t, 'b') v ON o.tenant_id = v.t;
+SELECT o.id FROM orders o JOIN (SELECT tenantry.current_tenant() AS t UNION SELECT (SELECT tenantry.current_tenant())) v ON o.tenant_id = v.t AND o.tenant_id = tenantry.current_tenant();
+SELECT * FROM orders WHERE tenant_id IN (%(t)s, %(t)s);
+SELECT * FROM orders WHERE tenant_id OPERATOR(pg_catalog.=) $1;
+
+-- Bodies and what they may do.
+
+CREATE FUNCTION touch_order(p_tenant uuid, p_id uuid) RETURNS void LANGUAGE plpgsql AS $$ DECLARE n int := 0; BEGIN UPDATE orders SET note = 'x' WHERE tenant_id = p_tenant AND id = p_id; GET DIAGNOSTICS n = ROW_COUNT; IF n = 0 THEN RAISE EXCEPTION 'no order %', p_id; END IF; END $$;
+CREATE FUNCTION total_of(p_tenant uuid) RETURNS numeric LANGUAGE plpgsql AS $$ DECLARE t numeric; BEGIN EXECUTE 'SELECT sum(total) FROM orders WHERE tenant_id = $1' INTO t USING p_tenant; RETURN t; END $$;
+CREATE FUNCTION set_wait() RETURNS void LANGUAGE sql AS $$ SET LOCAL statement_timeout = '5s'; $$;
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.created_at := now(); RETURN NEW; END $$;
+
+-- What stays behind the door.
+
+CREATE PUBLICATION feed FOR TABLE countries, orders WHERE (tenant_id = '01a1fb3e-b7ce-7677-ad2f-c29f3bd980d4' AND status = 'open');
+ALTER PUBLICATION feed DROP TABLE orders;
+ALTER VIEW v_orders SET (security_invoker = true);
+CREATE SCHEMA reports CREATE TABLE kept (tenant_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (tenant_id, id)) CREATE INDEX kept_id ON kept (id);
+GRANT reporting TO app;
+INSERT INTO customers (tenant_id, id, email) VALUES ($1, $2, $3) ON CONFLICT ON CONSTRAINT customers_tenant_id_email_key DO UPDATE SET name = excluded.name;

@@ -264,3 +264,136 @@ SET LOCAL row_security = off;
 DISCARD ALL;
 -- expect: TL311 -
 SELECT * FROM dblink('dbname=other', 'SELECT 1') AS t (a int);
+
+-- Recursions whose step leaves the tenant.
+
+-- expect: TL101 users
+WITH RECURSIVE tree(tid) AS (SELECT $1::uuid UNION ALL SELECT u.id FROM users u JOIN tree ON u.tenant_id = tree.tid) SELECT tid FROM tree;
+-- expect: TL101 projects
+WITH RECURSIVE tree(tid, id) AS (SELECT $1::uuid, $2::uuid UNION ALL SELECT p.owner_id, p.id FROM projects p JOIN tree ON p.tenant_id = tree.tid AND p.parent_id = tree.id) SELECT id FROM tree;
+-- expect: TL101 projects
+WITH RECURSIVE tree AS (SELECT tenant_id, id, owner_id FROM projects WHERE tenant_id = $1 UNION ALL SELECT p.owner_id, p.id, p.tenant_id FROM projects p JOIN tree t ON p.tenant_id = t.tenant_id) SELECT * FROM tree;
+-- expect: TL101 ledger_entries
+WITH RECURSIVE tree AS (SELECT * FROM ledger_entries WHERE tenant_id = $1 UNION ALL SELECT e.* FROM ledger_entries e JOIN tree ON e.tenant_id = tree.owner) SELECT * FROM tree;
+-- expect: TL101 orders
+WITH RECURSIVE two(t) AS (SELECT $1::uuid UNION SELECT $2::uuid) SELECT o.* FROM orders o JOIN two ON o.tenant_id = two.t;
+
+-- Columns under other names.
+
+-- expect: TL101 orders
+CREATE VIEW v_renamed(t, id) WITH (security_invoker) AS SELECT tenant_id, id FROM orders;
+-- expect: TL101 orders
+CREATE VIEW v_swapped(owner, tenant_id) WITH (security_invoker) AS SELECT tenant_id, customer_id FROM orders;
+-- expect: TL222 v_open
+-- expect: TL101 v_open
+CREATE VIEW v_open WITH (security_invoker) AS SELECT tenant_id, id FROM orders; ALTER VIEW v_open RENAME COLUMN tenant_id TO t; SELECT * FROM v_open;
+-- expect: TL101 users
+SELECT * FROM users AS c(a, tenant_id) WHERE c.tenant_id = $1;
+-- expect: TL101 users
+WITH u AS (SELECT tenant_id, id FROM users) SELECT * FROM u AS x(a, tenant_id) WHERE x.tenant_id = $1;
+-- expect: TL101 ledger_entries
+SELECT * FROM ledger_entries AS e(a, tenant_id) WHERE e.tenant_id = $1;
+
+-- Tenants that are looked up by the row itself.
+
+-- expect: TL101 users
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid FROM countries c WHERE u.email ~ c.name);
+-- expect: TL101 users
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid FROM countries c WHERE starts_with(u.email, c.name));
+-- expect: TL101 users
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid FROM countries c ORDER BY c.name = u.email DESC LIMIT 1);
+-- expect: TL101 users
+SELECT * FROM users u WHERE u.tenant_id = (SELECT coalesce(c.code::uuid, u.tenant_id) FROM countries c LIMIT 1);
+-- expect: TL101 users
+SELECT * FROM users u WHERE u.tenant_id = (SELECT c.code::uuid FROM countries c WHERE strpos(u::text, c.name) > 0);
+-- expect: TL101 orders
+-- expect: TL101 users
+SELECT * FROM users JOIN orders USING (tenant_id) WHERE users.tenant_id = (SELECT c.code::uuid FROM countries c WHERE tenant_id::text ~ c.name);
+
+-- Several tenants in a set.
+
+-- expect: TL101 orders
+SELECT * FROM orders o WHERE o.tenant_id IN (SELECT $1::uuid UNION ALL SELECT $2::uuid);
+-- expect: TL101 orders
+SELECT o.* FROM orders o JOIN (SELECT $1::uuid t UNION SELECT $2::uuid) v ON o.tenant_id = v.t;
+-- expect: TL101 orders
+SELECT o.* FROM orders o JOIN (SELECT $1::uuid t UNION VALUES ($2::uuid)) v ON o.tenant_id = v.t;
+-- expect: TL101 orders
+SELECT * FROM orders WHERE tenant_id IN (%s, %s);
+-- expect: TL101 orders
+SELECT * FROM orders WHERE tenant_id IN (?, ?);
+-- expect: TL101 orders
+SELECT * FROM orders WHERE tenant_id IN (:mine, :theirs);
+-- expect: TL101 orders
+SELECT * FROM orders WHERE tenant_id OPERATOR(app.=) $1;
+
+-- Bodies and blocks: what stands inside is judged as outside.
+
+-- expect: TL210 orders
+DO $$ BEGIN ALTER TABLE orders DISABLE ROW LEVEL SECURITY; END $$;
+-- expect: TL301 -
+DO $$ BEGIN IF true THEN SET ROLE postgres; END IF; END $$;
+-- expect: TL302 -
+DO $$ BEGIN BEGIN PERFORM 1; EXCEPTION WHEN others THEN SET row_security = off; END; END $$;
+-- expect: TL215 -
+-- expect: TL216 orders
+CREATE FUNCTION open_up() RETURNS void LANGUAGE plpgsql AS $$ BEGIN GRANT ALL ON orders TO PUBLIC; END $$;
+-- expect: TL211 orders
+CREATE FUNCTION make_view() RETURNS void LANGUAGE sql AS $$ CREATE VIEW all_orders AS SELECT tenant_id, id FROM orders; $$;
+-- expect: TL301 -
+-- expect: TL217 -
+CREATE PROCEDURE up() LANGUAGE plpgsql AS $$ BEGIN RESET ROLE; ALTER ROLE deployer SUPERUSER; END $$;
+-- expect: TL201 audit_trail
+DO $$ BEGIN CREATE TABLE audit_trail (id bigint PRIMARY KEY); END $$;
+-- expect: TL210 orders
+DO $$ BEGIN EXECUTE 'ALTER TABLE orders NO FORCE ROW LEVEL SECURITY'; END $$;
+-- expect: TL003 -
+DO $$ DECLARE t text := 'orders'; BEGIN EXECUTE 'DELETE FROM ' || t USING 1; END $$;
+-- expect: TL003 -
+DO $$ DECLARE q text := 'x'; r record; BEGIN FOR r IN EXECUTE q LOOP PERFORM q; END LOOP; END $$;
+-- expect: TL003 -
+DO LANGUAGE plperl $$ spi_exec_query('DELETE FROM orders') $$;
+-- expect: TL103 orders
+DO $$ BEGIN DO $in$ BEGIN DELETE FROM orders; END $in$; END $$;
+
+-- What cannot be read is said.
+
+-- expect: TL003 -
+CREATE FUNCTION unread() RETURNS void LANGUAGE sql AS $$ SELECT 1; DELETE FROM orders WHERE NOT ENFORCED x; $$;
+-- expect: TL003 -
+CREATE FUNCTION unread() RETURNS void LANGUAGE sql AS $$ DELETE FROM orders RETURNING (old AS o) o.id; $$;
+-- expect: TL003 -
+SELECT query_to_xml('select * from orders', true, false, '');
+-- expect: TL003 -
+SELECT * FROM crosstab('SELECT tenant_id, id, total FROM orders') AS t (a uuid, b numeric);
+
+-- The door.
+
+-- expect: TL211 open_orders
+ALTER VIEW open_orders SET (security_invoker = false);
+-- expect: TL211 open_orders
+ALTER VIEW open_orders RESET (security_invoker);
+-- expect: TL211 orders
+CREATE SCHEMA reports CREATE VIEW all_orders AS SELECT tenant_id, id FROM orders;
+-- expect: TL218 orders
+CREATE PUBLICATION feed FOR TABLE orders;
+-- expect: TL218 orders
+ALTER PUBLICATION feed ADD TABLE orders WHERE (status = 'open');
+-- expect: TL217 -
+GRANT tenantry_ctx TO app;
+-- expect: TL217 -
+GRANT tn_0a1b2c_own TO app;
+-- expect: TL222 orders
+-- expect: TL101 orders
+ALTER TABLE orders DROP COLUMN tenant_id; SELECT * FROM orders;
+-- expect: TL202 orders
+ALTER TABLE orders ALTER COLUMN tenant_id DROP NOT NULL;
+-- expect: TL207 orders
+ALTER TABLE orders SET UNLOGGED;
+-- expect: TL223 orders
+ALTER TABLE orders ALTER COLUMN tenant_id SET DEFAULT '01a1fb3e-b7ce-7677-ad2f-c29f3bd980d4'::uuid;
+-- expect: TL204 things
+-- expect: TL107 things
+CREATE TABLE things (tenant_id uuid NOT NULL, id uuid NOT NULL, email text UNIQUE, PRIMARY KEY (tenant_id, id)); INSERT INTO things (tenant_id, id, email) VALUES ($1, $2, $3) ON CONFLICT ON CONSTRAINT things_email_key DO UPDATE SET id = excluded.id;
+-- expect: TL107 orders
+INSERT INTO orders (tenant_id, id) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT nobody_knows DO UPDATE SET id = excluded.id;

@@ -59,3 +59,35 @@ fn bad_examples_show_one_mistake() {
         assert!(errors.is_empty(), "{} also shows {errors:?}", rule.id);
     }
 }
+
+/// Rules about comments, drivers and texts of their own, which no body has.
+const OUTSIDE: &[&str] = &["TL001", "TL002", "TL004", "TL005"];
+
+/// What stands in a block or in a routine is judged as if it stood outside.
+#[test]
+fn bad_examples_are_found_inside_of_bodies() {
+    let mut wrong = Vec::new();
+    for rule in rules().filter(|rule| !OUTSIDE.contains(&rule.id)) {
+        let bad = rule.bad.trim_end_matches(';');
+        // PL/pgSQL has another DECLARE, and does not take this one.
+        let procedural = rule.id != "TL310";
+        for (kind, sql) in [
+            ("block", format!("DO $x$ BEGIN\n{bad};\nEND $x$")),
+            ("routine", format!("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $x$ BEGIN\n{bad};\nEND $x$")),
+            ("function in SQL", format!("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $x$\n{bad};\n$x$")),
+            ("constant text", format!("DO $x$ BEGIN EXECUTE $y$\n{bad}\n$y$; END $x$")),
+        ] {
+            if !procedural && matches!(kind, "block" | "routine") {
+                continue;
+            }
+            let report = report(rule, &sql);
+            let found = report.findings.iter().find(|finding| finding.rule.id == rule.id);
+            match found {
+                // One that has a place stands on the line of the inner statement.
+                Some(finding) if finding.rule.id == "TL308" || finding.location.line <= 2 => {}
+                other => wrong.push(format!("{} in a {kind}: {:?}", rule.id, other.map(|it| &it.location))),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

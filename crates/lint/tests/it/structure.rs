@@ -122,3 +122,64 @@ fn policies_have_one_text() {
         assert_eq!(policy(wrong), ["TL209"], "{wrong}");
     }
 }
+
+/// A table of the session is one of its own file, behind its statement, and hides no table of tenants.
+#[test]
+fn scratch_tables_hide_nothing() {
+    let users = "CREATE TABLE users (tenant_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (tenant_id, id));";
+    let scratch = "-- tenantry:allow TL307 scratch\nCREATE TEMP TABLE users (id int);\nDROP TABLE users;";
+    let leaks = "DELETE FROM users;\nSELECT * FROM users;\nTRUNCATE users;\nCOPY users TO STDOUT;";
+    let expected = ["TL103", "TL101", "TL111", "TL110"];
+    for texts in [[users, scratch, leaks], [users, leaks, scratch], [scratch, leaks, users]] {
+        let found: Vec<_> = rules(&texts).into_iter().map(|(rule, ..)| rule).collect();
+        assert_eq!(found, expected, "{texts:?}");
+    }
+    let in_one = format!("{users}\n-- tenantry:allow TL307 scratch\nCREATE TEMP TABLE users (id int);\n{leaks}");
+    let found: Vec<_> = rules(&[&in_one]).into_iter().map(|(rule, ..)| rule).collect();
+    assert_eq!(found, expected, "the real table is meant where one of that name is known");
+    let picked = "-- tenantry:allow TL307 scratch\nCREATE TEMP TABLE picked (id int);\nSELECT * FROM picked;";
+    assert_eq!(rules(&[picked]), []);
+    assert_eq!(rules(&[picked, "SELECT * FROM picked"]), [at("TL101", "1.sql", 1)]);
+    let in_body = "DO $$ BEGIN\nCREATE TEMP TABLE picked (id int);\nPERFORM * FROM picked;\nEND $$";
+    let found: Vec<_> = rules(&[in_body]).into_iter().map(|(rule, ..)| rule).collect();
+    assert_eq!(found, ["TL308", "TL307"]);
+    let view = "CREATE TEMP VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM orders;\nSELECT * FROM v;";
+    assert_eq!(rules(&[view]), [at("TL101", "0.sql", 2)], "a view of the session is one to ask for the tenant");
+}
+
+/// A second definition without the tenant column takes nothing away, wherever it stands.
+#[test]
+fn a_table_of_tenants_stays_one() {
+    let real = "CREATE TABLE public.users (tenant_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (tenant_id, id));";
+    for second in ["CREATE TABLE users (id int)", "CREATE TABLE public.users (id int)"] {
+        for texts in [[real, second], [second, real]] {
+            let found = files(&[texts[0], texts[1], "DELETE FROM users; DELETE FROM public.users"], Options::default());
+            let found: Vec<_> = found.findings.iter().map(|it| it.rule.id).filter(|id| *id == "TL103").collect();
+            assert_eq!(found, ["TL103", "TL103"], "{texts:?}");
+        }
+    }
+}
+
+/// What a later file does to a table is said where it is done, though the table's own file is not judged.
+#[test]
+fn changes_are_reported_where_they_are_made() {
+    let found = |sql: &str| -> Vec<_> {
+        world::check(sql, Options::default()).findings.iter().map(|it| (it.rule.id, it.location.line)).collect()
+    };
+    assert_eq!(found("SELECT 1;\nALTER TABLE orders ALTER COLUMN tenant_id DROP NOT NULL"), [("TL202", 2)]);
+    assert_eq!(found("SELECT 1;\nALTER TABLE orders SET UNLOGGED"), [("TL207", 2), ("TL407", 2)]);
+    assert_eq!(found("ALTER TABLE events DETACH PARTITION events_2026"), [("TL406", 1)]);
+    let gone = "ALTER TABLE orders DROP COLUMN tenant_id;\nDELETE FROM orders";
+    assert_eq!(found(gone), [("TL222", 1), ("TL406", 1), ("TL103", 2)]);
+}
+
+/// Tables that a block makes are known behind it, and judged.
+#[test]
+fn blocks_make_tables() {
+    let made = "DO $$ BEGIN\nIF true THEN\nCREATE TABLE a (tenant_id uuid, id uuid);\nEND IF; END $$;\n";
+    let found: Vec<_> = rules(&[made]).into_iter().map(|(rule, _, line)| (rule, line)).collect();
+    assert_eq!(found, [("TL308", 1), ("TL206", 3), ("TL202", 3)]);
+    let finished = format!("{made}ALTER TABLE a ADD COLUMN n int NOT NULL;\nDELETE FROM a;");
+    let found: Vec<_> = rules(&[&finished]).into_iter().map(|(rule, ..)| rule).collect();
+    assert!(!found.contains(&"TL402") && found.contains(&"TL103"), "{found:?}");
+}
