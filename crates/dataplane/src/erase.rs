@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_pg::{Ident, Pool, Session, Sql};
 
-use crate::catalog::{Catalog, get};
+use crate::catalog::Catalog;
 use crate::cell::Cell;
 use crate::confined::Door;
 use crate::error::DataError;

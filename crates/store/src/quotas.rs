@@ -367,27 +367,6 @@ impl Quotas<'_> {
     }
 }
 
-fn read(row: &Row) -> Result<QuotaRow, StoreError> {
-    Ok(QuotaRow {
-        name: parse(row, "name")?,
-        used: count(row, "used")?,
-        reserved: count(row, "reserved")?,
-        since: get(row, "since")?,
-        updated_at: get(row, "updated_at")?,
-    })
-}
-
-impl Quotas<'_> {
-    /// What is stored of a tenant's quotas, by name, as this transaction sees it.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn stored(&mut self, tenant: TenantId) -> Result<Vec<QuotaRow>, StoreError> {
-        let list = Statement::new(LIST).bind(self.tx.env()).bind(tenant.uuid()).bind(self.tx.now);
-        self.tx.rows(list).await?.iter().map(read).collect()
-    }
-}
-
 impl Reader {
     /// What a tenant uses of its quotas, by name; those that were never counted are left out.
     ///

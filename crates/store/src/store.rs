@@ -57,7 +57,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 24, name: "stream identity", sql: include_str!("../migrations/0024_stream_identity.sql") },
     Migration { version: 25, name: "plan versions", sql: include_str!("../migrations/0025_plan_versions.sql") },
     Migration { version: 26, name: "storage", sql: include_str!("../migrations/0026_storage.sql") },
-    Migration { version: 29, name: "fit", sql: include_str!("../migrations/0029_fit.sql") },
+    Migration { version: 27, name: "fit", sql: include_str!("../migrations/0027_fit.sql") },
 ];
 
 /// How often migrations are tried while others hold the locks that they need; each try waits three seconds for them.
