@@ -6,7 +6,6 @@ use tenantry_domain::plan::entitlement::Entitlements;
 use tenantry_domain::plan::version::excess;
 use tenantry_store::{TenantRow, WriteTx};
 
-use crate::ctx::Ctx;
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
 
@@ -15,7 +14,6 @@ use crate::tenants::edit::refuse_store;
 /// # Errors
 /// What it uses too much of, with the figures; or our database does not answer.
 pub(crate) async fn check(
-    cx: &Ctx,
     tx: &mut WriteTx,
     tenant: &TenantRow,
     old: &Entitlements,

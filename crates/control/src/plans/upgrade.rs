@@ -244,7 +244,7 @@ impl Job<'_> {
         let level = refer::suits(self.cx, &mut tx, &row, &plan).await?;
         let old = quotas::entitlements(self.cx, &mut tx, &row).await?;
         let new = entitlement::derive(self.plan, &plan, &row.spec.overrides, self.cx.now);
-        room::check(self.cx, &mut tx, &row, &old, &new).await?;
+        room::check(&mut tx, &row, &old, &new).await?;
         let about = About::default().level(level);
         governance::rule_on(self.cx, self.deps, "plan.upgrade", &mut tx, Thing::Tenant(&row), about).await?;
         if self.asked.dry_run {

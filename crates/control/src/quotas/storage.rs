@@ -157,7 +157,7 @@ pub(super) async fn held_up(
     all: &Entitlements,
 ) -> Result<Option<(Bound, UsedUp)>, StoreError> {
     let Some((bound, limit)) = measured(all).and_then(|bound| Some((bound, bound.most()?))) else { return Ok(None) };
-    let stored = tx.quotas().stored(tenant).await?;
+    let stored = tx.quotas().list(tenant).await?;
     let found = stored.into_iter().find(|row| row.name.as_str() == STORAGE && row.used > limit);
     Ok(found.map(|row| (bound, UsedUp { quota: row.name, used: row.used, reserved: row.reserved, limit, asked: 0 })))
 }

@@ -21,6 +21,7 @@ use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::judge::judged;
 use crate::tenants::read::view;
+use crate::timing;
 pub use crate::tenants::target::{Expected, RefError, TenantRef};
 use crate::view::{Accepted, Receipt};
 

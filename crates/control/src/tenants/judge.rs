@@ -93,7 +93,7 @@ pub(crate) async fn judged(
             let fit = refer::recheck(cx, tx, row, &spec, action == Action::Activate).await?;
             if row.spec.plan != spec.plan {
                 let old = quotas::entitlements(cx, tx, row).await?;
-                room::check(cx, tx, row, &old, &fit.entitlements).await?;
+                room::check(tx, row, &old, &fit.entitlements).await?;
             }
             about = fit.cell.iter().fold(about.level(fit.level), About::at);
             fit.level
@@ -151,7 +151,7 @@ pub(crate) async fn judged(
 async fn newest_operation(cx: &Ctx, deps: &Deps, tenant: TenantId) -> Option<OperationId> {
     let principal = cx.actor.to_string();
     let page = PageRequest { principal: &principal, token: None, size: PageSize::new(1).ok()?, now: cx.now };
-    let filter = OperationFilter { tenant: Some(tenant) };
+    let filter = OperationFilter { tenant: Some(tenant), ..OperationFilter::default() };
     let found = deps.store().read(&cx.environment).operations(&filter, &page).await.ok()?;
     found.items.first().map(|item| item.operation.id)
 }

@@ -9,8 +9,8 @@ use tenantry_domain::diff::{FieldChange, diff};
 use tenantry_domain::id::TenantId;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::placement::{self, Decision, Placement};
-use tenantry_domain::plan::{PlanSpec, entitlement, promise};
-use tenantry_store::{CatalogKind, Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
+use tenantry_domain::plan::{entitlement, promise};
+use tenantry_store::{Page, PageRequest, TenantFilter, TenantKey, TenantRow, VersionRow};
 
 use crate::catalog::{self, CatalogError};
 use crate::ctx::Ctx;

@@ -15,7 +15,6 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{TenantId, TokenId};
 use tenantry_domain::limit::Counted;
 use tenantry_domain::page::PageSize;
-use tenantry_domain::policy::rights::SCOPES_MOST;
 use tenantry_domain::policy::{Actor, ActorKind, Denial, Pattern, Permit, Rights, Role};
 use tenantry_store::{Entry, NewToken, Page, StoreError, TokenFilter, TokenRow, WriteTx};
 

@@ -400,7 +400,7 @@ impl Session {
     /// The same server session, bound again if it lost that.
     async fn here(&self, turn: &mut Turn) -> Result<Lease, Refused> {
         let Some(way) = &self.way else { return Err(Refused::gone()) };
-        let (profile, limits) = (&self.client.profile, &self.worker.settings.pool);
+        let (profile, limits) = (&self.client.profile, &self.worker.settings().pool);
         let bound = turn.lease.rebind(&way.door, profile, self.shared.id, limits).await;
         bound.map(|()| turn.lease.hand_over()).map_err(Refused::of_acquire)
     }
