@@ -2,6 +2,8 @@
 //!
 //! A row is locked first; changes are made on the locked row in memory and leave with the commit, in one statement
 //! for any number of tenants.
+//!
+//! Long because a row, the changes of it and the sieve of what is due read as one.
 
 mod change;
 mod names;

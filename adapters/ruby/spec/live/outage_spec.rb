@@ -7,9 +7,10 @@ RSpec.describe "Without the control plane", :live do
 
   %i[refuse silent].each do |mode|
     it "serves who is known when calls are met with #{mode}" do
+      pair = [tenant, other] # Whoever makes them asks for them, and for their neighbours, with the client of then.
       Tenantry.configuration.read_timeout = 0.3
       Tenantry.reset
-      [tenant, other].each { |known| as_tenant(known.slug) { nil } }
+      pair.each { |known| as_tenant(known.slug) { nil } }
       World.relay.mode = mode
       sleep 0.6 # Longer than the age that the control plane gives its answers.
       started = Process.clock_gettime(Process::CLOCK_MONOTONIC)

@@ -577,7 +577,8 @@ async fn a_halted_rollout_and_its_failed_targets_are_counted_until_it_goes_on() 
     world.stop().await;
 }
 
-/// Carries connections to the test server until it is cut: then nothing comes through, and nobody is told.
+/// Carries connections to the test server until it is cut: then nothing comes through, and nobody is told before it is
+/// mended.
 struct Wire {
     port: u16,
     is_cut: Arc<AtomicBool>,
@@ -606,7 +607,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_cut: &AtomicBo
     let mut bytes = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if is_cut.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+            while is_cut.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            return;
         }
         if to.write_all(&bytes[..count]).await.is_err() {
             return;
