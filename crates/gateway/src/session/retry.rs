@@ -408,6 +408,12 @@ impl Session {
     /// Tells the client that its statement was not run.
     async fn give_up(&mut self, mut turn: Turn, refused: &Refused) -> Result<Option<Turn>, End> {
         let status = turn.status;
+        if self.keeps_session() && turn.entered > 1 && turn.lease.backend().is_none() {
+            return Err(End::Lost(refused.clone()));
+        }
+        if status == Status::Idle {
+            self.client.settle(false);
+        }
         turn.sent = 0;
         for _ in 1..=turn.hidden {
             // The other pieces of a query that was split follow its first.
@@ -429,6 +435,8 @@ impl Session {
         turn.tries = 0;
         turn.needs_enter = status == Status::Idle;
         turn.is_entering = false;
+        turn.has_flushed = false;
+        turn.known_sets = 0;
         turn.is_bounded = false;
         turn.is_unsynced = false;
         turn.hidden = 0;
