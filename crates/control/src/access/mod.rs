@@ -216,6 +216,7 @@ pub async fn request(cx: &Ctx, deps: &Deps, tenant: &TenantRef, wanted: WantedAc
 pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Result<AccessGrant, Refusal> {
     let (permit, asked) = permit(cx, deps, "access.approve", id).await?;
     let by = Second::of(cx, deps, &asked.requested_by).await?;
+    let is_there = still_may(deps, &asked.requested_by, "access.open", cx.now).await?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
@@ -224,11 +225,11 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
     let actor = cx.actor.to_string();
     let (row, kind) = match answer {
         Answer::Approve => {
-            if !still_may(deps, &row.requested_by, "access.open", cx.now).await? {
-                return Err(refuse("access.approve")(GrantError::Gone));
-            }
             let used = tx.grants().used(&row.grant.person).await.map_err(refuse_store)?;
             let until = row.grant.approve(&by.hands(), used, cx.now).map_err(refuse("access.approve"))?;
+            if !is_there {
+                return Err(refuse("access.approve")(GrantError::Gone));
+            }
             let by = by.person.unwrap_or_default();
             (tx.grants().approve(id, &actor, &by, until).await.map_err(refuse_store)?, Type::AccessGranted)
         }
@@ -253,25 +254,25 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
     if asked.requested_by != actor {
         return Err(refuse("access.open")(GrantError::Foreign));
     }
+    let mut is_there = true;
     if let Some((approver, _)) = &asked.answered {
         if linked(deps, approver, &actor).await? {
             return Err(refuse("access.open")(GrantError::SameHands));
         }
-        if !still_may(deps, approver, "access.approve", cx.now).await? {
-            return Err(refuse("access.open")(GrantError::Gone));
-        }
+        is_there = still_may(deps, approver, "access.approve", cx.now).await?;
     }
     let mut tx = match open_unruled(cx, deps, &permit).await? {
         Opened::Replay(answer) => return Ok(OpenedAccess { grant: replayed(answer)?, password: None, url: None }),
         Opened::Fresh(tx) => tx,
     };
     // Held until the login is made, so that a revocation at the same moment finds it.
-    if !hold(&mut tx, &actor, cx.now).await? {
-        return Err(refuse("access.open")(GrantError::Gone));
-    }
+    is_there &= hold(&mut tx, &actor, cx.now).await?;
     governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     let row = lock(&mut tx, id).await?;
     let until = row.grant.open(by.as_deref(), cx.now).map_err(refuse("access.open"))?;
+    if !is_there {
+        return Err(refuse("access.open")(GrantError::Gone));
+    }
     lock_living(&mut tx, row.tenant).await?;
     let password = password::make()?;
     let verifier = Verifier::of(&password);

@@ -312,8 +312,15 @@ async fn whoever_comes_too_late_makes_no_second_pool() {
     let other = Runtime::start(&twin);
     let made = bed.settled("acme", Standing::Enabled).await;
     other.shutdown(&twin).await.unwrap();
+    // The late one goes on, and whatever it asks after that shows that it is through with this look.
+    let (id, before) = (made.pool.clone().unwrap(), bed.fake.calls().len());
     gate.notify_one();
-    bed.pause().await;
+    let began = Instant::now();
+    while !bed.fake.calls()[before..].iter().any(|call| call.starts_with("GET") && call.contains(&id)) {
+        assert!(began.elapsed() < Duration::from_secs(20), "the late one never looks again");
+        bed.world.skip_ahead(jiff::SignedDuration::from_mins(20));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let asked = bed.fake.calls().iter().filter(|call| call.starts_with("POST")).count();
     assert_eq!((asked, bed.fake.pools()), (1, 1), "{:?}", bed.fake.calls());
     assert_eq!(bed.pool("acme").await.unwrap().pool, made.pool);
