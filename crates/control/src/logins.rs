@@ -17,7 +17,6 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::event::{self, Type};
 use tenantry_domain::gateway::{self, address, login};
 pub use tenantry_domain::gateway::{Access, Allowed, LoginName, Mode, Proof, Server, Standing, Whose};
-use tenantry_domain::id::TenantId;
 use tenantry_domain::limit::Counted;
 use tenantry_domain::name::{AppName, EnvironmentName};
 use tenantry_domain::page::PageSize;
