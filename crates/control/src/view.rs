@@ -9,7 +9,7 @@ use tenantry_domain::placement::Decision;
 use tenantry_domain::reconcile::{Hold, Step};
 use tenantry_domain::tenant::lifecycle::{Phase, State};
 use tenantry_domain::tenant::{Slug, Spec};
-use tenantry_domain::workflow::{Cause, Kind, StepName};
+use tenantry_domain::workflow::{Cause, StepName};
 
 /// A statement about a tenant that is true, false or unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
