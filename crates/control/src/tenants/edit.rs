@@ -21,6 +21,7 @@ use crate::refusal::Refusal;
 use crate::tenants::judge::judged;
 use crate::tenants::read::view;
 pub use crate::tenants::target::{Expected, RefError, TenantRef};
+use crate::timing;
 use crate::view::{Accepted, Receipt};
 
 /// Our database's errors as callers may see them.

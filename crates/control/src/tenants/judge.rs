@@ -143,7 +143,7 @@ pub(crate) async fn judged(
 async fn newest_operation(cx: &Ctx, deps: &Deps, tenant: TenantId) -> Option<OperationId> {
     let principal = cx.actor.to_string();
     let page = PageRequest { principal: &principal, token: None, size: PageSize::new(1).ok()?, now: cx.now };
-    let filter = OperationFilter { tenant: Some(tenant) };
+    let filter = OperationFilter { tenant: Some(tenant), status: None };
     let found = deps.store().read(&cx.environment).operations(&filter, &page).await.ok()?;
     found.items.first().map(|item| item.operation.id)
 }
