@@ -3,7 +3,7 @@
 //! Nearly everything that is erased is erased because a moment has passed: tenants whose grace is over, days of usage, old
 //! answers. A process whose clock is ahead would find all of them passed. So the clock is held against the control database's,
 //! and where the two differ no controller looks, no run is claimed and no change is begun ([`crate::controllers::driver`],
-//! [`crate::engine::executor`], [`crate::tenants::edit::open`]). Neither clock alone decides about erasing.
+//! [`crate::engine::executor`], the opening of a change in [`crate::tenants::edit`]). Neither clock alone decides about erasing.
 //!
 //! INVARIANT: between two measurements a jump of the machine's clock is noticed without the database.
 

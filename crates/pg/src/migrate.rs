@@ -132,7 +132,7 @@ async fn holders(pool: &Pool, schema: &Ident) -> Result<Vec<i32>, PgError> {
             "SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid <> pg_backend_pid() AND EXISTS (
                 SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
                 WHERE l.pid = a.pid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND c.relnamespace = to_regnamespace($1)
+                    AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
             ) ORDER BY a.xact_start LIMIT 5",
             &[&schema.as_str()],
         )

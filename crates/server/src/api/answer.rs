@@ -95,3 +95,16 @@ pub(super) async fn settle(state: &State, cx: &Ctx, id: OperationId, wait: Durat
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_watches_much_looks_seldom() {
+        let (short, least) = (Duration::from_millis(2), Duration::from_millis(100));
+        assert_eq!(rest(least, short), least);
+        assert_eq!(rest(least, Duration::from_millis(50)), Duration::from_millis(500));
+        assert_eq!(rest(least, Duration::from_secs(9)), Duration::from_secs(2));
+    }
+}

@@ -27,6 +27,7 @@ use self::share::Shares;
 use self::sweep::Gone;
 use super::options::WebhookOptions;
 use crate::deps::Deps;
+use crate::timing;
 
 /// How long requests in hand may take when the process stops: as long as one may take at all.
 pub const DRAIN: Duration = Duration::from_secs(15);
@@ -164,7 +165,13 @@ pub async fn run(deps: Deps, stop: CancellationToken) {
     while !stop.is_cancelled() {
         nudges.mark_unchanged();
         lanes.reap();
-        let pause = match look(&pump, &mut lanes, &stop).await {
+        let looked = if timing::is_sound(&pump.deps).await {
+            look(&pump, &mut lanes, &stop).await
+        } else {
+            // Receivers refuse what is signed at a wrong time.
+            Ok(())
+        };
+        let pause = match looked {
             Ok(()) => options.tick,
             Err(error) => {
                 tracing::warn!(%error, "webhooks: cannot look for work");

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Pump;
+use crate::timing;
 
 /// Time between two looks for what has served its time.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -67,6 +68,9 @@ pub(super) async fn forgets(pump: Arc<Pump>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(FORGET_EVERY) => {}
+        }
+        if !timing::is_sound(&pump.deps).await {
+            continue;
         }
         let before = |kept: Duration| {
             let kept = SignedDuration::try_from(kept).unwrap_or(SignedDuration::MAX);
