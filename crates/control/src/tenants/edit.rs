@@ -23,7 +23,6 @@ use crate::tenants::judge::judged;
 use crate::tenants::read::view;
 use crate::timing;
 pub use crate::tenants::target::{Expected, RefError, TenantRef};
-use crate::timing;
 use crate::view::{Accepted, Receipt};
 
 /// Our database's errors as callers may see them.
