@@ -29,9 +29,19 @@ struct Measured {
     apart: SignedDuration,
 }
 
+/// For so long a database that did not answer is not asked again: whoever waits in line goes on at once.
+const REST: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct Known {
+    measured: Option<Measured>,
+    /// When the database did not answer; absent when it did since.
+    unheard: Option<Instant>,
+}
+
 /// What is known of the two clocks.
 #[derive(Debug, Default)]
-pub(crate) struct Timing(Mutex<Option<Measured>>);
+pub(crate) struct Timing(Mutex<Known>);
 
 /// How far the control database's clock is from ours: nothing when it lies within the time that asking took.
 fn apart(asked: Timestamp, theirs: Timestamp, answered: Timestamp) -> SignedDuration {
@@ -53,20 +63,37 @@ pub(crate) async fn measure(deps: &Deps) -> Option<SignedDuration> {
     }
 }
 
-/// Whether what has to wait for a moment may be done now. Asks the database when that was not done for ten seconds or when the
-/// machine's clock has jumped; while it does not answer, what was measured last holds.
+/// How this process's clock stands to the control database's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They agree.
+    Sound,
+    /// They differ, or this one has jumped and nobody could say where to.
+    Apart,
+    /// The database has not been heard yet.
+    Unknown,
+}
+
+/// Whether what has to wait for a moment may be done now; see [`standing`].
 pub async fn is_sound(deps: &Deps) -> bool {
+    standing(deps).await == Standing::Sound
+}
+
+/// How the clocks stand. Asks the database when that was not done for ten seconds or when the machine's clock has jumped; while it
+/// does not answer, what was measured last holds.
+pub async fn standing(deps: &Deps) -> Standing {
     let slack = SignedDuration::try_from(deps.options().clock_slack).unwrap_or(SignedDuration::MAX);
     let mut known = deps.timing().0.lock().await;
-    let has_jumped = |known: &Measured| {
-        let passed = SignedDuration::try_from(known.at.elapsed()).unwrap_or(SignedDuration::MAX);
-        deps.now().duration_since(known.ours).saturating_sub(passed).abs() >= slack
+    let has_jumped = |measured: &Measured| {
+        let passed = SignedDuration::try_from(measured.at.elapsed()).unwrap_or(SignedDuration::MAX);
+        deps.now().duration_since(measured.ours).saturating_sub(passed).abs() >= slack
     };
-    let is_good = known.as_ref().is_some_and(|known| known.at.elapsed() < GOOD_FOR && !has_jumped(known));
-    if !is_good {
+    let is_good = known.measured.as_ref().is_some_and(|one| one.at.elapsed() < GOOD_FOR && !has_jumped(one));
+    let is_resting = known.unheard.is_some_and(|at| at.elapsed() < REST);
+    if !is_good && !is_resting {
         match measure(deps).await {
             Some(apart) => {
-                let was_sound = known.is_none_or(|known| known.apart < slack);
+                let was_sound = known.measured.is_none_or(|one| one.apart < slack);
                 if apart >= slack && was_sound {
                     tracing::error!(
                         seconds = apart.as_secs(),
@@ -75,13 +102,19 @@ pub async fn is_sound(deps: &Deps) -> bool {
                 } else if apart < slack && !was_sound {
                     tracing::info!("the clock agrees with the control database's again");
                 }
-                *known = Some(Measured { at: Instant::now(), ours: deps.now(), apart });
+                *known =
+                    Known { measured: Some(Measured { at: Instant::now(), ours: deps.now(), apart }), unheard: None };
             }
-            None if known.as_ref().is_some_and(has_jumped) => return false,
-            None => {}
+            // Behind the wait, so that it counts for those who waited with us.
+            None => known.unheard = Some(Instant::now()),
         }
     }
-    known.is_some_and(|known| known.apart < slack)
+    match &known.measured {
+        None => Standing::Unknown,
+        // A jump that nobody could confirm is one.
+        Some(one) if one.apart >= slack || (known.unheard.is_some() && has_jumped(one)) => Standing::Apart,
+        Some(_) => Standing::Sound,
+    }
 }
 
 #[cfg(test)]

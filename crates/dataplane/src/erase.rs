@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantry_pg::{Ident, Pool, Session, Sql};
+use tenantry_pg::{Ident, PgKind, Pool, Session, Sql};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, get};
 use crate::cell::Cell;
 use crate::confined::Door;
 use crate::error::DataError;
@@ -63,49 +63,81 @@ pub(crate) async fn rows(site: &Site<'_>, pool: &Pool) -> Result<(), DataError> 
 
 /// Deletes the rows of one table, or of several that refer to each other, in as many transactions as it takes.
 ///
-/// `hidden` says that policies of the app may hide rows of the tenant from the owner, who must not be kept from deleting them.
+/// `hidden` says that policies of the app may hide rows of the tenant from the owner. What is seen goes under the policies and with the
+/// app's triggers; what is left goes without both, for a trigger that names no tenant would reach everybody's rows without them.
 async fn delete(site: &Site<'_>, pool: &Pool, group: &Group, key: &Ident, hidden: bool) -> Result<u64, DataError> {
     let mut total = 0;
+    // Hidden rows of a cycle would hold up the others.
+    let mut lifted = hidden && group.at_once;
     loop {
         let tx = pool.begin().await?;
+        if lifted {
+            turn(site, &tx).await?;
+        }
         claim::hold(site.cell, &tx, site.space.tenant, site.claim).await?;
         assume(&tx, site.space.tenant).await?;
         tx.execute("SELECT set_config('statement_timeout', '0', true)", &[]).await?;
-        if hidden {
+        if lifted {
             lift(site, &tx).await?;
         }
-        // The app's triggers run here: as the tables' owner, with the path that its own transactions have.
-        let door = Door::open(&tx, &site.place).await?;
-        // Not even an empty statement where there is nothing to delete: the app's triggers would run for it.
-        if door.ask(&anything(site, group, key)?).await?.as_deref() != Some("true") {
+        // The app's triggers run here: as the tables' owner, with the path that its own transactions have. Not even an empty
+        // statement where there is nothing to delete, for they would run for it.
+        let found = Door::open(&tx, &site.place).await?.ask(&anything(site, group, key)?).await?;
+        if found.as_deref() != Some("true") {
             tx.rollback().await?;
+            if hidden && !lifted {
+                lifted = true;
+                continue;
+            }
             return Ok(total);
         }
-        let deleted = door.ask(&statement(site, group, key)?).await?;
+        let deleted = Door::open(&tx, &site.place).await?.ask(&statement(site, group, key)?).await?;
         let deleted: i64 = deleted.and_then(|count| count.parse().ok()).unwrap_or_default();
-        door.close().await?;
-        if hidden {
+        if lifted {
             tx.batch(&bypass(&site.place, false)).await?;
         }
         tx.commit().await?;
         total += deleted.unsigned_abs();
         if group.at_once || deleted < BATCH {
+            if hidden && !lifted {
+                lifted = true;
+                continue;
+            }
             return Ok(total);
         }
     }
 }
 
-/// Lets the owner see what policies of the app hide, in this transaction alone. The statements name the tenant themselves.
-async fn lift(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
-    if !site.cell.server().await?.superuser {
-        return Err(DataError::Unsupported {
-            what: "a restrictive policy of the app may hide rows of the tenant from being erased".to_owned(),
-            hint: "Drop restrictive policies of the app, or let the administrator of the cell be a superuser, and retry.",
-        });
-    }
-    // Two that change the role at the same time would fail; a migration of the place has the same turn.
+/// Takes the turn of whoever changes the place, before any row: migrations take both in this order.
+async fn turn(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
+    let limit = site.cell.options.turn.as_millis().to_string();
+    tx.execute("SELECT set_config('lock_timeout', $1, true)", &[&limit]).await?;
     let turn = site.cell.lock_key("place", site.place.schema.as_str());
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&turn]).await?;
+    match tx.execute("SELECT pg_advisory_xact_lock($1)", &[&turn]).await {
+        Err(error) if error.kind() == PgKind::LockNotAvailable => Err(DataError::Busy { what: "the place" }),
+        other => Ok(other.map(|_| ())?),
+    }
+}
+
+/// Lets the owner see what policies of the app hide, in this transaction alone, and keeps triggers from firing in it. The statements
+/// name the tenant themselves.
+async fn lift(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
+    let refuse = |what: String, hint: &'static str| Err(DataError::Unsupported { what, hint });
+    if !site.cell.server().await?.superuser {
+        let what = "a restrictive policy of the app may hide rows of the tenant from being erased".to_owned();
+        let hint =
+            "Drop restrictive policies of the app, or let the administrator of the cell be a superuser, and retry.";
+        return refuse(what, hint);
+    }
+    let sql = "SELECT c.relname::text, t.tgname::text FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+               JOIN pg_catalog.pg_roles r ON r.oid = c.relowner WHERE t.tgenabled IN ('A', 'R') AND r.rolname = $1 ORDER BY 1, 2 LIMIT 1";
+    if let Some(row) = tx.query_opt(sql, &[&site.place.owner.as_str()]).await? {
+        let (table, trigger): (String, String) = (get(&row, 0)?, get(&row, 1)?);
+        let what = format!("the trigger `{trigger}` of `{table}` fires also where triggers do not");
+        let hint = "Let it be ENABLE TRIGGER as usual, neither ALWAYS nor REPLICA, and retry.";
+        return refuse(what, hint);
+    }
+    tx.execute("SELECT set_config('session_replication_role', 'replica', true)", &[]).await?;
     Ok(tx.batch(&bypass(&site.place, true)).await?)
 }
 

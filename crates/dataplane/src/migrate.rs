@@ -303,7 +303,6 @@ async fn play(run: &Run<'_>, tx: &Session, file: &MigrationFile, fresh: bool) ->
     tx.execute("SELECT set_config('row_security', $1, true)", &[&security]).await?;
     let door = Door::open(tx, run.place).await?;
     door.run(&Sql::script(&file.sql)).await.map_err(|error| server_failure(file, error))?;
-    door.close().await?;
     tx.execute("SELECT pg_catalog.set_config('row_security', 'on', true)", &[]).await?;
     if let Some((table, trigger)) = confined::deferrable(tx, run.place).await? {
         let message = format!(

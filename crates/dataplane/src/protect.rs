@@ -10,6 +10,7 @@ use tenantry_domain::app::Spec;
 use tenantry_pg::{Ident, Session, Sql};
 
 use crate::catalog::{self, Catalog};
+use crate::confined::Door;
 use crate::error::{DataError, Refusal, Unguarded};
 use crate::names::Place;
 use judge::{Deviation, Remedy, Rules, judge};
@@ -32,7 +33,11 @@ pub(crate) async fn protect(session: &Session, place: &Place, spec: &Spec) -> Re
     refuse(&found)?;
     let fixed: Vec<String> = found.iter().filter(|d| d.is_repairable()).map(|d| d.finding().to_string()).collect();
     if !fixed.is_empty() {
-        session.batch(&statements(&found)).await?;
+        session.batch(&statements(&found, false)).await?;
+        let owners = statements(&found, true);
+        if !owners.as_str().is_empty() {
+            Door::open(session, place).await?.run(&owners).await?;
+        }
         catalog = catalog::read(session, place).await?;
         let left = judge(&catalog, &rules)?;
         refuse(&left)?;
@@ -78,26 +83,25 @@ fn refuse(found: &[Deviation]) -> Result<(), DataError> {
     }
 }
 
-/// The remedies as one script, with the changes of one table in one statement.
-fn statements(found: &[Deviation]) -> Sql {
+/// The remedies as one script, with the changes of one table in one statement: ours, or the owner's.
+fn statements(found: &[Deviation], owners: bool) -> Sql {
     let mut sql = Sql::new("");
     let mut open: Option<&Sql> = None;
     for deviation in found {
         match &deviation.remedy {
-            Remedy::Alter { table, change } if open == Some(table) => sql = sql.push(", ").sql(change),
-            Remedy::Alter { table, change } => {
-                sql = sql
-                    .push(if open.is_some() { "; " } else { "" })
-                    .push("ALTER TABLE ")
-                    .sql(table)
-                    .push(" ")
-                    .sql(change);
+            Remedy::Alter { table, change, as_owner } if *as_owner == owners => {
+                if open == Some(table) {
+                    sql = sql.push(", ").sql(change);
+                    continue;
+                }
+                let end = if open.is_some() { "; " } else { "" };
+                sql = sql.push(end).push("ALTER TABLE ").sql(table).push(" ").sql(change);
                 open = Some(table);
             }
-            Remedy::Run(statement) => {
+            Remedy::Run(statement) if !owners => {
                 sql = sql.push(if open.take().is_some() { "; " } else { "" }).sql(statement);
             }
-            Remedy::Refuse(_) | Remedy::Report => {}
+            _ => {}
         }
     }
     sql

@@ -191,16 +191,19 @@ impl Config {
         if self.source.is_none() && tls.is_none() {
             return Err(ReloadError::Nothing);
         }
-        let found = match self.source.clone() {
-            Some(source) => {
-                let read = tokio::task::spawn_blocking(move || source.read());
-                Some(read.await.map_err(|_| ReloadError::Lost)??)
-            }
-            None => None,
+        let (source, files) = (self.source.clone(), tls.cloned());
+        let (said, read) = tokio::sync::oneshot::channel();
+        let work = move || {
+            let found = source.map(|source| source.read()).transpose().map_err(ReloadError::from);
+            let found = found.and_then(|found| Ok((found, files.map(|tls| tls.prepare()).transpose()?)));
+            drop(said.send(found));
         };
-        let offer = tls.map(|tls| tls.prepare().map(|offer| (tls, offer))).transpose()?;
+        // A thread of its own: the end of the process would wait for one of the runtime's, for as long as a volume hangs.
+        // Without a thread the sender goes, which is told as a failure.
+        drop(std::thread::Builder::new().name("gateway-reload".to_owned()).spawn(work));
+        let (found, offer) = read.await.map_err(|_| ReloadError::Lost)??;
         // Nothing can fail from here on, and nothing waits.
-        if let Some((tls, offer)) = offer {
+        if let (Some(tls), Some(offer)) = (tls, offer) {
             tls.offer_from_now(offer);
         }
         let mut view = self.lock();

@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn a_tenant_that_stays_is_there_all_the_time() {
         let full = |epoch| Full {
-            routes: (1..=20_000).map(|number| route(number, &format!("tenant-{number}"), epoch)).collect(),
+            routes: (1..=20_000).map(|number| route(number, &format!("acme-{number}x"), epoch)).collect(),
             ..Full::default()
         };
         let table = Table::default();

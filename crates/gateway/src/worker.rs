@@ -313,7 +313,9 @@ impl Worker {
         let tally = self.counters.tally(tenant, Instant::now());
         let shared = Shared::new(id, tenant, login, from, Key { pid, secret }, arrival.expires, tally);
         sessions.insert(pid, Rc::clone(&shared));
-        self.guests.enter(&shared, &arrival.login);
+        // It may have changed since the client gave it; whoever was here by then heard of it.
+        let known = self.table.login(shared.login.as_str()).filter(|known| arrival.login.is_still(known));
+        self.guests.enter(&shared, known.as_ref().unwrap_or(&arrival.login));
         shared
     }
 

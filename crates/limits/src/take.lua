@@ -12,8 +12,8 @@ for index, key in ipairs(KEYS) do
     local most = interval * burst
     local moment = tonumber(redis.call('GET', key) or now)
     if moment < now then moment = now end
-    -- Of another limit of this name, or of another clock: a burst that was used up.
-    if moment > now + most then moment = now + most end
+    -- Of another limit of this name, or of another clock.
+    if moment > now + 2 * most then moment = now end
     before[index], after[index] = moment, moment + interval * count
     -- A thousandth of one: what is lost to the rounding of many additions.
     local late = after[index] - now - most - interval / 1000

@@ -11,6 +11,8 @@ use tenantry_pg::{Row, ToSql};
 
 use crate::columns::{count, json, json_opt, parse};
 use crate::line::Statement;
+use crate::plans::held_plan;
+use crate::row::uuids;
 use crate::{Reader, StoreError, WriteTx};
 
 /// The cells with their counters, one row each.
@@ -54,11 +56,17 @@ fn read(row: &Row) -> Result<CellLoad, StoreError> {
     })
 }
 
-/// Tenants of some cells, those with the same plan and overrides together.
-const ALIKE: &str = "
-    SELECT t.cell, t.plan, t.spec -> 'overrides' AS overrides, count(*) AS tenants FROM tenantry.tenant AS t
-    WHERE t.env = $1 AND t.cell = ANY ($2) AND t.id IS DISTINCT FROM $3
-    GROUP BY t.cell, t.plan, t.spec -> 'overrides'";
+/// Tenants of some cells, those with the same version of a plan and the same overrides together. All of the primary key of `p` is
+/// grouped by, so its text goes with it.
+const ALIKE: &str = concat!(
+    "
+    SELECT t.cell, t.plan, p.spec AS plan_spec, t.spec -> 'overrides' AS overrides, count(*) AS tenants
+    FROM tenantry.tenant AS t ",
+    held_plan!(),
+    "
+    WHERE t.env = $1 AND t.cell = ANY ($2) AND t.id <> ALL ($3::uuid[])
+    GROUP BY t.cell, t.plan, p.env, p.kind, p.name, p.version, t.spec -> 'overrides'"
+);
 
 /// Whoever promises something waits for whoever does so at this moment.
 const LOCK_PROMISES: &str = "SELECT pg_advisory_xact_lock(hashtextextended(format('promises %L', $1::text), 0))";
@@ -67,6 +75,8 @@ fn read_alike(row: &Row) -> Result<Alike, StoreError> {
     Ok(Alike {
         cell: parse(row, "cell")?,
         plan: parse(row, "plan")?,
+        // Of a newer release, perhaps: then it promises nothing here.
+        text: json_opt(row, "plan_spec").unwrap_or_default(),
         overrides: json_opt(row, "overrides")?.unwrap_or_default(),
         tenants: count(row, "tenants")?,
     })
@@ -130,12 +140,13 @@ impl Cells<'_> {
         self.tx.rows(lock).await.map(drop)
     }
 
-    /// The tenants of some cells but one, by plan and overrides.
+    /// The tenants of some cells without those that are left out, by the version of the plan that they have and by overrides. What
+    /// this transaction changes is not seen before its commit; see [`crate::tenants::Tenants::written`].
     ///
     /// # Errors
     /// The database's.
-    pub async fn alike(&mut self, cells: &[CellName], except: Option<TenantId>) -> Result<Vec<Alike>, StoreError> {
-        let alike = Statement::new(ALIKE).bind(self.tx.env()).bind(names(cells)).bind(except.map(TenantId::uuid));
+    pub async fn alike(&mut self, cells: &[CellName], out: &[TenantId]) -> Result<Vec<Alike>, StoreError> {
+        let alike = Statement::new(ALIKE).bind(self.tx.env()).bind(names(cells)).bind(uuids(out));
         self.tx.rows(alike).await?.iter().map(read_alike).collect()
     }
 
@@ -210,13 +221,13 @@ impl Cells<'_> {
 }
 
 impl Reader {
-    /// The tenants of some cells but one, by plan and overrides.
+    /// The tenants of some cells without those that are left out, by the version of the plan that they have and by overrides.
     ///
     /// # Errors
     /// The database's.
-    pub async fn alike(&self, cells: &[CellName], except: Option<TenantId>) -> Result<Vec<Alike>, StoreError> {
-        let (cells, except) = (names(cells), except.map(TenantId::uuid));
-        let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &cells, &except];
+    pub async fn alike(&self, cells: &[CellName], out: &[TenantId]) -> Result<Vec<Alike>, StoreError> {
+        let (cells, out) = (names(cells), uuids(out));
+        let params: [&(dyn ToSql + Sync); 3] = [&self.environment.as_str(), &cells, &out];
         self.store.query(ALIKE, &params).await?.iter().map(read_alike).collect()
     }
 

@@ -6,7 +6,7 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::event::Type;
 use tenantry_domain::id::GrantId;
 use tenantry_domain::policy::Permit;
-use tenantry_store::{Entry, GrantRow, StoreError, WriteTx};
+use tenantry_store::{Entry, GrantRow, WriteTx};
 
 use super::hands::Second;
 use super::{AccessGrant, LONGEST_TEXT, LoginChange, SHORTEST_REASON, finish, lock, permit, refuse, told, view};
@@ -20,12 +20,12 @@ use crate::tenants::edit::{Opened, open as begin, refuse_store, replayed};
 /// # Errors
 /// There is none, or it does not hold.
 pub async fn end(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<AccessGrant, Refusal> {
-    let (permit, _) = permit(cx, deps, "access.end", id).await?;
+    let (permit, asked) = permit(cx, deps, "access.end", id).await?;
     let mut tx = match begin(cx, deps, &permit).await? {
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
     };
-    let row = lock(&mut tx, id).await?;
+    let row = lock(&mut tx, asked.tenant, id).await?;
     row.grant.end(cx.now).map_err(refuse("access.end"))?;
     let (row, gone) = close(cx, &mut tx, row).await?;
     finish(cx, deps, &permit, tx, row, Type::AccessEnded, gone).await
@@ -58,12 +58,7 @@ pub(crate) async fn end_of(
 ) -> Result<Vec<Entry>, Refusal> {
     let mut entries = Vec::new();
     for (tenant, id) in tx.grants().open_of(principal).await.map_err(refuse_store)? {
-        // The tenant first, as every change of a grant does.
-        match tx.tenants().lock(tenant).await {
-            Ok(_) | Err(StoreError::NotFound) => {}
-            Err(error) => return Err(refuse_store(error)),
-        }
-        let row = lock(tx, id).await?;
+        let row = lock(tx, tenant, id).await?;
         if row.grant.end(cx.now).is_err() {
             continue;
         }
@@ -88,7 +83,7 @@ pub async fn review(cx: &Ctx, deps: &Deps, id: GrantId, text: &str) -> Result<Ac
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
     };
-    let row = lock(&mut tx, id).await?;
+    let row = lock(&mut tx, asked.tenant, id).await?;
     row.grant.review(&by.hands(), cx.now).map_err(refuse("access.review"))?;
     let by = by.person.unwrap_or_default();
     let row = tx.grants().review(id, &by, text.trim()).await.map_err(refuse_store)?;

@@ -221,7 +221,7 @@ pub async fn answer(cx: &Ctx, deps: &Deps, id: GrantId, answer: Answer) -> Resul
         Opened::Replay(answer) => return replayed(answer),
         Opened::Fresh(tx) => tx,
     };
-    let row = lock(&mut tx, id).await?;
+    let row = lock(&mut tx, asked.tenant, id).await?;
     let actor = cx.actor.to_string();
     let (row, kind) = match answer {
         Answer::Approve => {
@@ -268,7 +268,7 @@ pub async fn open(cx: &Ctx, deps: &Deps, id: GrantId) -> Result<OpenedAccess, Re
     // Held until the login is made, so that a revocation at the same moment finds it.
     is_there &= hold(&mut tx, &actor, cx.now).await?;
     governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
-    let row = lock(&mut tx, id).await?;
+    let row = lock(&mut tx, asked.tenant, id).await?;
     let until = row.grant.open(by.as_deref(), cx.now).map_err(refuse("access.open"))?;
     if !is_there {
         return Err(refuse("access.open")(GrantError::Gone));
@@ -316,7 +316,12 @@ fn name_of(id: GrantId) -> Result<LoginName, Refusal> {
     LoginName::parse(&format!("{}{suffix}", logins::EMERGENCY)).map_err(|_| missing(id))
 }
 
-async fn lock(tx: &mut WriteTx, id: GrantId) -> Result<GrantRow, Refusal> {
+/// Locks a grant and, before it, its tenant, whose chain the change goes into: whoever takes a token back has them in this order.
+async fn lock(tx: &mut WriteTx, tenant: TenantId, id: GrantId) -> Result<GrantRow, Refusal> {
+    match tx.tenants().lock(tenant).await {
+        Ok(_) | Err(StoreError::NotFound) => {}
+        Err(error) => return Err(refuse_store(error)),
+    }
     tx.grants().lock(id).await.map_err(|error| match error {
         StoreError::NotFound => missing(id),
         error => refuse_store(error),

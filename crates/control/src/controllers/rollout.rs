@@ -68,10 +68,15 @@ impl Controller for Rollouts {
         self.plans.retain(|_, task| !task.is_finished());
         let mut again = false;
         for row in open {
-            again |= match row.status {
-                Status::Planning => self.plan(deps, row),
-                _ => self.advance(deps, row).await?,
+            let id = row.id;
+            let moved = match row.status {
+                Status::Planning => Ok(self.plan(deps, row)),
+                _ => self.advance(deps, row).await,
             };
+            match moved {
+                Err(error @ StoreError::Unreadable { .. }) => leave(deps, id, &error).await?,
+                moved => again |= moved?,
+            }
         }
         Ok(if again { Look::Again } else { Look::Done })
     }
@@ -86,6 +91,11 @@ impl Rollouts {
                 match planned(&deps, &row).await {
                     Ok(true) => deps.nudge(),
                     Ok(false) => {}
+                    Err(error @ StoreError::Unreadable { .. }) => {
+                        if let Err(error) = leave(&deps, row.id, &error).await {
+                            tracing::warn!(rollout = %row.id, %error, "the rollout was not given back");
+                        }
+                    }
                     Err(error) => tracing::warn!(rollout = %row.id, %error, "the rollout was not planned"),
                 }
             })
@@ -173,6 +183,12 @@ async fn planned(deps: &Deps, row: &RolloutRow) -> Result<bool, StoreError> {
     });
     tx.commit(vec![entry(&cx, &permit, &row, Type::RolloutProgressed, changes)]).await?;
     Ok(true)
+}
+
+/// Leaves a rollout to a release that can read its app, which takes it before the next look or has it until then.
+async fn leave(deps: &Deps, id: RolloutId, error: &StoreError) -> Result<(), StoreError> {
+    tracing::warn!(rollout = %id, %error, "left to a release that can read it");
+    deps.store().leave_rollout(deps.replica(), id).await
 }
 
 /// The app at the rollout's version; nothing when there is no such thing any more.

@@ -23,7 +23,8 @@ use crate::governance::{self, About, Thing};
 use crate::quotas;
 use crate::refusal::Refusal;
 use crate::tenants::edit::{TenantRef, refuse_store, require, settle_record};
-use crate::tenants::refer;
+use crate::tenants::{promises, refer};
+use crate::timing;
 
 /// The most tenants that one call names.
 pub const MOST_TENANTS: usize = 50;
@@ -180,6 +181,9 @@ impl Job<'_> {
     }
 
     async fn open(&self) -> Result<WriteTx, Refusal> {
+        if timing::standing(self.deps).await == timing::Standing::Apart {
+            return Err(Refusal::ClockApart);
+        }
         self.deps.store().write(&self.permit, self.cx.now).await.map_err(refuse_store)
     }
 
@@ -245,6 +249,9 @@ impl Job<'_> {
         let old = quotas::entitlements(self.cx, &mut tx, &row).await?;
         let new = entitlement::derive(self.plan, &plan, &row.spec.overrides, self.cx.now);
         room::check(&mut tx, &row, &old, &new).await?;
+        if let Some(placement) = &row.placement {
+            promises::check(self.cx, &mut tx, row.id, Some(&old), &new, placement).await?;
+        }
         let about = About::default().level(level);
         governance::rule_on(self.cx, self.deps, "plan.upgrade", &mut tx, Thing::Tenant(&row), about).await?;
         if self.asked.dry_run {

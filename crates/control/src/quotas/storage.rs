@@ -13,7 +13,6 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::limit::level::{STORAGE, is_news};
 use tenantry_domain::limit::{Bound, Mode, QuotaName};
 use tenantry_domain::name::{AppName, CellName, EnvironmentName};
-use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Entitlements};
 use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_store::{CatalogKind, Entry, StoreError, StoredTenant, UsedUp, WriteTx};
@@ -39,32 +38,18 @@ pub(crate) async fn measure(deps: &Deps) -> Result<(), StoreError> {
     let Some(every) = deps.options().storage else { return Ok(()) };
     for environment in deps.store().environments().await? {
         let reader = deps.store().read(&environment.name);
-        let plans: BTreeMap<String, PlanSpec> = reader
-            .catalog_list(CatalogKind::Plan)
-            .await?
-            .into_iter()
-            .filter_map(|row| Some((row.name, serde_json::from_value(row.spec).ok()?)))
-            .filter(|(_, plan): &(_, PlanSpec)| plan.quotas.get(STORAGE).is_some_and(|bound| bound.mode != Mode::Off))
-            .collect();
-        if plans.is_empty() {
-            continue;
-        }
         for row in reader.catalog_list(CatalogKind::Cell).await? {
             let Ok(cell) = CellName::parse(&row.name) else { continue };
             if deps.store().storage_turn(&environment.name, &cell, deps.now(), every).await? {
-                of_cell(deps, &environment.name, &cell, &plans).await?;
+                of_cell(deps, &environment.name, &cell).await?;
             }
         }
     }
     Ok(())
 }
 
-async fn of_cell(
-    deps: &Deps,
-    environment: &EnvironmentName,
-    cell: &CellName,
-    plans: &BTreeMap<String, PlanSpec>,
-) -> Result<(), StoreError> {
+/// Measures the tenants of a cell; each is judged by the version of its plan that it has.
+async fn of_cell(deps: &Deps, environment: &EnvironmentName, cell: &CellName) -> Result<(), StoreError> {
     let reader = deps.store().read(environment);
     let mut behind = None;
     loop {
@@ -73,8 +58,8 @@ async fn of_cell(
         behind = Some(last.id);
         let mut apps: BTreeMap<AppName, Vec<(StoredTenant, Bound)>> = BTreeMap::new();
         for tenant in page {
-            let plan = plans.get(tenant.plan.as_str());
-            let all = plan.map(|plan| entitlement::derive(&tenant.plan, plan, &tenant.overrides, deps.now()));
+            let text = tenant.text.as_ref();
+            let all = text.map(|plan| entitlement::derive(&tenant.plan, plan, &tenant.overrides, deps.now()));
             if let Some(bound) = all.as_ref().and_then(measured) {
                 apps.entry(tenant.app.clone()).or_default().push((tenant, bound));
             }

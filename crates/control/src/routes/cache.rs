@@ -245,14 +245,18 @@ impl Routes {
         T: Send + Sync + 'static,
     {
         let key = (environment.clone(), id);
+        // On the heap, or each of moka's own futures would hold a copy of it on the stack.
+        let read = || Box::pin(read);
         let is_good = |kept: &Kept<Arc<T>>| kept.read.elapsed() < REFRESH && !self.is_cleared(environment, kept.read);
         let Some(old) = cache.get(&key).await else {
+            let read = read();
             let read = async { Ok(Kept { value: read.await?, read: began }) };
             return cache.try_get_with(key, read).await.map(|kept| kept.value).map_err(Refusal::Shared);
         };
         if is_good(&old) {
             return Ok(old.value);
         }
+        let read = read();
         // One after the other, and whoever comes after a reading has its answer.
         let renewed = cache.entry_by_ref(&key).and_try_compute_with(|found| async move {
             match found {

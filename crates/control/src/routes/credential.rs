@@ -24,6 +24,7 @@ use crate::deps::Deps;
 use crate::governance::{self, About};
 use crate::refusal::Refusal;
 use crate::tenants::edit::refuse_store;
+use crate::timing;
 use crate::workflows::site;
 
 /// Which credential: `cell/main/app/chat` for the login that the shared tenants of an app have together,
@@ -110,6 +111,9 @@ pub async fn issue(cx: &Ctx, deps: &Deps, reference: &SecretRef) -> Result<Crede
         Whose::App(_) => Entry::environment(draft, Vec::new()),
         Whose::Tenant(tenant) => Entry::tenant(*tenant, draft, Vec::new()),
     };
+    if timing::standing(deps).await == timing::Standing::Apart {
+        return Err(Refusal::ClockApart);
+    }
     let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
     governance::rule(cx, deps, &permit, &mut tx, About::default()).await?;
     tx.commit(vec![entry]).await.map_err(refuse_store)?;

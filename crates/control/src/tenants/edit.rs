@@ -21,8 +21,8 @@ use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::judge::judged;
 use crate::tenants::read::view;
-use crate::timing;
 pub use crate::tenants::target::{Expected, RefError, TenantRef};
+use crate::timing;
 use crate::view::{Accepted, Receipt};
 
 /// Our database's errors as callers may see them.
@@ -88,7 +88,7 @@ pub(crate) async fn open_unruled(
     permit: &tenantry_domain::policy::Permit,
 ) -> Result<Opened, Refusal> {
     // A grace that begins by a wrong clock may be over before it began.
-    if !timing::is_sound(deps).await {
+    if timing::standing(deps).await == timing::Standing::Apart {
         return Err(Refusal::ClockApart);
     }
     let mut tx = deps.store().write(permit, cx.now).await.map_err(refuse_store)?;

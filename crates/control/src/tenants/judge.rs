@@ -5,6 +5,7 @@ use tenantry_domain::code::FieldError;
 use tenantry_domain::id::{OperationId, TenantId};
 use tenantry_domain::page::PageSize;
 use tenantry_domain::placement::Placement;
+use tenantry_domain::plan::entitlement::Entitlements;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::lifecycle::{Action, Phase};
 use tenantry_domain::tenant::profile::SizeClass;
@@ -87,15 +88,22 @@ pub(crate) async fn judged(
     }
     crate::domains::check(deps, &row.spec.domains, &spec.domains)?;
     let mut about = About::change(&row.spec, &spec, cx.now);
+    // What it has and what it would have, where the change may make a difference.
+    let mut deviates = None;
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
         _ => {
             let fit = refer::recheck(cx, tx, row, &spec, action == Action::Activate).await?;
-            if row.spec.plan != spec.plan {
-                let old = quotas::entitlements(cx, tx, row).await?;
-                room::check(tx, row, &old, &fit.entitlements).await?;
-            }
             about = fit.cell.iter().fold(about.level(fit.level), About::at);
+            if row.spec.plan != spec.plan || row.spec.overrides != spec.overrides {
+                let old = entitled(cx, tx, row).await?;
+                if let Some(old) = &old
+                    && row.spec.plan != spec.plan
+                {
+                    room::check(tx, row, old, &fit.entitlements).await?;
+                }
+                deviates = Some((old, fit.entitlements));
+            }
             fit.level
         }
     };
@@ -119,7 +127,9 @@ pub(crate) async fn judged(
     }
     if let Some(placement) = &row.placement {
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;
-        promises::check(cx, tx, row, &spec, placement).await?;
+        if let Some((old, new)) = &deviates {
+            promises::check(cx, tx, row.id, old.as_ref(), new, placement).await?;
+        }
     }
     let old = serde_json::to_value(&row.spec).unwrap_or_default();
     let new = serde_json::to_value(&spec).unwrap_or_default();
@@ -145,6 +155,16 @@ pub(crate) async fn judged(
         correlation_id: cx.correlation_id.clone(),
     };
     Ok((change, entry))
+}
+
+/// What a tenant is entitled to before the change. Absent where this release cannot read its plan, which a newer one wrote: nobody
+/// is kept from leaving it.
+async fn entitled(cx: &Ctx, tx: &mut WriteTx, row: &TenantRow) -> Result<Option<Entitlements>, Refusal> {
+    match quotas::entitlements(cx, tx, row).await {
+        Ok(old) => Ok(Some(old)),
+        Err(Refusal::NoObject { .. }) => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// The operation that a caller who came too early can wait for. A courtesy: without it the refusal still stands.

@@ -305,7 +305,7 @@ async fn a_plan_that_is_too_small_is_refused_with_the_figures() {
     let refusal = bind("small", json!({})).await.unwrap_err();
     assert_eq!(refusal.code(), Code::TooMuchUsed);
     let said: Vec<String> = refusal.fields().into_iter().map(|field| field.message).collect();
-    assert_eq!(said, ["apiKeys: 2 used, 1 allowed", "seats: 7 used, 3 allowed"]);
+    assert_eq!(said, ["`apiKeys` 2 of 1", "`seats` 7 of 3"]);
     assert_eq!(world.tenant("acme").await.spec.plan.as_str(), "large");
     let over =
         |value: &str| json!({ "value": value, "reason": "until they cleaned up", "until": "2199-01-01T00:00:00Z" });

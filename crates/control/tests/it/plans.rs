@@ -129,7 +129,7 @@ async fn a_version_that_is_applied_while_an_upgrade_runs_divides_nobody() {
     let world = World::new().await;
     apply(&world, 10, "follow").await;
     for number in 0..70 {
-        create(&world, &format!("t{number}")).await;
+        create(&world, &format!("team-{number}")).await;
     }
     let counts = async || -> Vec<(i64, u64)> {
         let found = plans::versions(&world.cx(), &world.deps, &team(), i64::MAX, 50).await.unwrap();

@@ -622,7 +622,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_cut: &AtomicBo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cell_that_hangs_holds_up_no_other() {
     let world = World::running().await;
-    let server = pg::server();
+    let server = pg::private_server();
     let wire = Wire::new(server.port()).await;
     let url = server.url("postgres").replace(&format!(":{}/", server.port()), &format!(":{}/", wire.port));
     let file = std::env::temp_dir().join(format!("tenantry-{}.url", world.environment));

@@ -3,17 +3,20 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tenantry_control::plans::{self, Asked, Upgraded, Who};
 use tenantry_control::quotas::{self, Quota, QuotaName};
 use tenantry_control::tokens::{self, Wanted};
 use tenantry_control::view::OperationStatus;
-use tenantry_control::{Options, Refusal, Runtime, events, manifests};
+use tenantry_control::{Options, Refusal, Runtime, events, manifests, tenants};
 use tenantry_domain::code::Code;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::PlanCode;
 use tenantry_domain::policy::{ActorKind, Role};
+use tenantry_domain::tenant::Slug;
+use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_testkit::pg;
 
-use crate::world::{World, name, options};
+use crate::world::{World, catalog, name, options, spec};
 
 async fn world(storage: Option<Duration>) -> World {
     let mut world = World::with(Options { storage, ..options() }).await;
@@ -86,7 +89,7 @@ async fn truth(world: &World, slug: &str) -> (String, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn growth_is_told_once_and_holds_up_what_is_given_out() {
     let world = world(Some(Duration::from_millis(100))).await;
-    for slug in ["acme", "beta"] {
+    for slug in ["acme", "bravo"] {
         world.active(slug, "walled").await;
     }
     let empty = until(&world, "acme", "measured", |quota| quota.used > 0).await.used;
@@ -119,8 +122,8 @@ async fn growth_is_told_once_and_holds_up_what_is_given_out() {
     let asked = quotas::take(&world.cx(), &world.deps, &name("acme"), &quota, 1).await;
     assert_eq!(asked.unwrap_err().code(), Code::QuotaUsedUp);
     grow(&world, "acme", 2).await;
-    key(&world, "beta").await.expect("a neighbour has room of its own");
-    assert!(storage(&world, "beta").await.used < 256 * 1024);
+    key(&world, "bravo").await.expect("a neighbour has room of its own");
+    assert!(storage(&world, "bravo").await.used < 256 * 1024);
 
     let tx = world.enter("acme").await.unwrap();
     tx.execute("DELETE FROM notes", &[]).await.unwrap();
@@ -171,6 +174,24 @@ async fn what_is_measured_depends_on_the_level_and_the_mode() {
     world.stop().await;
 }
 
+/// QUOTA-03: a tenant is measured by the version of the plan that it has, whatever newer ones say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_keeps_a_version_is_measured_by_it() {
+    let world = world(Some(Duration::from_millis(100))).await;
+    world.active("kept", "walled").await;
+    let spec = json!({ "isolation": "schema", "tenants": "keep", "quotas": { "storage": { "mode": "off" } } });
+    let plan = Manifest::Plan { name: PlanCode::parse("walled").unwrap(), spec: serde_json::from_value(spec).unwrap() };
+    manifests::apply(&world.cx(), &world.deps, &[plan]).await.unwrap();
+    world.active("newer", "walled").await;
+    grow(&world, "newer", 400).await;
+    grow(&world, "kept", 1400).await;
+    until(&world, "kept", "the limit of its version", |quota| quota.used > 1024 * 1024).await;
+    assert_eq!(key(&world, "kept").await.unwrap_err().code(), Code::QuotaUsedUp);
+    assert_eq!(storage(&world, "newer").await.used, 0);
+    key(&world, "newer").await.expect("nothing is measured there");
+    world.stop().await;
+}
+
 /// A turn is one process's, and comes again after its time.
 #[tokio::test]
 async fn a_cell_is_measured_by_one_process_at_a_time() {
@@ -186,63 +207,79 @@ async fn a_cell_is_measured_by_one_process_at_a_time() {
     assert!(store.storage_turn(&world.environment, &cell, later, every).await.unwrap());
 }
 
-/// QUOTA-04: what hard quotas promise is held against what the cell declares, when tenants are placed and when they get more.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cell_promises_no_more_than_it_declares() {
+const GIB: u64 = 1 << 30;
+
+/// A plan with so much hard storage, and what a version of it means to those who have an older one.
+async fn promise(world: &World, code: &str, storage: &str, tenants: &str) {
+    let spec = json!({ "isolation": "shared", "tenants": tenants, "quotas": { "storage": storage } });
+    let spec = serde_json::from_value(spec).unwrap();
+    let plan = Manifest::Plan { name: PlanCode::parse(code).unwrap(), spec };
+    manifests::apply(&world.cx(), &world.deps, &[plan]).await.unwrap();
+}
+
+/// An installation whose cell promises ten GiB of storage, with these plans.
+async fn declaring(plans: &[(&str, &str)]) -> World {
     let mut world = World::new().await;
-    let apply = async |world: &World, manifest: Manifest| {
-        manifests::apply(&world.cx(), &world.deps, &[manifest]).await.unwrap();
-    };
-    let plan = |code: &str, storage: &str| Manifest::Plan {
-        name: PlanCode::parse(code).unwrap(),
-        spec: serde_json::from_value(json!({ "isolation": "shared", "quotas": { "storage": storage } })).unwrap(),
-    };
-    for manifest in [plan("four", "4Gi"), plan("six", "6Gi")] {
-        apply(&world, manifest).await;
+    for (code, storage) in plans {
+        promise(&world, code, storage, "follow").await;
     }
-    let cell = crate::world::catalog().into_iter().find_map(|manifest| match manifest {
+    let cell = catalog().into_iter().find_map(|manifest| match manifest {
         Manifest::Cell { name, mut spec } => {
-            spec.promises = [("storage".to_owned(), 10_u64 << 30)].into();
+            spec.promises = [("storage".to_owned(), 10 * GIB)].into();
             Some(Manifest::Cell { name, spec })
         }
         _ => None,
     });
-    apply(&world, cell.unwrap()).await;
+    manifests::apply(&world.cx(), &world.deps, &[cell.unwrap()]).await.unwrap();
     world.runtime = Some(Runtime::start(&world.deps));
+    world
+}
+
+/// Writes some fields of a tenant's spec.
+async fn bind(world: &World, slug: &str, change: Value) -> Result<(), Refusal> {
+    let parse = move |mut current: Value| {
+        for (field, value) in change.as_object().unwrap() {
+            current[field] = value.clone();
+        }
+        Ok(serde_json::from_value(current).unwrap())
+    };
+    tenants::patch(&world.cx(), &world.deps, &name(slug), tenants::Expected::Any, parse).await.map(drop)
+}
+
+fn storage_of(amount: &str) -> Value {
+    json!({ "quotas": { "storage": { "value": amount, "reason": "asked for" } } })
+}
+
+/// Refused before anything is begun, with the figures.
+async fn is_full(world: &World, slug: &str, plan: &str, promised: u64) {
+    let slug = Slug::parse(slug).unwrap();
+    let refusal =
+        tenants::create(&world.cx(), &world.deps, slug, spec(plan, Phase::Active)).await.expect_err("no room");
+    assert_eq!(refusal.code(), Code::NoCapacity);
+    let figures = format!("{} of {} of `storage` are promised", promised * GIB, 10 * GIB);
+    assert!(refusal.hint().contains(&figures), "{}", refusal.hint());
+}
+
+/// QUOTA-04: what hard quotas promise is held against what the cell declares, when tenants are placed and when they get more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_promises_no_more_than_it_declares() {
+    let world = declaring(&[("four", "4Gi"), ("six", "6Gi")]).await;
     world.active("first", "four").await;
     world.active("second", "four").await;
-    // Refused before anything is begun, with the figures.
-    let wanted = crate::world::spec("four", tenantry_domain::tenant::lifecycle::Phase::Active);
-    let slug = |text: &str| tenantry_domain::tenant::Slug::parse(text).unwrap();
-    let refusal = tenantry_control::tenants::create(&world.cx(), &world.deps, slug("third"), wanted).await.unwrap_err();
-    assert_eq!(refusal.code(), Code::NoCapacity);
-    let gib = 1_u64 << 30;
-    let figures = format!("{} of {} of `storage` are promised", 8 * gib, 10 * gib);
-    assert!(refusal.hint().contains(&figures), "{}", refusal.hint());
+    is_full(&world, "third", "four", 8).await;
 
-    let bind = async |world: &World, slug: &'static str, change: Value| {
-        let parse = move |mut current: Value| {
-            for (field, value) in change.as_object().unwrap() {
-                current[field] = value.clone();
-            }
-            Ok(serde_json::from_value(current).unwrap())
-        };
-        let expected = tenantry_control::tenants::Expected::Any;
-        tenantry_control::tenants::patch(&world.cx(), &world.deps, &name(slug), expected, parse).await
-    };
     bind(&world, "first", json!({ "plan": "six" })).await.expect("six and four are ten");
     let refusal = bind(&world, "second", json!({ "plan": "six" })).await.unwrap_err();
     assert_eq!(refusal.code(), Code::CellPromised);
-    assert!(refusal.to_string().contains(&format!("{} of {}", 6 * gib, 10 * gib)), "{refusal}");
-    let over = json!({ "quotas": { "storage": { "value": "5Gi", "reason": "asked for" } } });
-    assert_eq!(bind(&world, "second", json!({ "overrides": over })).await.unwrap_err().code(), Code::CellPromised);
-    let less = json!({ "quotas": { "storage": { "value": "1Gi", "reason": "asked for" } } });
-    bind(&world, "second", json!({ "overrides": less })).await.expect("less is never refused");
+    assert!(refusal.to_string().contains(&format!("{} of {}", 6 * GIB, 10 * GIB)), "{refusal}");
+    let over = bind(&world, "second", json!({ "overrides": storage_of("5Gi") })).await;
+    assert_eq!(over.unwrap_err().code(), Code::CellPromised);
+    bind(&world, "second", json!({ "overrides": storage_of("1Gi") })).await.expect("less is never refused");
     // What became free is there for the next one, once: of two at the same time one fits.
     bind(&world, "first", json!({ "plan": "four" })).await.unwrap();
     let (one, two) = tokio::join!(bind(&world, "first", json!({ "plan": "six" })), async {
-        let wanted = crate::world::spec("four", tenantry_domain::tenant::lifecycle::Phase::Active);
-        let made = tenantry_control::tenants::create(&world.cx(), &world.deps, slug("fourth"), wanted).await;
+        let slug = Slug::parse("fourth").unwrap();
+        let made = tenants::create(&world.cx(), &world.deps, slug, spec("four", Phase::Active)).await;
         match made {
             Ok(made) => world.ended(made.operation.unwrap()).await.status == OperationStatus::Completed,
             Err(refusal) => {
@@ -252,5 +289,67 @@ async fn a_cell_promises_no_more_than_it_declares() {
         }
     });
     assert!(one.is_ok() != two, "exactly one of both: {one:?} {two}");
+    world.stop().await;
+}
+
+/// QUOTA-04: a tenant is promised what the version of its plan says that it has, and an upgrade asks as a change of plan does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_promises_what_the_versions_say_that_tenants_have() {
+    let world = declaring(&[("grown", "4Gi"), ("two", "2Gi")]).await;
+    world.active("first", "grown").await;
+    world.active("second", "grown").await;
+    // Both keep 4Gi.
+    promise(&world, "grown", "6Gi", "keep").await;
+    world.active("third", "two").await;
+    let over = bind(&world, "first", json!({ "overrides": storage_of("6Gi") })).await;
+    assert_eq!(over.unwrap_err().code(), Code::CellPromised, "no more than the newest version says");
+    promise(&world, "grown", "1Gi", "keep").await;
+    is_full(&world, "fourth", "two", 10).await;
+
+    let upgrade = async |to: i64, dry_run: bool| -> Upgraded {
+        let asked = Asked { to: Some(to), from: None, who: Who::Share(100), after: None, dry_run };
+        let code = PlanCode::parse("grown").unwrap();
+        plans::upgrade(&world.cx(), &world.deps, &code, &asked).await.unwrap()
+    };
+    let codes = |done: &Upgraded| done.left.iter().map(|left| left.why.code()).collect::<Vec<_>>();
+    for dry_run in [true, false] {
+        let full = upgrade(2, dry_run).await;
+        assert!(full.moved.is_empty(), "{full:?}");
+        assert_eq!(codes(&full), [Code::CellPromised, Code::CellPromised]);
+    }
+    let less = upgrade(3, false).await;
+    assert_eq!((less.moved.len(), less.left.len()), (2, 0), "{less:?}");
+    // What they gave back is enough for one of them.
+    let some = upgrade(2, false).await;
+    assert_eq!(some.moved.len(), 1, "{some:?}");
+    assert_eq!(codes(&some), [Code::CellPromised]);
+    world.stop().await;
+}
+
+/// QUOTA-04: tenants of one apply count as it leaves them, not as they were before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_of_one_apply_are_promised_no_more_together() {
+    let world = declaring(&[("one", "1Gi"), ("four", "4Gi"), ("six", "6Gi")]).await;
+    let first = world.active("first", "four").await;
+    let second = world.active("second", "four").await;
+    let bound = |tenant: &tenantry_control::view::Tenant, plan: &str, overrides: Value| Manifest::Tenant {
+        slug: tenant.slug.clone(),
+        spec: tenantry_domain::tenant::Spec {
+            plan: PlanCode::parse(plan).unwrap(),
+            overrides: serde_json::from_value(overrides).unwrap(),
+            ..tenant.spec.clone()
+        },
+    };
+    let both = [bound(&first, "six", json!({})), bound(&second, "six", json!({}))];
+    let refusal = manifests::apply(&world.cx(), &world.deps, &both).await.expect_err("each alone would fit");
+    assert_eq!(refusal.code(), Code::CellPromised);
+    assert!(refusal.to_string().contains(&format!("{} of {}", 6 * GIB, 10 * GIB)), "{refusal}");
+    let mixed = [bound(&first, "six", json!({})), bound(&second, "four", storage_of("6Gi"))];
+    let refusal = manifests::apply(&world.cx(), &world.deps, &mixed).await.expect_err("an override is no other");
+    assert_eq!(refusal.code(), Code::CellPromised);
+    assert_eq!(world.tenant("first").await.version, first.version, "nothing was changed");
+    // One makes room for the other.
+    let both = [bound(&first, "one", json!({})), bound(&second, "four", storage_of("9Gi"))];
+    manifests::apply(&world.cx(), &world.deps, &both).await.expect("one and nine are ten");
     world.stop().await;
 }

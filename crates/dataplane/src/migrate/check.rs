@@ -34,7 +34,8 @@ pub(super) async fn check(run: &Run<'_>, tx: &Session) -> Result<(), DataError> 
         Some(db) => refused(format!("the check failed: {}", db.message()), error.sqlstate()),
         None => error.into(),
     })?;
-    tx.batch(&Sql::new("ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT asked")).await?;
+    tx.batch(&Sql::new("ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT asked; DEALLOCATE ALL")).await?;
+    tx.forget();
     let passed = answer.as_deref() == Some("true");
     if passed { Ok(()) } else { Err(refused("the check did not give true".to_owned(), None)) }
 }

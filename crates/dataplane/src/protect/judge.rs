@@ -44,8 +44,8 @@ pub(crate) enum Remedy {
     /// These statements set it right.
     Run(Sql),
     /// This change of a table does. Several of one table go together: each one alone would have the server read the
-    /// table's description anew.
-    Alter { table: Sql, change: Sql },
+    /// table's description anew. What has the server look at rows is done as the owner: planning that calls functions of the app.
+    Alter { table: Sql, change: Sql, as_owner: bool },
     /// The app's author has to change the structure.
     Refuse(Refusal),
     /// Somebody has to look.
@@ -343,7 +343,8 @@ impl Bench<'_> {
         full: &Sql,
         change: Sql,
     ) {
-        let remedy = Remedy::Alter { table: full.clone(), change };
+        let as_owner = kind == FindingKind::ReferenceMissing;
+        let remedy = Remedy::Alter { table: full.clone(), change, as_owner };
         self.found.push(Deviation { kind, object: object.into(), detail: detail.into(), remedy });
     }
 

@@ -14,13 +14,15 @@ use crate::tenant::spec::Overrides;
 /// Amounts by the quota's name.
 pub type Promises = BTreeMap<String, u64>;
 
-/// Tenants of a cell that have the same plan and the same overrides.
+/// Tenants of a cell that have the same version of a plan and the same overrides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alike {
     /// Where they are.
     pub cell: CellName,
     /// Their plan.
     pub plan: PlanCode,
+    /// What it says in the version that they have; absent when nobody can read it.
+    pub text: Option<PlanSpec>,
     /// How they deviate from it.
     pub overrides: Overrides,
     /// How many they are.
@@ -36,10 +38,10 @@ pub fn of(entitlements: &Entitlements) -> Promises {
 
 /// What the tenants of each cell are promised together. A plan that nobody can read promises nothing.
 #[must_use]
-pub fn sum(tenants: &[Alike], plans: &BTreeMap<PlanCode, PlanSpec>, now: Timestamp) -> BTreeMap<CellName, Promises> {
+pub fn sum(tenants: &[Alike], now: Timestamp) -> BTreeMap<CellName, Promises> {
     let mut sums: BTreeMap<CellName, Promises> = BTreeMap::new();
     for alike in tenants {
-        let Some(plan) = plans.get(&alike.plan) else { continue };
+        let Some(plan) = &alike.text else { continue };
         let all = sums.entry(alike.cell.clone()).or_default();
         for (name, amount) in of(&entitlement::derive(&alike.plan, plan, &alike.overrides, now)) {
             let sum = all.entry(name).or_default();
@@ -91,16 +93,25 @@ mod tests {
             "storage": "10", "users": { "limit": "5", "mode": "soft" }, "events": "7/month", "seats": "unlimited",
         });
         let code = PlanCode::parse("plus").unwrap();
-        let plans = BTreeMap::from([(code.clone(), plan(quotas))]);
+        let text = plan(quotas);
         let cell = CellName::parse("eu-1").unwrap();
         let more: Overrides =
             serde_json::from_value(serde_json::json!({ "quotas": { "storage": { "value": "25", "reason": "r" } } }))
                 .unwrap();
-        let alike =
-            |overrides: Overrides, tenants| Alike { cell: cell.clone(), plan: code.clone(), overrides, tenants };
-        let gone = Alike { plan: PlanCode::parse("gone").unwrap(), ..alike(Overrides::default(), 9) };
-        let all = sum(&[alike(Overrides::default(), 3), alike(more, 1), gone], &plans, Timestamp::UNIX_EPOCH);
-        assert_eq!(all, BTreeMap::from([(cell, promises(&[("storage", 55)]))]));
+        let alike = |overrides: Overrides, tenants| Alike {
+            cell: cell.clone(),
+            plan: code.clone(),
+            text: Some(text.clone()),
+            overrides,
+            tenants,
+        };
+        let gone = Alike { text: None, ..alike(Overrides::default(), 9) };
+        let all = sum(&[alike(Overrides::default(), 3), alike(more, 1), gone], Timestamp::UNIX_EPOCH);
+        assert_eq!(all, BTreeMap::from([(cell.clone(), promises(&[("storage", 55)]))]));
+        // Another version of the same plan promises what that one says.
+        let older = Alike { text: Some(plan(serde_json::json!({ "storage": "4" }))), ..alike(Overrides::default(), 2) };
+        let all = sum(&[alike(Overrides::default(), 1), older], Timestamp::UNIX_EPOCH);
+        assert_eq!(all, BTreeMap::from([(cell, promises(&[("storage", 18)]))]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tenantry_dataplane::router::CLEAN;
@@ -25,6 +25,10 @@ use crate::pipe::Pipe;
 use crate::profile::Profile;
 use crate::socket::Stream;
 
+/// How long the farewell to a server may go unheard. Longer than a network is away for a moment; the system itself would try
+/// for a quarter of an hour. A server that runs a statement and reads nothing more hears it all the same, unless so much was
+/// sent that it has no room.
+const UNHEARD: Duration = Duration::from_secs(120);
 /// Statements that are kept prepared on one session.
 const STATEMENTS: usize = 200;
 
@@ -256,7 +260,7 @@ impl Backend {
     /// Ends a transaction that failed. Whether the session is sound then.
     pub async fn roll_back(&mut self) -> bool {
         let rollback: [Box<[u8]>; 1] = [b"ROLLBACK".as_slice().into()];
-        let limit = std::time::Duration::from_secs(5);
+        let limit = Duration::from_secs(5);
         matches!(tokio::time::timeout(limit, self.say_all(&rollback)).await, Ok(Ok(Status::Idle)))
     }
 
@@ -274,8 +278,13 @@ impl Backend {
     }
 
     /// Says that nothing more comes, and reads and forgets what the server still says, until it closes the connection: it does
-    /// so when it is done with what it runs.
+    /// so when it is done with what it runs. One that is gone without a word has its time as well: the farewell to it keeps the
+    /// system from asking whether it is alive.
     pub async fn hear_out(&mut self) {
+        if let Some(socket) = self.stream.tcp() {
+            // Without it the system's own time holds.
+            let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(UNHEARD));
+        }
         let mut is_shut = false;
         poll_fn(|cx| {
             is_shut = is_shut || Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
@@ -376,12 +385,25 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_was_anybodys_is_emptied() {
+    async fn backend() -> (Backend, tokio::net::TcpListener) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let target = Target::parse(&"postgres://someone@127.0.0.1/one".to_owned().into()).unwrap();
-        let mut backend = Backend::new(socket.into(), target, Key { pid: 1, secret: Bytes::new() }, Vec::new());
+        (Backend::new(socket.into(), target, Key { pid: 1, secret: Bytes::new() }, Vec::new()), listener)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_gone_without_a_word_is_not_listened_to_for_long() {
+        let (mut backend, listener) = backend().await;
+        drop(listener.accept().await.unwrap());
+        backend.hear_out().await;
+        let socket = socket2::SockRef::from(backend.stream.tcp().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNHEARD));
+    }
+
+    #[tokio::test]
+    async fn what_was_anybodys_is_emptied() {
+        let (mut backend, _listener) = backend().await;
         let bound = |tenant| Bound { tenant: TenantId::from_uuid(uuid::Uuid::from_u128(tenant)), epoch: 1, kid: 1 };
         assert!(!backend.needs_cleaning(bound(1), 7), "nobody had it");
         (backend.bound, backend.served) = (Some(bound(1)), Some(7));

@@ -161,6 +161,9 @@ impl Answering<'_> {
             return Err(OutOfStep::Tenant);
         }
         self.turn.is_entering = false;
+        self.turn.has_run = true;
+        // In session mode a turn goes on: what comes next is another transaction, with tries of its own.
+        self.turn.tries = 0;
         self.turn.has_flushed = false;
         self.turn.preamble.clear();
         self.client.keep();
@@ -247,6 +250,7 @@ impl Answering<'_> {
         let status = server::ready(body).map_err(|_| OutOfStep::Malformed('Z'))?;
         let head = self.turn.owed.pop().filter(Expect::is_boundary).ok_or(OutOfStep::Unexpected('Z'))?;
         self.turn.status = status;
+        self.turn.is_between = false;
         if let Entry::Refused(refusal) = &self.turn.entry {
             self.turn.entry = Entry::Left(refusal.clone());
             return Ok(Pass::Not);

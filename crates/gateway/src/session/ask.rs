@@ -387,7 +387,10 @@ impl Asking<'_> {
         match parsed.effect {
             Effect::SetUp if self.turn.needs_enter => self.turn.preamble.push(parsed.query().into()),
             // What follows in this pipeline is another transaction.
-            Effect::End => self.turn.ended(),
+            Effect::End => {
+                self.turn.ended();
+                self.turn.is_between = true;
+            }
             _ => {}
         }
     }

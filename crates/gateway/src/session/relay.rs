@@ -305,7 +305,7 @@ impl Session {
             if turn.is_bounded && !(is_data && turn.is_copying) {
                 return Ok(());
             }
-            if !self.may_take(turn, header) {
+            if !self.may_take(turn, header)? {
                 return Ok(());
             }
             if header.tag == b'X' {
@@ -335,19 +335,19 @@ impl Session {
 
     /// Whether a message may go, or has to wait: for answers of which too many are owed, for the tenant's next transaction,
     /// or for the answer to `enter`.
-    fn may_take(&self, turn: &mut Turn, header: frame::Header) -> bool {
+    fn may_take(&self, turn: &mut Turn, header: frame::Header) -> Result<bool, End> {
         let is_full = turn.owed.is_full() && !matches!(header.tag, b'd' | b'c' | b'f' | b'X');
-        turn.must_wait = turn.goes_on_with(header.tag) && !self.may_go_on(turn);
+        turn.must_wait = turn.goes_on_with(header.tag) && !self.may_go_on(turn).map_err(End::Refused)?;
         if is_full || turn.must_wait {
             // What came before is answered meanwhile.
             Self::urge(turn);
-            return false;
+            return Ok(false);
         }
         let must_enter = turn.is_entering && (turn.needs_enter || turn.sent + header.len > KEPT);
         if must_enter {
             Self::flush_enter(turn);
         }
-        !must_enter
+        Ok(!must_enter)
     }
 
     /// The server answers `enter` only when it is asked to, or at a Sync.

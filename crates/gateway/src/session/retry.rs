@@ -123,32 +123,43 @@ impl Session {
     }
 
     /// Whether the next transaction of a turn may begin now: nobody holds the tenant, and its rate allows it, which does not
-    /// count in session mode.
-    pub(super) fn may_go_on(&self, turn: &mut Turn) -> bool {
+    /// count in session mode. Refused is whoever would wait for longer than for its first: it has a server session, which
+    /// others wait for.
+    pub(super) fn may_go_on(&self, turn: &mut Turn) -> Result<bool, Refused> {
         if self.worker.holds.is_held(self.shared.tenant) {
-            return false;
+            return Ok(false);
         }
-        let Some(rate) = self.way.as_ref().and_then(|way| way.route.rate) else { return true };
-        if turn.is_session {
-            return true;
+        let has_rate = self.way.as_ref().is_some_and(|way| way.route.rate.is_some());
+        if !has_rate || turn.is_session {
+            return Ok(true);
         }
-        let now = Instant::now();
-        let due = *turn.due.get_or_insert_with(|| {
-            turn.paid = turn.paid.saturating_add(1);
-            // It is not refused, as a client would be that waits for its first: it goes on when its moment has come.
-            now + self.worker.rates.take(self.shared.tenant, rate, now, Duration::MAX).unwrap_or_default()
-        });
-        now >= due
+        let due = match turn.due {
+            Some(due) => due,
+            None => match self.due() {
+                Ok(delay) => {
+                    turn.paid = turn.paid.saturating_add(1);
+                    *turn.due.insert(Instant::now() + delay)
+                }
+                // The client hears first what became of those before.
+                Err(_) if !turn.owed.is_empty() => return Ok(false),
+                Err(refused) => return Err(refused),
+            },
+        };
+        Ok(Instant::now() >= due)
     }
 
     /// Waits for the moment when [`Self::may_go_on`] had better be asked again.
     pub(super) fn may_soon(&self, turn: &Turn) -> impl Future<Output = ()> + use<> {
         let (worker, tenant, due) = (Rc::clone(&self.worker), self.shared.tenant, turn.due);
+        // Then its rate is used up, and it waits for nothing but these answers.
+        let is_answered_first = due.is_none() && !turn.owed.is_empty() && !worker.holds.is_held(tenant);
         async move {
             // Whoever waits longest ends a hold whose time is over.
             let _ = worker.holds.pass(tenant).await;
-            if let Some(due) = due {
-                tokio::time::sleep_until(due.into()).await;
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None if is_answered_first => std::future::pending().await,
+                None => {}
             }
         }
     }
@@ -353,9 +364,22 @@ impl Session {
     async fn take_up(&mut self, turn: &mut Turn, place: Place) -> Result<Result<Turn, Refused>, End> {
         let is_sound = self.settle(turn).await;
         let preamble = std::mem::take(&mut turn.preamble);
-        let found = if place == Place::Here && turn.status == Status::Idle && is_sound {
+        let is_here = place == Place::Here && is_sound;
+        let found = if is_here && turn.status == Status::Idle {
             self.here(turn).await
-        } else if self.keeps_session() && turn.entered > 1 {
+        } else if is_here && self.keeps_session() {
+            // The transaction failed before it did anything: it begins anew where it was.
+            let is_back = match turn.lease.backend() {
+                Some(backend) => backend.roll_back().await,
+                None => false,
+            };
+            if !is_back {
+                let lost = Refused::new("08006", "the connection to the tenant's database was lost");
+                return Err(End::Lost(lost));
+            }
+            // Never given up: the client was told of a failed transaction in which the server is no more.
+            Ok(self.here(turn).await.map_err(End::Lost)?)
+        } else if self.keeps_session() && turn.has_run {
             // Cursors, locks, channels and whatever else it has cannot be taken along.
             let gone = Refused::new("57P01", "the tenant has moved, and the session with all that it had is over");
             return Err(End::Lost(gone.hint("Connect again.")));
@@ -391,6 +415,7 @@ impl Session {
         next.may_begin = status != Status::Idle;
         if next.is_session {
             next.entered = turn.entered;
+            next.has_run = turn.has_run;
         }
         next.hidden = turn.hidden;
         next.preamble = preamble;
@@ -408,7 +433,7 @@ impl Session {
     /// Tells the client that its statement was not run.
     async fn give_up(&mut self, mut turn: Turn, refused: &Refused) -> Result<Option<Turn>, End> {
         let status = turn.status;
-        if self.keeps_session() && turn.entered > 1 && turn.lease.backend().is_none() {
+        if self.keeps_session() && turn.has_run && turn.lease.backend().is_none() {
             return Err(End::Lost(refused.clone()));
         }
         if status == Status::Idle {

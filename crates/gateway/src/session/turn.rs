@@ -64,14 +64,18 @@ pub struct Turn {
     pub since: Instant,
     /// Whether the client keeps the server session beyond it.
     pub is_session: bool,
-    /// How many transactions the tenant was let into.
+    /// How often `enter` was sent.
     pub entered: u32,
+    /// Whether the tenant was let in at least once, so that the session may hold something of the client's.
+    pub has_run: bool,
     /// Whether anything was taken from the client.
     pub has_begun: bool,
     /// What it owes.
     pub owed: Owed,
     /// Where its transaction stands, as it said last.
     pub status: Status,
+    /// Whether a COMMIT or ROLLBACK was sent since it said so.
+    pub is_between: bool,
     /// Whether something was sent that may have begun a transaction, since it said last that none is open.
     pub may_begin: bool,
     /// Whether the tenant has to be let in before anything is done.
@@ -143,9 +147,11 @@ impl Turn {
             since: Instant::now(),
             is_session: false,
             entered: 0,
+            has_run: false,
             has_begun: false,
             owed: Owed::default(),
             status: Status::Idle,
+            is_between: false,
             may_begin: false,
             needs_enter: true,
             is_entering: false,
@@ -202,7 +208,7 @@ impl Turn {
     pub fn goes_on_with(&self, tag: u8) -> bool {
         self.entered > 0
             && self.needs_enter
-            && self.status == Status::Idle
+            && (self.status == Status::Idle || self.is_between)
             && !self.is_entering
             && matches!(tag, b'Q' | b'P' | b'B' | b'D' | b'E' | b'F')
     }

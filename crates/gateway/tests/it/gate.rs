@@ -11,7 +11,7 @@ use tenantry_testkit::pg::server;
 use tenantry_wire::client;
 use tokio::time::timeout;
 
-use crate::raw::{Raw, client_of, tags};
+use crate::raw::{Raw, client_of, code, tags};
 use crate::world::{WAIT, World, connect, password};
 
 const LEVELS: [(Isolation, usize); 3] = [(Isolation::Shared, 2), (Isolation::Schema, 2), (Isolation::Database, 2)];
@@ -226,6 +226,22 @@ async fn transactions_that_are_sent_without_waiting_wait_for_the_rate_and_for_a_
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(800), "{took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(raw.say(client::put_sync).await);
+    raw.until(b'Z').await;
+    // Nor does it matter that the server said before them that a transaction is open.
+    raw.query("BEGIN").await;
+    let began = Instant::now();
+    let put = |out: &mut bytes::BytesMut| {
+        client::put_parse(out, b"", b"COMMIT", &[]);
+        client::put_bind(out, b"", b"");
+        client::put_execute(out, b"");
+        (0..40).for_each(|_| put_transaction(out));
+    };
+    assert!(raw.say(put).await);
+    assert_eq!(tags(&timeout(WAIT, raw.until(b'C')).await.unwrap()), "12C");
+    committed(&mut raw, 40).await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(800), "{took:?}");
     // Between two of them nothing is in hand.
     world.set_route(tenant, |_| {});
     assert!(raw.say(client::put_sync).await);
@@ -241,6 +257,26 @@ async fn transactions_that_are_sent_without_waiting_wait_for_the_rate_and_for_a_
     assert!(timeout(Duration::from_millis(300), raw.hear()).await.is_err(), "it is held");
     world.gateway().release(tenant.id).await;
     committed(&mut raw, 1).await;
+}
+
+#[tokio::test]
+async fn a_pipeline_whose_rate_is_used_up_ends_and_gives_its_session_back() {
+    let mut settings = Settings::default();
+    (settings.pool.server, settings.pool.wait) = (1, Duration::from_millis(300));
+    let world = World::new(&server().url("postgres"), &[(Isolation::Shared, 2)], settings, None).await;
+    let (mine, other) = (&world.tenants[0], &world.tenants[1]);
+    world.set_route(mine, |route| {
+        route.rate = "1/min".parse::<tenantry_domain::quantity::Quantity>().unwrap().rate();
+    });
+    let neighbour = world.client(other).await;
+    let mut raw = client_of(world.gateway().address().port(), mine).await;
+    assert!(raw.say(|out| (0..3).for_each(|_| put_transaction(out))).await);
+    // What was let in is answered, whatever follows.
+    committed(&mut raw, 1).await;
+    let heard = timeout(WAIT, raw.until(b'E')).await.unwrap();
+    assert_eq!(code(&heard), "53400");
+    assert!(raw.hear().await.is_none(), "its connection is over");
+    neighbour.simple_query("SELECT 1").await.unwrap();
 }
 
 #[tokio::test]

@@ -151,6 +151,32 @@ async fn a_session_that_lost_its_binding_keeps_all_else() {
 }
 
 #[tokio::test]
+async fn a_transaction_after_a_lost_binding_begins_again_where_it_was() {
+    let world = world(4).await;
+    for place in 0..2 {
+        // There is no second place that it could begin in.
+        world.set_route(&world.tenants[place], |route| route.connections = Some(1));
+        let client = connect(&dsn(&world, place)).await.unwrap();
+        // What drivers send when a connection goes back to a pool of their own. The client has run nothing yet.
+        client.batch_execute("DISCARD ALL").await.unwrap();
+        for sql in ["BEGIN", "SELECT 1 FROM note", "COMMIT"] {
+            client.batch_execute(sql).await.unwrap();
+        }
+        let pid = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0);
+        for discard in ["DISCARD ALL", "DISCARD SEQUENCES"] {
+            client.batch_execute(discard).await.unwrap();
+            for sql in ["BEGIN", "INSERT INTO note (body) VALUES ('a')", "COMMIT"] {
+                client.batch_execute(sql).await.unwrap();
+            }
+            client.batch_execute(discard).await.unwrap();
+            client.batch_execute("BEGIN; INSERT INTO note (body) VALUES ('b'); ROLLBACK").await.unwrap();
+        }
+        assert_eq!(client.query_one("SELECT count(*) FROM note", &[]).await.unwrap().get::<_, i64>(0), 2);
+        assert_eq!(client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0), pid);
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_stays_ends_when_its_tenant_moves() {
     let world = world(4).await;
     for place in 0..2 {

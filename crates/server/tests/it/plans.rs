@@ -146,7 +146,7 @@ async fn a_tenant_keeps_its_version_at_every_door() {
 async fn an_upgrade_moves_a_share_and_names_whom_it_leaves() {
     let world = World::quiet().await;
     applied(&world, &[team(false, "follow")]).await;
-    let names: Vec<String> = (0..60).map(|number| format!("t{number}")).collect();
+    let names: Vec<String> = (0..60).map(|number| format!("team-{number:02}")).collect();
     let document = |slug: &String| {
         let mut body = manifest(slug);
         body["spec"]["plan"] = json!("team");

@@ -7,11 +7,13 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::limit::level::STORAGE;
 use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode};
+use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::tenant::spec::Overrides;
 use tenantry_pg::{Row, ToSql};
 use uuid::Uuid;
 
 use crate::columns::{count, get, json_opt, parse};
+use crate::plans::held_plan;
 use crate::{Reader, Store, StoreError};
 
 /// A tenant on a cell, with what is known of its data.
@@ -25,6 +27,8 @@ pub struct StoredTenant {
     pub app: AppName,
     /// Its plan.
     pub plan: PlanCode,
+    /// What the plan says in the version that the tenant has; absent when this release cannot read it.
+    pub text: Option<PlanSpec>,
     /// How it deviates from the plan.
     pub overrides: Overrides,
     /// What was written last; absent before the first time.
@@ -38,12 +42,16 @@ const TURN: &str = "
     ON CONFLICT ON CONSTRAINT storage_turn_pkey DO UPDATE SET due_at = excluded.due_at WHERE s.due_at <= $3::timestamptz
     RETURNING env";
 
-const TENANTS: &str = "
-    SELECT t.id, t.isolation, t.app, t.plan, t.spec -> 'overrides' AS overrides, q.used
-    FROM tenantry.tenant AS t
+const TENANTS: &str = concat!(
+    "
+    SELECT t.id, t.isolation, t.app, t.plan, p.spec AS plan_spec, t.spec -> 'overrides' AS overrides, q.used
+    FROM tenantry.tenant AS t ",
+    held_plan!(),
+    "
     LEFT JOIN tenantry.quota AS q ON q.env = t.env AND q.tenant = t.id AND q.name = $3
     WHERE t.env = $1 AND t.cell = $2 AND t.isolation <> 'shared' AND t.phase IN ('active', 'suspended', 'archived') AND t.id > $4
-    ORDER BY t.id LIMIT $5";
+    ORDER BY t.id LIMIT $5"
+);
 
 fn read(row: &Row) -> Result<StoredTenant, StoreError> {
     let known = match get::<Option<i64>>(row, "used")? {
@@ -55,6 +63,8 @@ fn read(row: &Row) -> Result<StoredTenant, StoreError> {
         isolation: parse(row, "isolation")?,
         app: parse(row, "app")?,
         plan: parse(row, "plan")?,
+        // A text of a newer release must not hold up the tenants of the same page.
+        text: json_opt(row, "plan_spec").unwrap_or_default(),
         overrides: json_opt(row, "overrides")?.unwrap_or_default(),
         known,
     })

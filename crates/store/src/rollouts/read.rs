@@ -257,6 +257,16 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Gives a rollout back at once: somebody else may be able to do what this replica cannot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn leave_rollout(&self, replica: ReplicaId, id: RolloutId) -> Result<(), StoreError> {
+        let sql = "UPDATE tenantry.rollout SET owner = NULL, lease_until = NULL WHERE id = $2 AND owner = $1";
+        self.query(sql, &[&replica.uuid(), &id.uuid()]).await?;
+        Ok(())
+    }
+
     /// Keeps a rollout for a replica that has it: for as long as something of it is in hand there.
     ///
     /// # Errors

@@ -156,6 +156,11 @@ impl Tenants<'_> {
         Ok(rows)
     }
 
+    /// The tenants that this transaction changes, as the commit leaves them. Until then queries find them as they were.
+    pub fn written(&self) -> impl Iterator<Item = &TenantRow> {
+        self.tx.locked.values().filter(|locked| locked.is_dirty).map(|locked| &locked.row)
+    }
+
     /// Gives a locked tenant a new version, at most one in a transaction. With another plan it gets that one's newest version.
     ///
     /// # Errors

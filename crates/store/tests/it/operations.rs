@@ -100,7 +100,10 @@ async fn operations_are_listed_newest_first() {
     let reader = world.store.read(&prod());
     for (filter, expected) in [
         (OperationFilter::default(), ids.clone()),
-        (OperationFilter { tenant: Some(second), ..OperationFilter::default() }, ids.iter().copied().skip(1).step_by(2).collect()),
+        (
+            OperationFilter { tenant: Some(second), ..OperationFilter::default() },
+            ids.iter().copied().skip(1).step_by(2).collect(),
+        ),
     ] {
         let (mut seen, mut token) = (Vec::new(), None::<String>);
         loop {

@@ -63,7 +63,7 @@ async fn versions_of_plans_from_the_command_line() {
         let applied = tenantry(&["apply", "-f", "all.yaml"]).await;
         assert_eq!(applied.code, 0, "{applied:?}");
     };
-    let names: Vec<String> = (0..54).map(|number| format!("t{number}")).collect();
+    let names: Vec<String> = (0..54).map(|number| format!("team-{number:02}")).collect();
     let tenants: String = names.iter().map(|slug| tenant(slug, "")).collect();
     apply(&format!("{CATALOG}---\n{}{tenants}{}", plan("features: { ai: false }"), tenant("acme", "locale: de"))).await;
     apply(&plan("features: { ai: true }, customization: { class: none }")).await;
@@ -79,15 +79,15 @@ async fn versions_of_plans_from_the_command_line() {
         all["items"].as_array().unwrap().iter().map(one).collect()
     };
     assert_eq!(counts().await, [(2, 0), (1, 55)]);
-    assert_eq!(json(&["flags", "of", "t1"]).await["features"]["ai"]["value"], false);
+    assert_eq!(json(&["flags", "of", "team-01"]).await["features"]["ai"]["value"], false);
 
-    let dry = tenantry(&["plans", "upgrade", "team", "--tenant", "t1", "--tenant", "acme", "--dry-run"]).await;
+    let dry = tenantry(&["plans", "upgrade", "team", "--tenant", "team-01", "--tenant", "acme", "--dry-run"]).await;
     assert!(dry.code == 1 && dry.out.contains("1 tenant(s) would be moved to version 2 of plan team"), "{dry:?}");
     assert!(dry.out.contains("acme") && dry.out.contains("TEN-0073"), "{dry:?}");
     assert_eq!(counts().await, [(2, 0), (1, 55)]);
-    let one = tenantry(&["plans", "upgrade", "team", "--tenant", "t1"]).await;
+    let one = tenantry(&["plans", "upgrade", "team", "--tenant", "team-01"]).await;
     assert!(one.code == 0 && one.out.contains("1 tenant(s) moved to version 2"), "{one:?}");
-    assert_eq!(json(&["flags", "of", "t1"]).await["features"]["ai"]["value"], true);
+    assert_eq!(json(&["flags", "of", "team-01"]).await["features"]["ai"]["value"], true);
     let share = tenantry(&["plans", "upgrade", "team", "--share", "30"]).await;
     let (new, _) = (counts().await[0].1, share);
     assert!((2..40).contains(&new), "{new}");
@@ -108,7 +108,7 @@ async fn versions_of_plans_from_the_command_line() {
         (&["plans", "upgrade", "team", "--share", "101"], 2, "101"),
         (&["plans", "upgrade", "team", "--to", "9"], 3, "version"),
         (&["plans", "upgrade", "team", "--tenant", "hooli"], 3, "TEN-0005"),
-        (&["plans", "upgrade", "team", "--tenant", "t1", "--share", "5"], 2, "--share"),
+        (&["plans", "upgrade", "team", "--tenant", "team-01", "--share", "5"], 2, "--share"),
     ] {
         let ended = tenantry(arguments).await;
         assert!(ended.code == code && ended.err.contains(part), "{arguments:?}: {ended:?}");

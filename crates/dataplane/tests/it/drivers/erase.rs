@@ -177,7 +177,10 @@ async fn rows_that_the_app_hides_go_too_and_its_triggers_stay_the_owners() {
             END;
             RETURN OLD;
         END $$;
-        CREATE TRIGGER rise AFTER DELETE ON notes FOR EACH ROW EXECUTE FUNCTION rise();";
+        CREATE TRIGGER rise AFTER DELETE ON notes FOR EACH ROW EXECUTE FUNCTION rise();
+        CREATE TABLE comments (tenant_id uuid NOT NULL, note int);
+        CREATE FUNCTION sweep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM comments WHERE note = OLD.id; RETURN OLD; END $$;
+        CREATE TRIGGER sweep AFTER DELETE ON notes FOR EACH ROW EXECUTE FUNCTION sweep();";
     let bench = Bench::new().await;
     let app = bench.app(1, &[("1.sql", SOFT)]);
     let (gone, stays) = (bench.open(&app, Isolation::Shared).await, bench.open(&app, Isolation::Shared).await);
@@ -188,12 +191,16 @@ async fn rows_that_the_app_hides_go_too_and_its_triggers_stay_the_owners() {
                 "INSERT INTO notes SELECT tenantry.current_tenant(), n, n % 2 = 0 FROM generate_series(1, 10) n",
             )
             .await;
+        let comments = "INSERT INTO comments SELECT tenantry.current_tenant(), n FROM generate_series(1, 10) n";
+        bench.as_tenant(space, comments).await;
     }
     bench.cell.set_gate(&gone, &claim(2), Gate::Archived).await.unwrap();
     bench.cell.erase(&gone, &claim(2)).await.unwrap();
     assert_eq!(rows_of(&bench, &gone).await, [""; 0]);
     let left = bench.texts(&bench.home(), "SELECT count(*)::text FROM app.notes").await;
     assert_eq!(left, ["10"], "the neighbour's rows");
+    // No trigger that names no tenant fires where the policies do not hold.
+    assert_eq!(bench.count(&stays, "comments").await, 10);
     let owner = bench.texts(&bench.home(), "SELECT rolbypassrls::text FROM pg_roles r JOIN pg_class c ON c.relowner = r.oid WHERE c.oid = 'app.notes'::regclass").await;
     assert_eq!(owner, ["false"], "the owner is bound again");
     assert_eq!(bench.texts("postgres", "SELECT 'x' FROM pg_roles WHERE rolname = 'risen'").await, [""; 0]);

@@ -140,6 +140,12 @@ async fn files_may_not_leave_their_transaction_role_or_schema() {
         ("SELECT 1 AS €$$; COMMIT; SELECT 1 AS €$$;", "transaction", Some(1)),
         ("DO $$ BEGIN COMMIT; END $$", "invalid transaction termination", None),
         (LATER, "the trigger `later` of `queue`", None),
+        (
+            "CREATE FUNCTION lie(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n';
+             CREATE TABLE queue (tenant_id uuid NOT NULL, n int, CONSTRAINT slow EXCLUDE USING btree (tenant_id WITH =, lie(n) WITH =) DEFERRABLE);",
+            "of `queue` can wait",
+            None,
+        ),
         ("CREATE SCHEMA other", "permission denied", None),
         ("CREATE TABLE public.x (id int)", "permission denied", Some(1)),
         ("CREATE TABLE x (id int);\nSELEC 1;", "syntax error", Some(2)),
@@ -176,6 +182,20 @@ async fn nothing_of_a_file_runs_behind_it() {
             "a path",
             "CREATE FUNCTION set_config(text, text, bool) RETURNS text LANGUAGE sql AS $$ SELECT evil()::text $$;
              SET search_path = app, pg_catalog;",
+        ),
+        (
+            "statements under our names",
+            "DO $$ BEGIN
+                FOR n IN 0..99 LOOP
+                    BEGIN EXECUTE format('DEALLOCATE s%s', n); EXCEPTION WHEN OTHERS THEN END;
+                    EXECUTE format('PREPARE s%s AS SELECT evil()', n);
+                END LOOP;
+            END $$;",
+        ),
+        (
+            "an index that the planner works out",
+            "CREATE FUNCTION lie(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM evil(); RETURN 1; END $$;
+             CREATE INDEX i ON mark (tenant_id) WHERE lie(1) = 1; ALTER INDEX i SET (fillfactor = 90);",
         ),
     ] {
         let bench = Bench::new().await;
