@@ -279,7 +279,7 @@ pub enum Refusal {
         excess: Vec<Excess>,
     },
     /// Another plan is the default one.
-    #[error("plan `{plan}` cannot be the default one: {} is", .other.as_deref().unwrap_or("another plan"))]
+    #[error("plan `{plan}` cannot be the default one: {} is", .other.as_deref().map_or_else(|| "another plan".to_owned(), |name| format!("`{name}`")))]
     SecondDefault {
         /// The plan that wants to be it.
         plan: String,

@@ -32,7 +32,9 @@ async fn a_catalog_of_an_earlier_release_comes_over() {
          ALTER TABLE tenantry.catalog DROP COLUMN floor CASCADE, DROP COLUMN is_default CASCADE;
          DROP INDEX tenantry.tenant_plan_version;
          ALTER TABLE tenantry.tenant DROP COLUMN plan_version CASCADE;
-         DELETE FROM tenantry.migration WHERE version = 25",
+         DROP TABLE tenantry.storage_turn;
+         ALTER TABLE tenantry.installation DROP COLUMN root_print, DROP COLUMN least_version;
+         DELETE FROM tenantry.migration WHERE version >= 25",
     );
     let is_default = json!({ "isolation": "shared", "default": true });
     for name in ["b", "a", "standard"] {
