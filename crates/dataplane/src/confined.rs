@@ -81,6 +81,14 @@ impl<'a> Door<'a> {
         Ok(answer)
     }
 
+    /// Asks one query in a transaction that writes nothing. The door stays open: the caller rolls back to before it was opened.
+    ///
+    /// # Errors
+    /// What the server says of it.
+    pub async fn look(self, query: &Sql) -> Result<Option<String>, PgError> {
+        self.call(query.as_str(), true).await
+    }
+
     async fn call(&self, text: &str, wants: bool) -> Result<Option<String>, PgError> {
         let call = Sql::new("SELECT ").sql(&self.name).push("($1, $2)");
         let rows = self.tx.query_sql(&call, &[&text, &wants]).await?;

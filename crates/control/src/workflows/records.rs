@@ -94,7 +94,7 @@ async fn next_state(
         }
         StepName::MarkResumed => (row.state.resume(call.now).map_err(illegal)?, "tenant.resume", Type::TenantResumed),
         StepName::MarkArchived => {
-            let plan = tx.catalog().plan_of(&row).await.map_err(store_cause)?;
+            let plan = tx.catalog().plan_of(row).await.map_err(store_cause)?;
             let plan = plan.and_then(|plan| serde_json::from_value::<PlanSpec>(plan.spec).ok());
             let days = plan.map_or(90, |plan| plan.archive_retention_days);
             let purge_after = call.now.saturating_add(jiff::SignedDuration::from_hours(i64::from(days) * 24));

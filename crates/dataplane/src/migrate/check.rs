@@ -30,7 +30,7 @@ pub(super) async fn check(run: &Run<'_>, tx: &Session) -> Result<(), DataError> 
     let door = Door::open(tx, run.place).await?;
     tx.execute("SELECT pg_catalog.set_config('transaction_read_only', 'on', true)", &[]).await?;
     let ask = Sql::new("SELECT coalesce((\n").sql(&Sql::script(check)).push("\n)::boolean, false)");
-    let answer = door.ask(&ask).await.map_err(|error| match error.db() {
+    let answer = door.look(&ask).await.map_err(|error| match error.db() {
         Some(db) => refused(format!("the check failed: {}", db.message()), error.sqlstate()),
         None => error.into(),
     })?;

@@ -167,10 +167,17 @@ async fn upgrade(session: &Session, wanted: &Upgrade) -> Result<ExitCode> {
         session.output.note(&format!("{untouched} other(s) are not in the share, or had it already"));
     }
     if !done.refused.is_empty() {
-        let row = |one: &RefusedTenant| vec![one.slug.clone(), one.code.clone(), one.detail.clone()];
+        let row = |one: &RefusedTenant| vec![one.slug.clone(), one.code.clone(), why(one)];
         session.output.table(&["REFUSED", "CODE", "WHY"], done.refused.iter().map(row).collect())?;
     }
     Ok(code)
+}
+
+/// What is wrong, with the fields that the detail does not tell of.
+fn why(one: &RefusedTenant) -> String {
+    let more = one.errors.iter().filter(|error| !one.detail.contains(&error.message));
+    let more: Vec<String> = more.map(|error| format!("{} {}", error.field, error.message)).collect();
+    if more.is_empty() { one.detail.clone() } else { format!("{}: {}", one.detail, more.join("; ")) }
 }
 
 /// Asks for one batch and says whether there is another one. The first answer says which version is meant, so that one that

@@ -107,7 +107,7 @@ async fn work_is_given_back_before_the_door_has_closed() {
         conn.release();
         count > 0
     };
-    eventually("its brain works", || hears()).await;
+    eventually("its brain works", &hears).await;
     term(&server);
     eventually("its brain has ended", async || !hears().await).await;
     assert!(listens(port).await, "and its door is open");
