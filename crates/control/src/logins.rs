@@ -3,6 +3,8 @@
 //! A password is made here, shown in one answer and kept nowhere; the store gets what it is compared with. Entries go to
 //! the chain of the tenant whose login it is, those of services to the environment's.
 //! INVARIANT: a login reaches tenants of one app at most, and a tenant's login that tenant alone.
+//!
+//! Long because making, rotating and revoking share what they check and how they end.
 
 pub(crate) mod password;
 mod whose;

@@ -35,7 +35,7 @@ async fn apply(world: &World, documents: &[String]) -> Reply {
 
 async fn applied(world: &World, documents: &[String]) {
     let reply = apply(world, documents).await;
-    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(matches!(reply.status.as_u16(), 200 | 202), "{reply:?}");
 }
 
 async fn tenant(world: &World, slug: &str, settings: Value) -> TenantId {
@@ -269,7 +269,8 @@ async fn an_environment_has_one_default_plan() {
     applied(&world, &[named("b", false), named("a", true)]).await;
     applied(&world, &[named("a", false)]).await;
 
-    for round in 0..5 {
+    // As many as the rate of one principal has room for.
+    for round in 0..3 {
         let (left, right) = (format!("l{round}"), format!("r{round}"));
         let (left, right) = (named(&left, true), named(&right, true));
         let (first, second) =

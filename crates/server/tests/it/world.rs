@@ -283,6 +283,7 @@ impl World {
         let options = Options {
             tick: Duration::from_millis(100),
             pool: PoolWants { schema: 0, database: 0 },
+            storage: None,
             guard,
             base_domains: vec!["app.example.com".parse().unwrap()],
             issuers: issuers(&environment),
