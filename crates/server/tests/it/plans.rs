@@ -221,7 +221,7 @@ async fn an_upgrade_moves_a_share_and_names_whom_it_leaves() {
 
     world.post("plans/nothing:upgrade").json(&json!({})).send().await.problem("TEN-0006");
     assert_eq!(world.post("plans/team:upgrade").json(&json!({ "to": 9 })).send().await.status, 404);
-    world.post("plans/team:upgrade").json(&json!({ "tenants": ["nobody"] })).send().await.problem("TEN-0005");
+    world.post("plans/team:upgrade").json(&json!({ "tenants": ["hooli"] })).send().await.problem("TEN-0005");
     let other = world.draft("other").await["metadata"]["name"].as_str().unwrap().to_owned();
     let foreign = upgrade(&world, json!({ "tenants": [other] })).await;
     assert!(foreign["refused"][0]["detail"].as_str().unwrap().contains("standard"), "{foreign}");
