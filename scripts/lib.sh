@@ -178,6 +178,18 @@ need_test_servers() {
     ((${#missing[@]} == 0)) || install_packages "servers for the tests" "${missing[@]}"
 }
 
+# Where the databases of tests lie: in memory where there is plenty of it, since they are thousands and none outlives its test.
+test_room() {
+    local room=/dev/shm plenty=$((8 * 1024 * 1024)) free memory
+    free="$(df --output=avail -k "$room" 2>/dev/null | tail -n 1)" || true
+    memory="$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo 2>/dev/null)" || true
+    if [[ -w "$room" && "${free:-0}" -gt "$plenty" && "${memory:-0}" -gt "$plenty" ]]; then
+        printf '%s' "$room"
+    else
+        printf '%s' "${TMPDIR:-/tmp}"
+    fi
+}
+
 # The parser of the linter is C, and its interface is read by libclang when it is built.
 need_libclang() {
     local found

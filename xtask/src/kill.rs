@@ -82,10 +82,10 @@ fn tests(args: &Args, root: &Path, out: &Path) -> Result<bool> {
     command.args([
         "nextest",
         "run",
-        "-p",
-        "tenantry",
+        // All of it, and not the package alone: what the default lane built is good for this one then.
+        "--workspace",
         "--features",
-        "fault",
+        "tenantry/fault",
         "--test",
         "kill",
         "--success-output",

@@ -23,6 +23,13 @@ pub(crate) struct Catalog {
     pub lines: Vec<String>,
 }
 
+impl Catalog {
+    /// Whether a policy of the app may hide rows of a tenant from the tenant itself.
+    pub fn hides_rows(&self) -> bool {
+        self.relations.values().flat_map(|relation| &relation.policies).any(|policy| !policy.permissive)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Namespace {
     /// `own` or a role's name.

@@ -48,7 +48,7 @@ pub(crate) async fn rows(site: &Site<'_>, pool: &Pool) -> Result<(), DataError> 
     let (catalog, _) = protect::inspect(&tx, &site.place, &site.space.app.spec).await?;
     tx.commit().await?;
     let groups = order(&catalog, &key);
-    let hidden = catalog.relations.values().flat_map(|relation| &relation.policies).any(|policy| !policy.permissive);
+    let hidden = catalog.hides_rows();
     for _ in 0..PASSES {
         let mut deleted = 0;
         for group in &groups {
@@ -109,7 +109,7 @@ async fn delete(site: &Site<'_>, pool: &Pool, group: &Group, key: &Ident, hidden
 }
 
 /// Takes the turn of whoever changes the place, before any row: migrations take both in this order.
-async fn turn(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
+pub(crate) async fn turn(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
     let limit = site.cell.options.turn.as_millis().to_string();
     tx.execute("SELECT set_config('lock_timeout', $1, true)", &[&limit]).await?;
     let turn = site.cell.lock_key("place", site.place.schema.as_str());
@@ -121,7 +121,7 @@ async fn turn(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
 
 /// Lets the owner see what policies of the app hide, in this transaction alone, and keeps triggers from firing in it. The statements
 /// name the tenant themselves.
-async fn lift(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
+pub(crate) async fn lift(site: &Site<'_>, tx: &Session) -> Result<(), DataError> {
     let refuse = |what: String, hint: &'static str| Err(DataError::Unsupported { what, hint });
     if !site.cell.server().await?.superuser {
         let what = "a restrictive policy of the app may hide rows of the tenant from being erased".to_owned();

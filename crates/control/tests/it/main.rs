@@ -7,6 +7,7 @@ mod clock;
 mod counted;
 mod domains;
 mod guard;
+mod hanging;
 mod kept;
 mod lifecycle;
 mod logins;

@@ -1,26 +1,19 @@
 //! Versions of an app on their way to all tenants: waves, failures, holding, locks, and nothing twice.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tenantry_control::rollouts::{self, Rollout, Steer};
 use tenantry_control::{Refusal, Runtime, manifests, tenants};
 use tenantry_dataplane::Added;
 use tenantry_domain::app::{MigrationFile, Migrations, Spec};
-use tenantry_domain::cell::{CellSpec, RegionSpec, SecretRef};
 use tenantry_domain::code::Code;
 use tenantry_domain::manifest::Manifest;
-use tenantry_domain::name::{AppName, CellName, RegionName};
+use tenantry_domain::name::AppName;
 use tenantry_domain::page::PageSize;
 use tenantry_domain::rollout::{Canary, OnFailure, Status, Strategy, TargetStatus};
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::Phase;
-use tenantry_testkit::pg;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::{World, catalog, spec};
 
@@ -29,7 +22,7 @@ fn notes() -> AppName {
 }
 
 /// The app with further files, and how they shall reach everybody.
-fn with(files: &[&str], rollout: Strategy) -> Vec<Manifest> {
+pub fn with(files: &[&str], rollout: Strategy) -> Vec<Manifest> {
     let app = catalog().into_iter().find_map(|manifest| match manifest {
         Manifest::App { name, spec } => Some((name, spec)),
         _ => None,
@@ -48,12 +41,12 @@ fn with(files: &[&str], rollout: Strategy) -> Vec<Manifest> {
     }]
 }
 
-const ADD: &str = "ALTER TABLE notes ADD COLUMN stars int NOT NULL DEFAULT 0;";
+pub const ADD: &str = "ALTER TABLE notes ADD COLUMN stars int NOT NULL DEFAULT 0;";
 /// Fails where somebody wrote `bad`.
 const PICKY: &str = "ALTER TABLE notes ADD CONSTRAINT notes_body CHECK (body <> 'bad');";
 
 impl World {
-    async fn newest(&self) -> Rollout {
+    pub async fn newest(&self) -> Rollout {
         let size = PageSize::default();
         let page = rollouts::list(&self.cx(), &self.deps, Some("notes"), size, None).await.unwrap();
         page.items.into_iter().next().expect("a rollout")
@@ -73,7 +66,7 @@ impl World {
     }
 
     /// How the targets stand; the cell's name for what is shared.
-    async fn targets(&self, rollout: &Rollout) -> BTreeMap<String, (TargetStatus, u32)> {
+    pub async fn targets(&self, rollout: &Rollout) -> BTreeMap<String, (TargetStatus, u32)> {
         let size = PageSize::default();
         let page = rollouts::targets(&self.cx(), &self.deps, rollout.row.id, None, size, None).await.unwrap();
         page.items.into_iter().map(|row| (row.slug.unwrap_or(row.cell), (row.status, row.wave))).collect()
@@ -94,7 +87,7 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    async fn apply(&self, manifests: &[Manifest]) {
+    pub async fn apply(&self, manifests: &[Manifest]) {
         manifests::apply(&self.cx(), &self.deps, manifests).await.unwrap();
     }
 
@@ -574,108 +567,5 @@ async fn a_halted_rollout_and_its_failed_targets_are_counted_until_it_goes_on() 
     world.stands(Status::Completed).await;
     let done = gauge().await.unwrap();
     assert_eq!((done.status, count(&done, TargetStatus::Failed)), (Status::Completed, 0));
-    world.stop().await;
-}
-
-/// Carries connections to the test server until it is cut: then nothing comes through, and nobody is told before it is
-/// mended.
-struct Wire {
-    port: u16,
-    is_cut: Arc<AtomicBool>,
-}
-
-impl Wire {
-    async fn new(server: u16) -> Self {
-        let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, is_cut) = (front.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
-        let cut = Arc::clone(&is_cut);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = front.accept().await {
-                let cut = Arc::clone(&cut);
-                tokio::spawn(async move {
-                    let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                    let ((from, to), (back, forth)) = (client.into_split(), server.into_split());
-                    tokio::join!(pass(from, forth, &cut), pass(back, to, &cut));
-                });
-            }
-        });
-        Self { port, is_cut }
-    }
-}
-
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_cut: &AtomicBool) {
-    let mut bytes = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if is_cut.load(Ordering::SeqCst) {
-            while is_cut.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            return;
-        }
-        if to.write_all(&bytes[..count]).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A server that took part and hangs from one moment to the next holds up its own tenants and nobody else's.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cell_that_hangs_holds_up_no_other() {
-    let world = World::running().await;
-    let server = pg::private_server();
-    let wire = Wire::new(server.port()).await;
-    let url = server.url("postgres").replace(&format!(":{}/", server.port()), &format!(":{}/", wire.port));
-    let file = std::env::temp_dir().join(format!("tenantry-{}.url", world.environment));
-    std::fs::write(&file, &url).unwrap();
-    let north = RegionName::parse("eu-north").unwrap();
-    let far = catalog().into_iter().find_map(|manifest| match manifest {
-        Manifest::Cell { spec, .. } => Some(spec),
-        _ => None,
-    });
-    let database = SecretRef::File(file.to_str().unwrap().to_owned());
-    let far = CellSpec { region: north.clone(), database, ..far.unwrap() };
-    world
-        .apply(&[
-            Manifest::Region { name: north.clone(), spec: RegionSpec::default() },
-            Manifest::Cell { name: CellName::parse("eu-north-1").unwrap(), spec: far },
-        ])
-        .await;
-    for number in 0..6 {
-        world.active(&format!("here-{number}"), "standard").await;
-        let mut wanted = spec("standard", Phase::Active);
-        wanted.residency.allowed_regions = vec![north.clone()];
-        let slug = Slug::parse(&format!("far-{number}")).unwrap();
-        let made = tenants::create(&world.cx(), &world.deps, slug, wanted).await.unwrap();
-        world.done(made.operation).await;
-    }
-    let slow = format!("{ADD} SELECT pg_sleep(0.3);");
-    let strategy = Strategy {
-        waves: vec![100],
-        canary: Canary { count: 0, ..Canary::default() },
-        parallel: 1,
-        ..Strategy::default()
-    };
-    world.apply(&with(&[&slow], strategy)).await;
-    let began = Instant::now();
-    let here = async |status| {
-        let rollout = world.newest().await;
-        let targets = world.targets(&rollout).await;
-        targets.iter().filter(|(name, target)| name.starts_with("here-") && target.0 == status).count()
-    };
-    // The pace of both cells has been looked at by then, over connections that stay.
-    while here(TargetStatus::Done).await < 1 {
-        assert!(began.elapsed() < Duration::from_secs(20), "it does not begin");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    wire.is_cut.store(true, Ordering::SeqCst);
-    let cut = Instant::now();
-    while here(TargetStatus::Done).await < 6 {
-        let waited = cut.elapsed();
-        assert!(waited < Duration::from_secs(25), "{waited:?}: {:#?}", world.targets(&world.newest().await).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_ne!(world.newest().await.row.status, Status::Completed, "the other cell's are not done");
-    std::fs::remove_file(&file).unwrap();
-    wire.is_cut.store(false, Ordering::SeqCst);
     world.stop().await;
 }

@@ -28,5 +28,6 @@ mod program;
 mod quotas;
 mod rules;
 mod serve;
+mod served;
 mod usage;
 mod webhooks;

@@ -1,9 +1,8 @@
 //! `tenantry members`, `roles`, `invitations`: people of a tenant from the command line.
 
-use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::program::{Ended, Home, PATIENCE, eventually, finish, listens};
+use crate::served::Served;
 
 const TENANT: &str = "apiVersion: tenantry.dev/v1
 kind: App
@@ -35,34 +34,10 @@ https://login.example,eve,eve-at-example.com,,member,
 
 #[tokio::test]
 async fn people_of_a_tenant_from_the_command_line() {
-    let home = Home::new();
-    let database = tenantry_testkit::pg::server().database();
-    for (what, file) in [("root-key", "root.key"), ("token", "admin.token")] {
-        assert_eq!(home.run(&["secret", what, "--output-file", file]).await.code, 0);
-    }
-    let token = std::fs::read_to_string(home.path("admin.token")).unwrap().trim().to_owned();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let mut serve = home.command(&["serve", "--migrate", "--listen", &address, "--drain-delay", "0s"]);
-    serve
-        .env("TENANTRY_DATABASE_URL", database.url())
-        .env("TENANTRY_ROOT_KEY_FILE", home.path("root.key"))
-        .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", home.path("admin.token"));
-    let mut server = serve.spawn().unwrap();
-    eventually("it listens", || listens(port)).await;
-    let tenantry = async |arguments: &[&str]| -> Ended {
-        let mut command = home.command(arguments);
-        command.env("TENANTRY_URL", format!("http://{address}")).env("TENANTRY_TOKEN", &token);
-        finish(command).await
-    };
-    let json = async |arguments: &[&str]| -> Value {
-        let ended = tenantry(&[arguments, &["-o", "json"]].concat()).await;
-        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
-        serde_json::from_str(&ended.out).unwrap()
-    };
-    std::fs::write(home.path("all.yaml"), TENANT).unwrap();
-    let applied = tenantry(&["apply", "-f", "all.yaml"]).await;
-    assert_eq!(applied.code, 0, "{applied:?}");
+    let served = Served::start().await;
+    let tenantry = async |arguments: &[&str]| served.run(arguments).await;
+    let json = async |arguments: &[&str]| served.json(arguments).await;
+    served.apply(TENANT).await;
 
     let add = ["members", "add", "acme", "--issuer", "https://login.example", "--subject", "olga", "--email"];
     let olga = json(&[&add[..], &["olga@example.com", "--role", "owner"]].concat()).await["user"].clone();
@@ -72,7 +47,7 @@ async fn people_of_a_tenant_from_the_command_line() {
     let roles = tenantry(&["roles", "list", "acme"]).await;
     assert!(roles.out.contains("readonly") && roles.out.contains("feature:exports"), "{roles:?}");
 
-    std::fs::write(home.path("people.csv"), PEOPLE).unwrap();
+    std::fs::write(served.home.path("people.csv"), PEOPLE).unwrap();
     let tried = tenantry(&["members", "import", "acme", "people.csv", "--dry-run"]).await;
     assert!(tried.out.contains("would be 2 added") && tried.out.contains("name@example.com"), "{tried:?}");
     let done = tenantry(&["members", "import", "acme", "people.csv"]).await;
@@ -117,8 +92,5 @@ async fn people_of_a_tenant_from_the_command_line() {
         assert!(ended.code == code && ended.err.contains(part), "{arguments:?}: {ended:?}");
     }
     assert!(json(&["audit", "verify"]).await["findings"].as_array().unwrap().is_empty());
-    let pid = i32::try_from(server.id().unwrap()).unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-    let ended = tokio::time::timeout(PATIENCE, server.wait()).await.expect("it drains").unwrap();
-    assert!(ended.success());
+    served.stop().await;
 }

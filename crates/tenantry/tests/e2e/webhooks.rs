@@ -1,11 +1,11 @@
 //! `tenantry webhooks`: an endpoint from the command line, from its secret to its removal.
 
-use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use tenantry_testkit::receivers::{Mood, Receiver};
 use tenantry_webhooks::verify::{TOLERANCE, Verifier};
 
-use crate::program::{Ended, Home, PATIENCE, eventually, finish, listens};
+use crate::program::eventually;
+use crate::served::Served;
 
 fn manifests(display_name: &str) -> String {
     format!(
@@ -43,37 +43,13 @@ fn is_signed(receiver: &Receiver, secret: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_from_the_command_line() {
-    let home = Home::new();
-    let database = tenantry_testkit::pg::server().database();
-    for (what, file) in [("root-key", "root.key"), ("token", "admin.token")] {
-        assert_eq!(home.run(&["secret", what, "--output-file", file]).await.code, 0);
-    }
-    let token = std::fs::read_to_string(home.path("admin.token")).unwrap().trim().to_owned();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let mut serve = home.command(&["serve", "--migrate", "--listen", &address, "--drain-delay", "0s"]);
-    serve
-        .args(["--webhooks-lab", "--laboratory"])
-        .env("TENANTRY_DATABASE_URL", database.url())
-        .env("TENANTRY_ROOT_KEY_FILE", home.path("root.key"))
-        .env("TENANTRY_BOOTSTRAP_TOKEN_FILE", home.path("admin.token"));
-    let mut server = serve.spawn().unwrap();
-    eventually("it listens", || listens(port)).await;
-    let tenantry = async |arguments: &[&str]| -> Ended {
-        let mut command = home.command(arguments);
-        command.env("TENANTRY_URL", format!("http://{address}")).env("TENANTRY_TOKEN", &token);
-        finish(command).await
-    };
-    let json = async |arguments: &[&str]| -> Value {
-        let ended = tenantry(&[arguments, &["-o", "json"]].concat()).await;
-        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
-        serde_json::from_str(&ended.out).unwrap()
-    };
-    let apply = async |display_name: &str| {
-        std::fs::write(home.path("all.yaml"), manifests(display_name)).unwrap();
-        let applied = tenantry(&["apply", "-f", "all.yaml"]).await;
-        assert_eq!(applied.code, 0, "{applied:?}");
-    };
+    let served = Served::with(|serve, _| {
+        serve.args(["--webhooks-lab", "--laboratory"]);
+    })
+    .await;
+    let tenantry = async |arguments: &[&str]| served.run(arguments).await;
+    let json = async |arguments: &[&str]| served.json(arguments).await;
+    let apply = async |display_name: &str| served.apply(&manifests(display_name)).await;
     apply("Acme").await;
 
     let receiver = Receiver::start(Mood::Ok).await;
@@ -147,8 +123,5 @@ async fn an_endpoint_from_the_command_line() {
     assert!(gone.code == 0 && gone.out.contains("is removed"), "{gone:?}");
     assert_eq!(tenantry(&["webhooks", "show", id]).await.code, 3);
     assert!(json(&["audit", "verify"]).await["findings"].as_array().unwrap().is_empty());
-    let pid = i32::try_from(server.id().unwrap()).unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-    let ended = tokio::time::timeout(PATIENCE, server.wait()).await.expect("it drains").unwrap();
-    assert!(ended.success());
+    served.stop().await;
 }

@@ -49,9 +49,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the data folder, under the system's folder for temporary files: socket paths must be short.
+    /// Makes the data folder.
     pub(super) fn make(heartbeat: Option<PathBuf>) -> Self {
-        let folder = std::env::temp_dir().join(format!("tn-pg-{}", random_hex(6)));
+        let folder = room().join(format!("tn-pg-{}", random_hex(6)));
         fs::create_dir(&folder).unwrap();
         let heartbeat = heartbeat.unwrap_or_else(|| folder.join("heartbeat"));
         let cluster = Self { port: free_port(), password: random_hex(16), heartbeat, folder };
@@ -79,7 +79,7 @@ impl Cluster {
 
     /// A copy of a running server that follows it, not started yet.
     pub(super) fn copy(primary: &Self) -> Self {
-        let folder = std::env::temp_dir().join(format!("tn-pg-{}", random_hex(6)));
+        let folder = room().join(format!("tn-pg-{}", random_hex(6)));
         fs::create_dir(&folder).unwrap();
         if let Some((uid, gid)) = stand_in() {
             chown(&folder, Some(uid), Some(gid)).unwrap();
@@ -216,6 +216,11 @@ impl Cluster {
         let output = as_stand_in(command.current_dir(&self.folder)).output().unwrap();
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
+}
+
+/// Where data folders are made: `TENANTRY_TEST_ROOM`, or the system's folder for temporary files. Socket paths must be short.
+fn room() -> PathBuf {
+    std::env::var_os("TENANTRY_TEST_ROOM").map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
 /// Where `postgres` and `initdb` are: `TENANTRY_PG_BIN`, the path, or Debian's folders, newest first.
