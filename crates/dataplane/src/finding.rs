@@ -55,7 +55,7 @@ kinds! {
     RoleMissing = "role-missing",
     /// An object has our name and not our mark.
     Foreign = "foreign",
-    /// A role may log in that must not, or the reverse.
+    /// A role may log in that must not, or the reverse, or it has another bound on its connections or another password.
     LoginDiffers = "login-differs",
     /// A role has a right over the whole server.
     RoleAttribute = "role-attribute",

@@ -129,7 +129,7 @@ pub(crate) fn judge_roles(wanted: &Wanted<'_>, roles: &BTreeMap<String, Posture>
         if posture.can_login != may {
             say(FindingKind::LoginDiffers, if may { "may not log in" } else { "may log in" }.to_owned());
         }
-        let limit = wanted.connections.map(|limit| limit.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(-1));
+        let limit = wanted.connections.map(crate::roles::limit);
         if let (true, Some(limit)) = (may, limit)
             && posture.limit != limit
         {

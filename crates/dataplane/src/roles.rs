@@ -99,8 +99,13 @@ pub(crate) fn set_password(login: &Ident, verifier: &str) -> Sql {
 
 /// Lets a login in, with a bound on its connections.
 pub(crate) fn let_in(login: &Ident, connections: Option<u32>) -> Sql {
-    let limit = connections.map_or(-1, i64::from);
-    Sql::new("ALTER ROLE ").ident(login).push(" LOGIN CONNECTION LIMIT ").sql(&signed(limit)).push("; ")
+    let limit = signed(limit(connections));
+    Sql::new("ALTER ROLE ").ident(login).push(" LOGIN CONNECTION LIMIT ").sql(&limit).push("; ")
+}
+
+/// A bound on connections as the server keeps it: -1 for none. One that it cannot count up to is none.
+pub(crate) fn limit(connections: Option<u32>) -> i32 {
+    connections.and_then(|most| i32::try_from(most).ok()).unwrap_or(-1)
 }
 
 /// Keeps a login out. Sessions that it has stay.
@@ -125,6 +130,6 @@ fn comment(role: &Ident, mark: &str) -> Sql {
 }
 
 /// PostgreSQL takes no parentheses around the number here.
-fn signed(limit: i64) -> Sql {
-    if limit < 0 { Sql::new("-1") } else { Sql::new("").int(limit) }
+fn signed(limit: i32) -> Sql {
+    if limit < 0 { Sql::new("-1") } else { Sql::new("").int(i64::from(limit)) }
 }

@@ -37,6 +37,9 @@ pub struct Expected {
     pub epoch: i64,
     /// How the gate should stand.
     pub gate: Gate,
+    /// The bound on the connections of its own login, as in [`Space::connections`]; absent when nobody knows it, and then
+    /// none is compared. At the shared level there is no such login.
+    pub connections: Option<Option<u32>>,
 }
 
 /// Deviations. Whoever is as expected is not mentioned.
@@ -64,9 +67,10 @@ impl Cell {
                 app: Arc::clone(&app),
                 isolation: one.isolation,
                 epoch: one.epoch,
-                connections: None,
+                connections: one.connections.flatten(),
             };
-            spaces.insert(one.tenant, Subject { space, place, gate: one.gate, findings: Vec::new() });
+            let (gate, connections) = (one.gate, one.connections);
+            spaces.insert(one.tenant, Subject { space, place, gate, connections, findings: Vec::new() });
         }
         let tx = self.home_pool(&names).begin().await?;
         tx.execute("SELECT set_config('jit', 'off', true)", &[]).await?;
@@ -133,6 +137,7 @@ struct Subject {
     space: Space,
     place: Place,
     gate: Gate,
+    connections: Option<Option<u32>>,
     findings: Vec<Finding>,
 }
 
@@ -269,8 +274,8 @@ async fn postures(session: &Session, names: &Names, spaces: &mut BTreeMap<Tenant
     for subject in spaces.values_mut().filter(|subject| subject.space.isolation.has_own_role()) {
         let marks = names.tenant_mark(subject.space.tenant);
         let group = names.group(subject.space.isolation);
-        let wanted =
-            Wanted { place: &subject.place, group, marks: &marks, open: subject.gate == Gate::Open, connections: None };
+        let (open, connections) = (subject.gate == Gate::Open, subject.connections);
+        let wanted = Wanted { place: &subject.place, group, marks: &marks, open, connections };
         let found = posture::judge_roles(&wanted, &roles);
         subject.findings.extend(found);
         if !subject.in_own_database() {

@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
-use tenantry_domain::name::{AppName, CellName, EnvironmentName};
+use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode};
 use tenantry_domain::placement::Placement;
+use tenantry_domain::quantity::Quantity;
 use tenantry_domain::tenant::lifecycle::{Phase, State};
+use tenantry_domain::tenant::spec::Override;
 use tenantry_domain::tenant::{Slug, Spec};
 use tenantry_domain::workflow::Cause;
 
-use crate::columns::{get, json, parse};
+use crate::columns::{get, json, json_opt, parse};
 use crate::row::{self, tenant_columns, uuids};
 use crate::store::{Reader, Store};
 use crate::{StoreError, WriteTx};
@@ -211,6 +213,15 @@ pub struct Due {
 pub struct SweepRow {
     /// Which.
     pub id: TenantId,
+    /// The newest version of its manifest.
+    pub version: i64,
+    /// Its plan.
+    pub plan: PlanCode,
+    /// The version of its plan that it has, see [`tenantry_domain::plan::version::held`].
+    pub plan_version: i64,
+    /// What its manifest says instead of the plan's `quotas.connections`, over or not; absent at the shared level, where a
+    /// tenant has no login of its own.
+    pub connections: Option<Override<Quantity>>,
     /// At which level.
     pub isolation: Isolation,
     /// Generation of its place.
@@ -302,16 +313,25 @@ impl Reader {
     /// # Errors
     /// The database's.
     pub async fn sweep_expected(&self, cell: &CellName, app: &AppName) -> Result<Vec<SweepRow>, StoreError> {
-        let sql = "SELECT t.id, t.isolation, t.placement_generation, t.state, t.findings, EXISTS (
+        // Texts of plans are not joined: thousands of tenants have a few, and the caller reads each once.
+        let sql = "SELECT t.id, t.version, t.plan, least(greatest(t.plan_version, c.floor), c.version) AS plan_version,
+            CASE WHEN t.isolation <> 'shared' THEN t.spec -> 'overrides' -> 'quotas' -> 'connections' END AS deviation,
+            t.isolation, t.placement_generation, t.state, t.findings, EXISTS (
                 SELECT FROM tenantry.workflow AS w
                 WHERE w.env = t.env AND w.tenant = t.id AND w.status IN ('running', 'stuck')
             ) AS is_busy
-            FROM tenantry.tenant AS t WHERE t.env = $1 AND t.cell = $2 AND t.app = $3 ORDER BY t.id";
+            FROM tenantry.tenant AS t
+            LEFT JOIN tenantry.catalog AS c ON c.env = t.env AND c.kind = 'plan' AND c.name = t.plan
+            WHERE t.env = $1 AND t.cell = $2 AND t.app = $3 ORDER BY t.id";
         let rows = self.store.query(sql, &[&self.environment.as_str(), &cell.as_str(), &app.as_str()]).await?;
         rows.iter()
             .map(|row| {
                 Ok(SweepRow {
                     id: TenantId::from_uuid(get(row, "id")?),
+                    version: get(row, "version")?,
+                    plan: parse(row, "plan")?,
+                    plan_version: get(row, "plan_version")?,
+                    connections: json_opt(row, "deviation")?,
                     isolation: parse(row, "isolation")?,
                     generation: get(row, "placement_generation")?,
                     state: json(row, "state")?,

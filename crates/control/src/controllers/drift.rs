@@ -2,21 +2,27 @@
 //!
 //! Only findings that can be put right without touching a tenant's data are repaired; the rest is reported and
 //! stays. A cell that does not answer says nothing about its tenants: no finding is added or cleared then.
+//!
+//! What plans and overrides give changes without a change of any tenant. Where a server itself keeps a bound, on the
+//! connections of a tenant's own login, this is how it gets there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
 use tenantry_dataplane::{AppTarget, Expected};
+use tenantry_domain::Timestamp;
 use tenantry_domain::audit::Category;
 use tenantry_domain::event;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
-use tenantry_domain::name::{AppName, CellName, EnvironmentName};
+use tenantry_domain::name::{AppName, CellName, EnvironmentName, PlanCode};
+use tenantry_domain::plan::{PlanSpec, entitlement};
 use tenantry_domain::policy::{self, Actor, Rights, Scope};
 use tenantry_domain::tenant::lifecycle::{Phase, State};
 use tenantry_store::{CatalogKind, Entry, Finding, StoreError, SweepRow};
 
+use crate::catalog::{self, CatalogError};
 use crate::controllers::driver::{Controller, Look};
 use crate::ctx::Ctx;
 use crate::deps::{Deps, mint};
@@ -39,6 +45,9 @@ impl Controller for Drift {
     }
 }
 
+/// Plans in the versions that tenants have, each read once in a sweep; absent where this release cannot read it.
+type Plans = BTreeMap<(PlanCode, i64), Option<PlanSpec>>;
+
 /// Sweeps all cells once; gives the number of tenants whose findings changed.
 ///
 /// # Errors
@@ -48,11 +57,12 @@ pub async fn sweep(deps: &Deps) -> Result<usize, StoreError> {
     for environment in deps.store().environments().await? {
         let reader = deps.store().read(&environment.name);
         let apps = reader.catalog_list(CatalogKind::App).await?;
+        let mut plans = Plans::new();
         for cell in reader.catalog_list(CatalogKind::Cell).await? {
             for app in &apps {
                 let (Ok(cell), Ok(name)) = (CellName::parse(&cell.name), AppName::parse(&app.name)) else { continue };
                 let Ok(target) = site::app(deps.store(), &environment.name, &name, &cell, None).await else { continue };
-                changed += sweep_cell(deps, &environment.name, &cell, &target).await?;
+                changed += sweep_cell(deps, &environment.name, &cell, &target, &mut plans).await?;
             }
         }
     }
@@ -64,6 +74,7 @@ async fn sweep_cell(
     environment: &EnvironmentName,
     name: &CellName,
     app: &AppTarget,
+    plans: &mut Plans,
 ) -> Result<usize, StoreError> {
     let expected = deps.store().read(environment).sweep_expected(name, &app.app).await?;
     if expected.is_empty() {
@@ -76,7 +87,9 @@ async fn sweep_cell(
             return Ok(0);
         }
     };
-    let wanted: Vec<Expected> = expected.iter().map(wanted).collect();
+    read_plans(deps, environment, &expected, plans).await?;
+    let now = deps.now();
+    let wanted: Vec<Expected> = expected.iter().map(|row| wanted(row, plans, now)).collect();
     let found = match cell.sweep(app, &wanted).await {
         Ok(found) => found,
         Err(error) => {
@@ -96,7 +109,8 @@ async fn sweep_cell(
         .filter(|row| !row.is_busy)
         .filter_map(|row| {
             let now = found.remove(&row.id).unwrap_or_default();
-            (now != row.findings).then_some(News { id: row.id, state: row.state, findings: now })
+            let (id, version, state) = (row.id, row.version, row.state);
+            (now != row.findings).then_some(News { id, version, state, findings: now })
         })
         .collect();
     let count = news.len();
@@ -117,8 +131,43 @@ fn bearer(expected: &[SweepRow]) -> Option<TenantId> {
     shared.or_else(|| expected.iter().find(served)).map(|row| row.id)
 }
 
-fn wanted(row: &SweepRow) -> Expected {
-    Expected { tenant: row.id, isolation: row.isolation, epoch: row.generation, gate: gate_of(row.state.phase()) }
+/// Reads the plans of tenants with logins of their own that were not read yet.
+async fn read_plans(
+    deps: &Deps,
+    environment: &EnvironmentName,
+    expected: &[SweepRow],
+    plans: &mut Plans,
+) -> Result<(), StoreError> {
+    for row in expected.iter().filter(|row| row.isolation.has_own_role()) {
+        let held = (row.plan.clone(), row.plan_version);
+        if plans.contains_key(&held) {
+            continue;
+        }
+        let (kind, version) = (CatalogKind::Plan, row.plan_version);
+        let plan = match catalog::spec_at(deps.store(), environment, kind, row.plan.as_str(), version).await {
+            Ok(plan) => Some(plan),
+            Err(CatalogError::Store(error)) => return Err(error),
+            // A newer release wrote it, and compares what it says.
+            Err(error) => {
+                tracing::warn!(%error, version, "bounds of its tenants' logins are not compared");
+                None
+            }
+        };
+        plans.insert(held, plan);
+    }
+    Ok(())
+}
+
+fn wanted(row: &SweepRow, plans: &Plans, now: Timestamp) -> Expected {
+    let plan = row.isolation.has_own_role().then(|| plans.get(&(row.plan.clone(), row.plan_version)));
+    let plan = plan.flatten().and_then(Option::as_ref);
+    Expected {
+        tenant: row.id,
+        isolation: row.isolation,
+        epoch: row.generation,
+        gate: gate_of(row.state.phase()),
+        connections: plan.map(|plan| entitlement::connections(plan, row.connections.as_ref(), now)),
+    }
 }
 
 fn stored(finding: tenantry_dataplane::Finding) -> Finding {
@@ -128,6 +177,7 @@ fn stored(finding: tenantry_dataplane::Finding) -> Finding {
 /// What a sweep found of one tenant, and where the tenant was when it was looked at.
 struct News {
     id: TenantId,
+    version: i64,
     state: State,
     findings: Vec<Finding>,
 }
@@ -150,9 +200,11 @@ async fn record(deps: &Deps, environment: &EnvironmentName, news: &[News]) -> Re
     let rows = tx.tenants().lock_many(&ids).await?;
     let mut entries = Vec::new();
     for row in rows {
-        let Some(News { state, findings, .. }) = news.iter().find(|news| news.id == row.id) else { continue };
-        // Between sweep and lock a workflow may have begun, or even ended: what was seen may be its half-done work.
-        if row.findings == *findings || row.state != *state || tx.workflows().open_of(row.id).await?.is_some() {
+        let Some(News { version, state, findings, .. }) = news.iter().find(|news| news.id == row.id) else { continue };
+        // Between sweep and lock a workflow may have begun, or even ended: what was seen may be its half-done work, or
+        // compared with what is wanted no more.
+        let is_stale = row.version != *version || row.state != *state;
+        if row.findings == *findings || is_stale || tx.workflows().open_of(row.id).await?.is_some() {
             continue;
         }
         let conditions = conditions::drifted(&row, findings, now);

@@ -6,6 +6,7 @@ mod activation;
 mod clock;
 mod counted;
 mod domains;
+mod drift;
 mod guard;
 mod hanging;
 mod kept;

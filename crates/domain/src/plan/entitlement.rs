@@ -12,6 +12,9 @@ use crate::plan::PlanSpec;
 use crate::quantity::Quantity;
 use crate::tenant::spec::{Override, Overrides};
 
+/// The quota that bounds database connections.
+const CONNECTIONS: &str = "connections";
+
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,9 +77,19 @@ impl Entitlements {
     /// The bound on database connections, if the plan or an override sets a hard one.
     #[must_use]
     pub fn connections(&self) -> Option<u32> {
-        let amount = self.quotas.get("connections")?.value.most()?;
-        Some(u32::try_from(amount).unwrap_or(u32::MAX))
+        count(&self.quotas.get(CONNECTIONS)?.value)
     }
+}
+
+/// The bound on database connections at `now`, if the plan or an override sets a hard one. It is what
+/// [`Entitlements::connections`] says, for whoever asks about thousands of tenants and about nothing else.
+#[must_use]
+pub fn connections(plan: &PlanSpec, deviation: Option<&Override<Quantity>>, now: Timestamp) -> Option<u32> {
+    count(&bound(plan.quotas.get(CONNECTIONS), deviation, now)?.value)
+}
+
+fn count(bound: &Bound) -> Option<u32> {
+    Some(u32::try_from(bound.most()?).unwrap_or(u32::MAX))
 }
 
 fn one<T: Clone>(plan: Option<&T>, deviation: Option<&Override<T>>, now: Timestamp) -> Option<Derived<T>> {
@@ -86,21 +99,20 @@ fn one<T: Clone>(plan: Option<&T>, deviation: Option<&Override<T>>, now: Timesta
     }
 }
 
-/// An override of a quota that the plan does not name is a hard limit.
+/// One quota. An override of one that the plan does not name is a hard limit.
+fn bound(plan: Option<&Bound>, deviation: Option<&Override<Quantity>>, now: Timestamp) -> Option<Derived<Bound>> {
+    let limit = one(plan.map(|bound| &bound.limit), deviation, now)?;
+    let value = plan.map_or(Bound::hard(limit.value), |bound| bound.with_limit(limit.value));
+    Some(Derived { value, origin: limit.origin, until: limit.until })
+}
+
 fn bounds(
     plan: &BTreeMap<String, Bound>,
     overrides: &BTreeMap<String, Override<Quantity>>,
     now: Timestamp,
 ) -> BTreeMap<String, Derived<Bound>> {
-    let limits = plan.iter().map(|(name, bound)| (name.clone(), bound.limit)).collect();
-    let bound = |name: &str, limit| plan.get(name).map_or(Bound::hard(limit), |bound| bound.with_limit(limit));
-    let derived = merge(&limits, overrides, now).into_iter();
-    derived
-        .map(|(name, one)| {
-            let value = bound(&name, one.value);
-            (name, Derived { value, origin: one.origin, until: one.until })
-        })
-        .collect()
+    let names = plan.keys().chain(overrides.keys());
+    names.filter_map(|name| Some((name.clone(), bound(plan.get(name), overrides.get(name), now)?))).collect()
 }
 
 fn merge<T: Clone>(
@@ -146,5 +158,38 @@ mod tests {
         let after = derive(&code, &plan, &overrides, end);
         assert_eq!(after.quotas["users"].value.most(), Some(100));
         assert_eq!(after.quotas["users"].origin, Origin::Plan);
+    }
+
+    /// What is asked of thousands at once is what is derived for one.
+    #[test]
+    fn the_bound_on_connections_is_the_plans_until_an_override_holds() {
+        let now: Timestamp = "2027-03-31T00:00:00Z".parse().unwrap();
+        let deviation = |value: &str, until: Option<&str>| -> Override<Quantity> {
+            let until = until.map(|until| until.parse().unwrap());
+            Override { value: value.parse().unwrap(), reason: "pilot".into(), until }
+        };
+        let (over, open) = (Some("2027-03-31T00:00:00Z"), Some("2027-03-31T00:00:01Z"));
+        let cases = [
+            (serde_json::json!({}), None, None),
+            (serde_json::json!({ "connections": "20" }), None, Some(20)),
+            (serde_json::json!({ "connections": "unlimited" }), None, None),
+            (serde_json::json!({ "connections": { "limit": "20", "mode": "soft" } }), None, None),
+            (serde_json::json!({ "connections": { "limit": "20", "mode": "soft" } }), Some(deviation("5", None)), None),
+            (serde_json::json!({ "connections": "20" }), Some(deviation("50", None)), Some(50)),
+            (serde_json::json!({ "connections": "20" }), Some(deviation("50", open)), Some(50)),
+            (serde_json::json!({ "connections": "20" }), Some(deviation("50", over)), Some(20)),
+            (serde_json::json!({ "connections": "20" }), Some(deviation("unlimited", None)), None),
+            (serde_json::json!({}), Some(deviation("8Gi", open)), Some(u32::MAX)),
+            (serde_json::json!({}), Some(deviation("50", over)), None),
+        ];
+        let code = PlanCode::parse("standard").unwrap();
+        for (quotas, deviation, expected) in cases {
+            let plan = serde_json::json!({ "isolation": "schema", "quotas": quotas });
+            let plan: PlanSpec = serde_json::from_value(plan).unwrap();
+            assert_eq!(connections(&plan, deviation.as_ref(), now), expected, "{quotas} {deviation:?}");
+            let quotas_of = deviation.clone().map(|one| ("connections".to_owned(), one)).into_iter().collect();
+            let overrides = Overrides { quotas: quotas_of, ..Overrides::default() };
+            assert_eq!(derive(&code, &plan, &overrides, now).connections(), expected, "{quotas} {deviation:?}");
+        }
     }
 }

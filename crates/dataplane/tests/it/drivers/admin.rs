@@ -57,7 +57,13 @@ async fn live(bench: &Bench, mode: SealMode) {
         }
         let expected: Vec<_> = spaces
             .iter()
-            .map(|s| Expected { tenant: s.tenant, isolation: level, epoch: 1, gate: Gate::Open })
+            .map(|s| Expected {
+                tenant: s.tenant,
+                isolation: level,
+                epoch: 1,
+                gate: Gate::Open,
+                connections: Some(s.connections),
+            })
             .collect();
         let swept = bench.cell.sweep(&app, &expected).await.unwrap();
         assert_eq!((swept.common, swept.tenants), (vec![], vec![]), "{level}");

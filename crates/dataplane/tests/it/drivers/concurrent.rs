@@ -24,7 +24,13 @@ async fn fifty_tenants_are_made_at_once_at_every_level() {
         }
         let expected: Vec<_> = spaces
             .iter()
-            .map(|s| Expected { tenant: s.tenant, isolation: level, epoch: 1, gate: Gate::Open })
+            .map(|s| Expected {
+                tenant: s.tenant,
+                isolation: level,
+                epoch: 1,
+                gate: Gate::Open,
+                connections: Some(s.connections),
+            })
             .collect();
         let swept = bench.cell.sweep(&app, &expected).await.unwrap();
         assert_eq!((swept.common, swept.tenants), (vec![], vec![]), "{level}");

@@ -3,7 +3,7 @@
 use tenantry_dataplane::{Expected, FindingKind as Kind, Gate, Space};
 use tenantry_domain::isolation::Isolation;
 
-use super::bench::{Bench, LEVELS, claim, kinds};
+use super::bench::{Bench, LEVELS, NOTES, claim, kinds};
 
 const APP: &str = "
     CREATE TYPE mood AS ENUM ('good', 'bad');
@@ -132,6 +132,7 @@ async fn a_changed_password_is_found_and_set_back() {
 /// Only where a tenant has its own place.
 const OWN: &[Case] = &[
     ("ALTER ROLE $L NOLOGIN", Kind::LoginDiffers, true),
+    ("ALTER ROLE $L CONNECTION LIMIT 7", Kind::LoginDiffers, true),
     ("COMMENT ON ROLE $L IS NULL", Kind::Foreign, false),
     ("DELETE FROM tenantry.tenant WHERE tenant_id = '$T'", Kind::RecordMissing, true),
     ("UPDATE tenantry.tenant SET path = 'public' WHERE tenant_id = '$T'", Kind::PathDiffers, true),
@@ -185,11 +186,13 @@ async fn seed(level: Isolation, cases: &[Case]) {
     bench.clean().await;
 }
 
+/// A tenant as [`Bench::open`] leaves it, but for the bound on its connections.
+fn expected(space: &Space, connections: Option<Option<u32>>) -> Expected {
+    Expected { tenant: space.tenant, isolation: space.isolation, epoch: 1, gate: Gate::Open, connections }
+}
+
 async fn sweep(bench: &Bench, app: &std::sync::Arc<tenantry_dataplane::AppTarget>, spaces: &[&Space]) -> Vec<Kind> {
-    let expected: Vec<_> = spaces
-        .iter()
-        .map(|space| Expected { tenant: space.tenant, isolation: space.isolation, epoch: 1, gate: Gate::Open })
-        .collect();
+    let expected: Vec<_> = spaces.iter().map(|space| expected(space, Some(space.connections))).collect();
     let swept = bench.cell.sweep(app, &expected).await.unwrap();
     let mut findings = swept.common;
     for (tenant, found) in swept.tenants {
@@ -230,7 +233,7 @@ async fn what_is_gone_or_should_not_be_here_is_found() {
     for level in LEVELS {
         let space = bench.open(&app, level).await;
         let stray = bench.open(&app, level).await;
-        let expected = Expected { tenant: space.tenant, isolation: level, epoch: 2, gate: Gate::Suspended };
+        let expected = Expected { epoch: 2, gate: Gate::Suspended, ..expected(&space, Some(space.connections)) };
         let swept = bench.cell.sweep(&app, &[expected]).await.unwrap();
         let of = |tenant| {
             swept.tenants.iter().find(|(id, _)| *id == tenant).map(|(_, found)| kinds(found)).unwrap_or_default()
@@ -279,4 +282,38 @@ async fn what_is_gone_or_should_not_be_here_is_found() {
         bench.as_tenant(&roleless, "INSERT INTO notes (body) VALUES ('works again')").await;
     }
     bench.clean().await;
+}
+
+/// The bound that the server keeps on a tenant's connections is compared with what is expected now: more, less, none, or
+/// more than a server can count up to. What nobody knows is not compared, and a login that many share has no bound.
+#[tokio::test]
+async fn a_bound_on_connections_follows_what_is_expected() {
+    let bench = Bench::new().await;
+    let app = bench.app(1, &[("1.sql", NOTES)]);
+    for level in LEVELS {
+        let mut space = bench.open(&app, level).await;
+        let kept = format!("SELECT rolconnlimit::text FROM pg_roles WHERE rolname = '{}'", bench.role(&space));
+        let is_own = level.has_own_role();
+        let differs: &[Kind] = if is_own { &[Kind::LoginDiffers] } else { &[] };
+        let bounds = [(Some(100), "100"), (Some(u32::MAX), "-1"), (Some(3), "3"), (None, "-1")];
+        for (fence, (bound, limit)) in (2..).zip(bounds) {
+            assert_eq!(found(&bench, &space, Some(space.connections)).await, [], "{level} {limit}: before");
+            assert_eq!(found(&bench, &space, None).await, [], "{level} {limit}: not known");
+            assert_eq!(found(&bench, &space, Some(bound)).await, differs, "{level} {limit}");
+            space.connections = bound;
+            let repaired = bench.cell.repair(&space, &claim(fence), Gate::Open).await.unwrap();
+            assert_eq!(repaired.fixed.len(), usize::from(is_own), "{level} {limit}: {repaired:?}");
+            let limit = if is_own { limit } else { "-1" };
+            assert_eq!(bench.texts("postgres", &kept).await, [limit], "{level}");
+        }
+        assert_eq!(found(&bench, &space, Some(None)).await, [], "{level}: after");
+    }
+    bench.clean().await;
+}
+
+/// What a sweep finds of one tenant.
+async fn found(bench: &Bench, space: &Space, connections: Option<Option<u32>>) -> Vec<Kind> {
+    let swept = bench.cell.sweep(&space.app, &[expected(space, connections)]).await.unwrap();
+    let own = swept.tenants.iter().find(|(tenant, _)| *tenant == space.tenant);
+    own.map(|(_, found)| kinds(found)).unwrap_or_default()
 }

@@ -39,7 +39,8 @@ async fn a_tenant_lives_through_every_verb_and_each_may_be_repeated() {
 
         let observed = cell.observe(&space).await.unwrap();
         assert_eq!((observed.version, observed.epoch, observed.findings), (Some(3), Some(1), vec![]), "{level}");
-        let expected = Expected { tenant: space.tenant, isolation: level, epoch: 1, gate: Gate::Open };
+        let connections = Some(space.connections);
+        let expected = Expected { tenant: space.tenant, isolation: level, epoch: 1, gate: Gate::Open, connections };
         let swept = cell.sweep(&app, &[expected]).await.unwrap();
         assert_eq!((swept.common, swept.tenants), (vec![], vec![]), "{level}");
         for _ in 0..2 {

@@ -90,6 +90,7 @@ async fn a_sweep_over_ten_thousand_shared_tenants_is_a_few_queries() {
             isolation: Isolation::Shared,
             epoch: 1,
             gate: Gate::Open,
+            connections: None,
         })
         .collect();
     let mut times = Vec::new();
@@ -117,7 +118,8 @@ async fn a_sweep_over_schemas_hashes_them_in_the_server() {
     let mut expected = Vec::new();
     for _ in 0..40 {
         let space = bench.open(&app, Isolation::Schema).await;
-        expected.push(Expected { tenant: space.tenant, isolation: Isolation::Schema, epoch: 1, gate: Gate::Open });
+        let (tenant, connections) = (space.tenant, Some(space.connections));
+        expected.push(Expected { tenant, isolation: Isolation::Schema, epoch: 1, gate: Gate::Open, connections });
     }
     let mut times = Vec::new();
     for _ in 0..5 {
