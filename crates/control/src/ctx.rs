@@ -63,6 +63,12 @@ impl Ctx {
         policy::may(&self.actor, &self.rights, action)
     }
 
+    /// Whether the caller's own rights are asked for: always, but in the preview of somebody who may not apply, which is for
+    /// whoever may.
+    pub(crate) fn answers_for(&self, permit: &Permit) -> bool {
+        permit.action() != "manifests.plan" || self.permit_environment("manifests.apply").is_ok()
+    }
+
     /// Whether the caller may know of a tenant.
     #[must_use]
     pub fn sees(&self, tenant: TenantId) -> bool {

@@ -350,6 +350,9 @@ pub enum Refusal {
     /// COMMIT was sent and its answer lost.
     #[error("the outcome of the request is not known")]
     UnknownOutcome(#[source] StoreError),
+    /// A preview took longer than it may.
+    #[error("the preview took longer than {0} seconds")]
+    Overdue(u64),
     /// The operating system gives no randomness.
     #[error("no secure randomness is to be had")]
     NoRandomness,
@@ -435,6 +438,7 @@ impl Refusal {
             Self::InUse { .. } => Code::InUse,
             Self::Cursor => Code::InvalidCursor,
             Self::Unavailable(_) | Self::UnknownOutcome(_) => Code::DatabaseUnavailable,
+            Self::Overdue(_) => Code::Timeout,
             Self::Cell(_) => Code::CellUnavailable,
             Self::Internal(_) | Self::NoRandomness | Self::NoWebhooks => Code::Internal,
             Self::TokenForm => Code::InvalidParameter,
@@ -467,6 +471,7 @@ impl Refusal {
             Self::UnknownOutcome(_) => {
                 "Repeat the request with the same Idempotency-Key; it takes effect at most once.".to_owned()
             }
+            Self::Overdue(_) => "Send the documents in smaller parts.".to_owned(),
             other => other.code().hint().to_owned(),
         }
     }

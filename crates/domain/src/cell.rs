@@ -147,3 +147,23 @@ pub struct CellLoad {
     /// What its tenants are promised together; only asked for where the cell declares how much that may be.
     pub promised: Promises,
 }
+
+impl CellLoad {
+    /// Counts one more tenant in, for whoever decides about several: the next one finds the places taken and the quotas promised.
+    pub fn count_in(&mut self, level: Isolation, places: u32, promises: &Promises) {
+        let used = match level {
+            Isolation::Shared => Some(&mut self.used.shared),
+            Isolation::Schema => Some(&mut self.used.schema),
+            Isolation::Database => Some(&mut self.used.database),
+            // Its one place is not counted here, see [`Capacity::of`].
+            Isolation::Cluster => None,
+        };
+        if let Some(used) = used {
+            *used = used.saturating_add(places);
+        }
+        for (quota, amount) in promises {
+            let promised = self.promised.entry(quota.clone()).or_default();
+            *promised = promised.saturating_add(*amount);
+        }
+    }
+}

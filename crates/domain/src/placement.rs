@@ -350,6 +350,23 @@ pub(crate) mod tests {
         assert!(hint.contains("a: 95 of 100 of `storage` are promised by hard quotas and 6 are needed"), "{hint}");
     }
 
+    /// Several that are decided about one after the other find what those before them have taken.
+    #[test]
+    fn whoever_was_counted_in_takes_its_place_from_the_next() {
+        let amount = |amount| Promises::from([("storage".to_owned(), amount)]);
+        let mut cells = [cell("a", "eu-west", 8, 10, false)];
+        cells[0].spec.promises = amount(100);
+        let placed = |cells: &[CellLoad], wants| decide(&demand(&["eu-west"], None).promising(amount(wants)), cells);
+        assert!(placed(&cells, 60).is_ok());
+        cells[0].count_in(Isolation::Shared, 1, &amount(60));
+        let short = placed(&cells, 60).unwrap_err();
+        assert!(matches!(short.candidates[0].refusal, Some(Refusal::Promised { promised: 60, needed: 60, .. })));
+        assert!(placed(&cells, 40).is_ok());
+        cells[0].count_in(Isolation::Shared, 1, &amount(40));
+        let full = placed(&cells, 0).unwrap_err();
+        assert_eq!(full.candidates[0].refusal, Some(Refusal::Full { used: 10, capacity: 10, needed: 1 }));
+    }
+
     #[test]
     fn region_choice_beats_fill_and_refusals_are_named() {
         let cells = [

@@ -73,18 +73,24 @@ const LOCK: &str =
     concat!("SELECT ", approval_columns!(), " FROM tenantry.approval WHERE env = $1 AND id = $2 FOR NO KEY UPDATE");
 // Two uses at once wait for each other: one word is good for one deed. Of each giver the newest, so that many words of one
 // do not hide another's.
-const OPEN: &str = concat!(
-    "SELECT ",
-    approval_columns!(),
-    " FROM tenantry.approval
+macro_rules! open {
+    () => {
+        concat!(
+            "SELECT ",
+            approval_columns!(),
+            " FROM tenantry.approval
     WHERE env = $1 AND used_at IS NULL AND withdrawn_at IS NULL AND id IN (
         SELECT DISTINCT ON (given_by) id FROM tenantry.approval
         WHERE env = $1 AND holder = $2 AND action = $3 AND tenant IS NOT DISTINCT FROM $4::uuid
             AND tenant_version IS NOT DISTINCT FROM $5::bigint AND expires_at > $6 AND used_at IS NULL AND withdrawn_at IS NULL
         ORDER BY given_by, id DESC
     )
-    ORDER BY id LIMIT 100 FOR NO KEY UPDATE"
-);
+    ORDER BY id LIMIT 100"
+        )
+    };
+}
+const OPEN: &str = concat!(open!(), " FOR NO KEY UPDATE");
+const SEE_OPEN: &str = open!();
 const GIVE_WAY: &str = "
     UPDATE tenantry.approval SET withdrawn_at = $7
     WHERE env = $1 AND holder = $2 AND action = $3 AND tenant IS NOT DISTINCT FROM $4::uuid
@@ -205,19 +211,26 @@ impl Approvals<'_> {
         action: &str,
         tenant: Option<(TenantId, i64)>,
     ) -> Result<Vec<ApprovalRow>, StoreError> {
-        let statement = Statement::new(OPEN)
+        let statement = Statement::new(self.tx.text(OPEN, SEE_OPEN))
             .bind(self.tx.env())
             .bind(holder.to_owned())
             .bind(action.to_owned())
             .bind(tenant.map(|(id, _)| id.uuid()))
             .bind(tenant.map(|(_, version)| version))
             .bind(self.tx.now);
-        self.tx.rows(statement).await?.iter().map(read).collect()
+        let mut rows: Vec<ApprovalRow> = self.tx.rows(statement).await?.iter().map(read).collect::<Result<_, _>>()?;
+        if let Some(ahead) = &self.tx.ahead {
+            rows.retain(|row| !ahead.spent.contains(&row.given.id.uuid()));
+        }
+        Ok(rows)
     }
 
     /// Uses them up; it leaves with the commit.
     pub fn spend(&mut self, rows: &[ApprovalRow]) {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.given.id.uuid()).collect();
+        if let Some(ahead) = &mut self.tx.ahead {
+            ahead.spent.extend(&ids);
+        }
         let statement = Statement::new(USE).bind(self.tx.env()).bind(ids).bind(self.tx.now);
         self.tx.queue(statement);
     }

@@ -178,7 +178,7 @@ impl Catalog<'_> {
         let sql = "
             SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
             WHERE env = $1 AND kind = $2 AND name = $3 FOR NO KEY UPDATE";
-        self.one(sql, kind, name).await
+        self.found(sql, kind, name).await
     }
 
     /// Reads a document and keeps it from being removed until the end of the transaction.
@@ -189,7 +189,7 @@ impl Catalog<'_> {
         let sql = "
             SELECT kind, name, id, version, spec, created_at, updated_at FROM tenantry.catalog
             WHERE env = $1 AND kind = $2 AND name = $3 FOR KEY SHARE";
-        self.one(sql, kind, name).await
+        self.found(sql, kind, name).await
     }
 
     /// All documents of a kind, by name, as this transaction sees them.
@@ -198,7 +198,11 @@ impl Catalog<'_> {
     /// The database's.
     pub async fn list(&mut self, kind: CatalogKind) -> Result<Vec<CatalogRow>, StoreError> {
         let statement = Statement::new(LIST).bind(self.tx.env()).bind(kind.as_str());
-        self.tx.rows(statement).await?.iter().map(read).collect()
+        let rows = self.tx.rows(statement).await?.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(match &self.tx.ahead {
+            Some(ahead) => ahead.documents(kind, rows),
+            None => rows,
+        })
     }
 
     /// Writes a new version.
@@ -206,6 +210,9 @@ impl Catalog<'_> {
     /// # Errors
     /// [`StoreError::StaleVersion`], or the database's.
     pub async fn put(&mut self, put: &CatalogPut) -> Result<CatalogRow, StoreError> {
+        if self.tx.looks_ahead() {
+            return self.put_ahead(put).await;
+        }
         let statement = Statement::new(PUT)
             .bind(self.tx.env())
             .bind(put.kind.as_str())
@@ -299,6 +306,19 @@ impl Catalog<'_> {
         let statement = Statement::new(sql).bind(self.tx.env()).bind(app.to_owned()).bind(Uuid::nil());
         let rows = self.tx.rows(statement).await?;
         rows.iter().map(|row| Ok((get(row, "version")?, json(row, "spec")?))).collect()
+    }
+
+    /// A document as the transaction would have it, by a text that locks its row.
+    async fn found(
+        &mut self,
+        locks: &'static str,
+        kind: CatalogKind,
+        name: &str,
+    ) -> Result<Option<CatalogRow>, StoreError> {
+        if let Some(row) = self.tx.ahead.as_ref().and_then(|ahead| ahead.document(kind, name)) {
+            return Ok(Some(row.clone()));
+        }
+        self.one(self.tx.text(locks, GET), kind, name).await
     }
 
     async fn one(

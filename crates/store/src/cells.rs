@@ -107,6 +107,9 @@ impl Cells<'_> {
     /// # Errors
     /// The database's.
     pub async fn regions_change(&mut self) -> Result<(), StoreError> {
+        if self.tx.looks_ahead() {
+            return Ok(());
+        }
         let lock = Statement::new(REGIONS_CHANGE).bind(self.tx.env());
         self.tx.rows(lock).await.map(drop)
     }
@@ -116,6 +119,9 @@ impl Cells<'_> {
     /// # Errors
     /// The database's.
     pub async fn loads(&mut self) -> Result<Vec<CellLoad>, StoreError> {
+        if self.tx.looks_ahead() {
+            return self.seen().await;
+        }
         let lock = Statement::new(LOCK).bind(self.tx.env());
         let loads = Statement::new(LOADS).bind(self.tx.env());
         let answers = self.tx.run(vec![lock, loads]).await?;
@@ -128,7 +134,11 @@ impl Cells<'_> {
     /// The database's.
     pub async fn seen(&mut self) -> Result<Vec<CellLoad>, StoreError> {
         let loads = Statement::new(LOADS).bind(self.tx.env());
-        self.tx.rows(loads).await?.iter().map(read).collect()
+        let loads = self.tx.rows(loads).await?.iter().map(read).collect::<Result<_, _>>()?;
+        match &self.tx.ahead {
+            Some(ahead) => ahead.loads(loads),
+            None => Ok(loads),
+        }
     }
 
     /// Nobody else's tenants are promised anything until the end of the transaction. After [`Cells::loads`], as every placement.
@@ -136,6 +146,9 @@ impl Cells<'_> {
     /// # Errors
     /// The database's.
     pub async fn promises_stay(&mut self) -> Result<(), StoreError> {
+        if self.tx.looks_ahead() {
+            return Ok(());
+        }
         let lock = Statement::new(LOCK_PROMISES).bind(self.tx.env());
         self.tx.rows(lock).await.map(drop)
     }
@@ -161,6 +174,15 @@ impl Cells<'_> {
         weight: u32,
         capacity: u32,
     ) -> Result<(), StoreError> {
+        if self.tx.looks_ahead() {
+            let loads = self.seen().await?;
+            let used = loads.iter().find(|load| load.name == *cell).map_or(0, |load| load.used.of(isolation));
+            if used.saturating_add(weight) > capacity {
+                return Err(StoreError::NoCapacity);
+            }
+            self.place_ahead(cell, isolation, i64::from(weight));
+            return Ok(());
+        }
         let sql = "
             INSERT INTO tenantry.cell_load AS l (env, cell, isolation, used)
             SELECT $1, $2, $3, $4::bigint WHERE $4 <= $5::bigint
@@ -181,11 +203,21 @@ impl Cells<'_> {
     /// # Errors
     /// The database's.
     pub async fn release(&mut self, cell: &CellName, isolation: Isolation, weight: u32) -> Result<(), StoreError> {
+        if self.tx.looks_ahead() {
+            self.place_ahead(cell, isolation, -i64::from(weight));
+            return Ok(());
+        }
         let sql = "UPDATE tenantry.cell_load SET used = used - $4 WHERE env = $1 AND cell = $2 AND isolation = $3";
         let statement = Statement::new(sql).bind(self.tx.env()).bind(cell.as_str().to_owned()).bind(isolation.as_str());
         self.tx.rows(statement.bind(i64::from(weight))).await?;
         self.tx.wrote = true;
         Ok(())
+    }
+
+    fn place_ahead(&mut self, cell: &CellName, isolation: Isolation, places: i64) {
+        if let Some(ahead) = &mut self.tx.ahead {
+            ahead.place(cell, isolation, places);
+        }
     }
 }
 

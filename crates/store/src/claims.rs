@@ -114,7 +114,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let conn = self.inner.pool.get().await?;
         let statement = progress::statement(claim, facts, wake);
-        let answer = line::send(&conn, false, std::slice::from_ref(&statement), false).await;
+        let answer = line::send(&conn, None, std::slice::from_ref(&statement), false).await;
         conn.release();
         let rows = answer.map_err(|failure| match failure {
             Failure::Refused(error) => StoreError::of_lone_write(error.into()),

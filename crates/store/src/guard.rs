@@ -305,7 +305,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let conn = self.inner.pool.get().await?;
         let statement = keep(environment.as_str(), state, seq);
-        let answer = crate::line::send(&conn, false, std::slice::from_ref(&statement), false).await;
+        let answer = crate::line::send(&conn, None, std::slice::from_ref(&statement), false).await;
         conn.release();
         match answer {
             Ok(rows) => Ok(rows.first().is_some_and(|rows| !rows.is_empty())),

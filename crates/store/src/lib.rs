@@ -8,6 +8,7 @@
 //! Read [`write`] first, then [`claims`] for the engine's side and [`search`] for lists.
 
 pub mod access;
+mod ahead;
 pub mod approvals;
 pub mod audit;
 pub mod catalog;

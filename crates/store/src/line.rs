@@ -46,10 +46,10 @@ pub(crate) enum Failure {
 #[derive(Default)]
 struct Prepared(HashMap<&'static str, tokio_postgres::Statement>);
 
-/// Sends the statements, after BEGIN and before COMMIT where wanted. Gives the rows of each.
+/// Sends the statements, after the BEGIN of a mode and before COMMIT where wanted. Gives the rows of each.
 pub(crate) async fn send(
     conn: &Conn,
-    begin: bool,
+    begin: Option<TxMode>,
     statements: &[Statement],
     commit: bool,
 ) -> Result<Vec<Vec<Row>>, Failure> {
@@ -61,8 +61,8 @@ pub(crate) async fn send(
         .collect();
     let mut calls: Vec<BoxFuture<'_, Result<Vec<Row>, tokio_postgres::Error>>> =
         Vec::with_capacity(statements.len() + 2);
-    if begin {
-        calls.push(Box::pin(async { client.batch_execute(TxMode::ReadCommitted.begin()).await.map(|()| Vec::new()) }));
+    if let Some(mode) = begin {
+        calls.push(Box::pin(async move { client.batch_execute(mode.begin()).await.map(|()| Vec::new()) }));
     }
     for (statement, params) in prepared.iter().zip(&params) {
         calls.push(Box::pin(client.query(statement, params)));
@@ -79,7 +79,7 @@ pub(crate) async fn send(
             Err(error) => return Err(failure(conn, error, commit, index == last)),
         }
     }
-    if begin {
+    if begin.is_some() {
         rows.remove(0);
     }
     if commit {

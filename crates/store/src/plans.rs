@@ -80,6 +80,8 @@ pub struct PlanTenants<'a> {
 const HOLD: &str = "
     SELECT version, floor, spec FROM tenantry.catalog WHERE env = $1 AND kind = 'plan' AND name = $2 FOR SHARE";
 
+const SEE: &str = "SELECT version, floor, spec FROM tenantry.catalog WHERE env = $1 AND kind = 'plan' AND name = $2";
+
 /// The plan in the version that a tenant has which was given $3.
 const OF: &str = "
     SELECT p.version, p.spec FROM tenantry.catalog AS c
@@ -132,7 +134,10 @@ impl Catalog<'_> {
     /// # Errors
     /// The database's.
     pub async fn hold_plan(&mut self, plan: &str) -> Result<Option<HeldPlan>, StoreError> {
-        let statement = Statement::new(HOLD).bind(self.tx.env()).bind(plan.to_owned());
+        if let Some(held) = self.tx.ahead.as_ref().and_then(|ahead| ahead.held_plan(plan)) {
+            return Ok(Some(held));
+        }
+        let statement = Statement::new(self.tx.text(HOLD, SEE)).bind(self.tx.env()).bind(plan.to_owned());
         let read = |row: &Row| {
             Ok(HeldPlan { version: get(row, "version")?, floor: get(row, "floor")?, spec: json(row, "spec")? })
         };
@@ -144,7 +149,10 @@ impl Catalog<'_> {
     /// # Errors
     /// The database's.
     pub async fn plan_of(&mut self, tenant: &TenantRow) -> Result<Option<PlanOf>, StoreError> {
-        let statement = Statement::new(OF_WITHIN)
+        if let Some(held) = self.tx.ahead.as_ref().and_then(|ahead| ahead.held_plan(tenant.spec.plan.as_str())) {
+            return self.plan_ahead(held, tenant).await;
+        }
+        let statement = Statement::new(self.tx.text(OF_WITHIN, OF))
             .bind(self.tx.env())
             .bind(tenant.spec.plan.as_str().to_owned())
             .bind(tenant.plan_version);
@@ -166,7 +174,11 @@ impl Catalog<'_> {
     /// The database's.
     pub async fn other_default(&mut self, plan: &str) -> Result<Option<String>, StoreError> {
         let statement = Statement::new(OTHER_DEFAULT).bind(self.tx.env()).bind(plan.to_owned());
-        self.tx.rows(statement).await?.first().map(|row| get(row, "name")).transpose()
+        let found = self.tx.rows(statement).await?.first().map(|row| get(row, "name")).transpose()?;
+        Ok(match &self.tx.ahead {
+            Some(ahead) => ahead.other_default(plan, found),
+            None => found,
+        })
     }
 }
 

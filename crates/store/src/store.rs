@@ -236,6 +236,15 @@ impl Store {
         Ok(WriteTx::new(self.clone(), conn, permit, now))
     }
 
+    /// Begins a change that will not last: its calls answer and refuse as those of [`Self::write`] would now, nothing is
+    /// written, and nobody waits for it. It ends with [`WriteTx::rollback`].
+    ///
+    /// # Errors
+    /// No connection is to be had, or there is no such environment.
+    pub async fn look_ahead(&self, permit: &Permit, now: Timestamp) -> Result<WriteTx, StoreError> {
+        self.write(permit, now).await.map(WriteTx::looking_ahead)
+    }
+
     /// Reads of one environment.
     #[must_use]
     pub fn read(&self, environment: &EnvironmentName) -> Reader {

@@ -6,7 +6,7 @@
 //! Long because a row, the changes of it and the sieve of what is due read as one.
 
 mod change;
-mod names;
+pub(crate) mod names;
 
 use serde::{Deserialize, Serialize};
 use tenantry_domain::Timestamp;

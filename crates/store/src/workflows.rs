@@ -198,11 +198,18 @@ const START: &str = concat!(
     workflow_columns!()
 );
 
-const OPEN: &str = concat!(
-    "SELECT ",
-    workflow_columns!(),
-    " FROM tenantry.workflow AS w WHERE w.env = $1 AND w.tenant = $2 AND w.status IN ('running', 'stuck') FOR UPDATE"
-);
+macro_rules! open {
+    () => {
+        concat!(
+            "SELECT ",
+            workflow_columns!(),
+            " FROM tenantry.workflow AS w WHERE w.env = $1 AND w.tenant = $2 AND w.status IN ('running', 'stuck')"
+        )
+    };
+}
+
+const OPEN: &str = concat!(open!(), " FOR UPDATE");
+const SEE_OPEN: &str = open!();
 
 const LOCK: &str =
     concat!("SELECT ", workflow_columns!(), " FROM tenantry.workflow AS w WHERE w.env = $1 AND w.id = $2 FOR UPDATE");
@@ -267,7 +274,7 @@ impl Workflows<'_> {
     /// # Errors
     /// The database's.
     pub async fn open_of(&mut self, tenant: TenantId) -> Result<Option<WorkflowRow>, StoreError> {
-        let statement = Statement::new(OPEN).bind(self.tx.env()).bind(tenant.uuid());
+        let statement = Statement::new(self.tx.text(OPEN, SEE_OPEN)).bind(self.tx.env()).bind(tenant.uuid());
         self.tx.rows(statement).await?.first().map(read).transpose()
     }
 

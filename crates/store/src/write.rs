@@ -14,9 +14,10 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::name::EnvironmentName;
 use tenantry_domain::policy::{Actor, Permit, Scope};
 use tenantry_domain::tenant::Slug;
-use tenantry_pg::{Conn, PgError, Row};
+use tenantry_pg::{Conn, PgError, Row, TxMode};
 
 use crate::access::Grants;
+use crate::ahead::Ahead;
 use crate::approvals::Approvals;
 use crate::catalog::Catalog;
 use crate::cells::Cells;
@@ -79,6 +80,8 @@ pub struct WriteTx {
     pub(crate) locked: BTreeMap<TenantId, Locked>,
     pub(crate) heads: BTreeMap<Subject, Head>,
     queue: Vec<Statement>,
+    /// What a look ahead would have written; absent where changes last.
+    pub(crate) ahead: Option<Ahead>,
     /// Something was written that is neither a locked row nor queued.
     pub(crate) wrote: bool,
     has_begun: bool,
@@ -104,11 +107,24 @@ impl WriteTx {
             locked: BTreeMap::new(),
             heads: BTreeMap::new(),
             queue: Vec::new(),
+            ahead: None,
             wrote: false,
             has_begun: false,
             is_aborted: false,
             is_waiting: false,
         }
+    }
+
+    /// Makes it a look ahead, before anything was asked.
+    pub(crate) fn looking_ahead(mut self) -> Self {
+        self.ahead = Some(Ahead::default());
+        self
+    }
+
+    /// Whether nothing of this will last, see [`Store::look_ahead`].
+    #[must_use]
+    pub const fn looks_ahead(&self) -> bool {
+        self.ahead.is_some()
     }
 
     /// The environment that the permit reaches.
@@ -215,10 +231,11 @@ impl WriteTx {
     /// changed needs an entry of its own; anything else that was written needs at least one entry.
     ///
     /// # Errors
-    /// [`StoreError::Unaudited`] when entries are missing or name what was not done; [`StoreError::Unruled`] when nobody
-    /// asked the operator's rules; [`StoreError::UnknownOutcome`] when the answer was lost; whatever the gathered statements meet.
+    /// [`StoreError::Aborted`] for a look ahead, too; [`StoreError::Unaudited`] when entries are missing or name what was not
+    /// done; [`StoreError::Unruled`] when nobody asked the operator's rules; [`StoreError::UnknownOutcome`] when the answer was
+    /// lost; whatever the gathered statements meet.
     pub async fn commit(mut self, mut entries: Vec<Entry>) -> Result<Receipt, StoreError> {
-        if self.is_aborted {
+        if self.is_aborted || self.looks_ahead() {
             return Err(StoreError::Aborted);
         }
         match &self.ruling {
@@ -274,9 +291,16 @@ impl WriteTx {
         self.scope.environment.as_str().to_owned()
     }
 
-    /// Gathers a statement whose rows nobody needs. It leaves with the next read or the commit.
+    /// Gathers a statement whose rows nobody needs. It leaves with the next read or the commit; of a look ahead never.
     pub(crate) fn queue(&mut self, statement: Statement) {
-        self.queue.push(statement);
+        if !self.looks_ahead() {
+            self.queue.push(statement);
+        }
+    }
+
+    /// Of two texts that give the same rows, the one that locks them, or for a look ahead the one that does not.
+    pub(crate) const fn text(&self, locks: &'static str, looks: &'static str) -> &'static str {
+        if self.looks_ahead() { looks } else { locks }
     }
 
     /// Makes a commit impossible: a statement did only a part of what it was for.
@@ -301,7 +325,8 @@ impl WriteTx {
 
     async fn send(&mut self, statements: &[Statement], commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
         let conn = self.conn.as_ref().ok_or(StoreError::Aborted)?;
-        let begin = !self.has_begun;
+        let mode = if self.looks_ahead() { TxMode::RepeatableReadReadOnly } else { TxMode::ReadCommitted };
+        let begin = (!self.has_begun).then_some(mode);
         self.has_begun = true;
         self.is_waiting = true;
         let answer = line::send(conn, begin, statements, commit).await;

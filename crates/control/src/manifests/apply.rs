@@ -11,12 +11,11 @@ use tenantry_domain::event;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::CellName;
+use tenantry_domain::placement::Decision;
 use tenantry_domain::policy::Permit;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec, change};
-use tenantry_store::{
-    CatalogKind, CatalogPut, Entry, NewOperation, NewTenant, StoreError, TenantKey, TenantRow, WriteTx,
-};
+use tenantry_store::{CatalogKind, CatalogPut, Entry, NewOperation, NewTenant, StoreError, TenantRow, WriteTx};
 
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
@@ -106,13 +105,26 @@ const fn is_default(manifest: &Manifest) -> bool {
     matches!(manifest, Manifest::Plan { spec, .. } if spec.default)
 }
 
+/// What a set of documents comes to.
 #[derive(Default)]
-struct Batch {
-    objects: BTreeMap<usize, AppliedObject>,
-    entries: Vec<Entry>,
+pub(crate) struct Batch {
+    pub(crate) objects: BTreeMap<usize, AppliedObject>,
+    pub(crate) entries: Vec<Entry>,
+    /// The tenants, each as it was found.
+    pub(crate) found: BTreeMap<usize, Found>,
     targets: Vec<(TenantId, i64)>,
+    /// What was looked up, and the places that are given away already.
+    known: refer::Cache,
     /// What a quota did not allow; told when the transaction is over.
     full: Option<Full>,
+}
+
+/// What a tenant's document met.
+pub(crate) enum Found {
+    /// Nobody of the name; where it would go, if it is to have a place at once.
+    Nobody(Option<Decision>),
+    /// A tenant, as it was.
+    Tenant(Box<TenantRow>),
 }
 
 impl Batch {
@@ -174,7 +186,7 @@ async fn put(
     (kind, name, spec): (CatalogKind, &str, Value),
     entries: &mut Vec<Entry>,
 ) -> Result<AppliedObject, Refusal> {
-    if permit.action() != "manifests.plan" {
+    if cx.answers_for(permit) {
         cx.may("catalog.write")?;
     }
     let row = tx.catalog().lock(kind, name).await.map_err(refuse_store)?;
@@ -236,8 +248,10 @@ async fn put(
     entries.push(Entry::environment(audit, vec![event::Draft::new(event::Type::CatalogUpdated, data)]));
     if let (Manifest::App { name: app, spec }, Some(row)) = (manifest, &row) {
         governance::rule_on(cx, deps, "rollout.run", tx, Thing::Environment, About::default()).await?;
-        let (_, entry) = rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?;
-        entries.push(entry);
+        if !tx.looks_ahead() {
+            let (_, entry) = rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?;
+            entries.push(entry);
+        }
     }
     Ok(object(if row.is_some() { Outcome::Changed } else { Outcome::Created }, new.version))
 }
@@ -266,7 +280,8 @@ async fn check_region(tx: &mut WriteTx, name: &CellName, old: &Value, spec: &Cel
     Err(Refusal::CellStays { cell: name.clone(), region: stands.to_owned(), wanted: spec.region.clone(), tenants })
 }
 
-async fn tenants(
+/// Judges and writes the tenants' documents: those of tenants that are there in the order of the documents, then all new ones.
+pub(crate) async fn tenants(
     cx: &Ctx,
     deps: &Deps,
     permit: &Permit,
@@ -282,26 +297,29 @@ async fn tenants(
             _ => None,
         })
         .collect();
-    let mut rows = known(cx, deps, tx, &wanted).await?;
+    let mut rows = known(tx, &wanted).await?;
     let mut fresh = Vec::new();
-    let mut refer = refer::Cache::default();
     for (place, slug, spec) in wanted {
         match rows.remove(slug.as_str()) {
             None => {
                 check_first_state(spec).map_err(|refusal| refusal.of_document(place))?;
                 crate::domains::check(deps, &[], &spec.domains).map_err(|refusal| refusal.of_document(place))?;
-                let fit = refer
+                let fit = batch
+                    .known
                     .check(cx, tx, spec, spec.state == Phase::Active)
                     .await
                     .map_err(|refusal| refusal.of_document(place))?;
-                cx.may("tenant.create").map_err(|denial| Refusal::from(denial).of_document(place))?;
+                if cx.answers_for(permit) {
+                    cx.may("tenant.create").map_err(|denial| Refusal::from(denial).of_document(place))?;
+                }
                 fresh.push((place, new_tenant(cx, slug.clone(), spec.clone()), fit));
             }
             Some(row) => {
-                let changed = change_one(cx, deps, permit, tx, row, spec, batch)
+                let changed = change_one(cx, deps, permit, tx, &row, spec, batch)
                     .await
                     .map_err(|refusal| refusal.of_document(place))?;
                 batch.objects.insert(place, changed);
+                batch.found.insert(place, Found::Tenant(Box::new(row)));
             }
         }
     }
@@ -315,7 +333,8 @@ async fn tenants(
             told.insert(row.id, counted.map_err(|refusal| refusal.of_document(*place))?);
         }
     }
-    for (place, new, _) in fresh {
+    for (place, new, fit) in fresh {
+        batch.found.insert(place, Found::Nobody(fit.decision));
         let audit = created_audit(cx, permit, &new.slug, &new.spec);
         let data = created(&new.slug, &new.spec);
         let born = event::Draft::new(event::Type::TenantCreated, data);
@@ -347,24 +366,12 @@ fn collision(fresh: &[(usize, NewTenant, refer::Fit)], error: StoreError) -> Ref
 }
 
 /// Locks the tenants that exist already, in the order of their ids, so that two applies cannot wait for each other.
-async fn known(
-    cx: &Ctx,
-    deps: &Deps,
-    tx: &mut WriteTx,
-    wanted: &[(usize, &Slug, &Spec)],
-) -> Result<BTreeMap<String, TenantRow>, Refusal> {
-    let reader = deps.store().read(&cx.environment);
+async fn known(tx: &mut WriteTx, wanted: &[(usize, &Slug, &Spec)]) -> Result<BTreeMap<String, TenantRow>, Refusal> {
     let slugs: Vec<Slug> = wanted.iter().map(|(_, slug, _)| (*slug).clone()).collect();
-    let ids = match slugs.as_slice() {
-        [one] => reader
-            .tenant(TenantKey::Slug(one.clone()))
-            .await
-            .map_err(refuse_store)?
-            .into_iter()
-            .map(|row| row.id)
-            .collect(),
-        many => reader.tenant_ids_by_slug(many).await.map_err(refuse_store)?,
-    };
+    if slugs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids = tx.tenants().ids(&slugs).await.map_err(refuse_store)?;
     let rows = tx.tenants().lock_many(&ids).await.map_err(refuse_store)?;
     Ok(rows.into_iter().map(|row| (row.slug.to_string(), row)).collect())
 }
@@ -374,16 +381,16 @@ async fn change_one(
     deps: &Deps,
     permit: &Permit,
     tx: &mut WriteTx,
-    row: TenantRow,
+    row: &TenantRow,
     spec: &Spec,
     batch: &mut Batch,
 ) -> Result<AppliedObject, Refusal> {
-    let spec = keep_deletion(&row, spec.clone());
+    let spec = keep_deletion(row, spec.clone());
     let (kind, name, id) = ("Tenant".to_owned(), row.slug.to_string(), Some(row.id));
     if spec == row.spec {
         return Ok(AppliedObject { kind, name, outcome: Outcome::Unchanged, version: row.version, id });
     }
-    let (change, mut entry) = judged(cx, deps, permit, tx, &row, spec).await?;
+    let (change, mut entry) = judged(cx, deps, permit, tx, &mut batch.known, row, spec).await?;
     let changed = tx.tenants().apply(&change).await.map_err(refuse_store)?;
     let changed = settle_record(tx, changed)?;
     entry.events.extend(batch.count(cx, deps, tx, row.spec.domains.len(), &changed).await?);

@@ -1,38 +1,50 @@
-//! Plan: what apply would do, without doing it. The judgement is the same code; the transaction is thrown away.
+//! Plan: what apply would do, without doing it. The judgement is the same code, on a transaction that looks ahead: it locks
+//! nothing, writes nothing and is thrown away.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
-use tenantry_domain::cell::CellLoad;
 use tenantry_domain::diff::diff;
 use tenantry_domain::manifest::Manifest;
-use tenantry_domain::placement::{self, Demand};
+use tenantry_domain::placement::Decision;
+use tenantry_domain::policy::Permit;
 use tenantry_domain::reconcile::{self, Desired, Observed};
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec};
-use tenantry_store::{CatalogKind, StoreError, TenantKey, TenantRow, WriteTx};
+use tenantry_store::{CatalogKind, TenantRow};
 
 use crate::catalog::manifest_word;
 use crate::ctx::Ctx;
 use crate::deps::Deps;
-use crate::manifests::apply::{apply_catalog, check_set};
+use crate::governance::{self, About, Thing};
+use crate::manifests::apply::{Batch, Found, apply_catalog, check_set, tenants};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
-use crate::tenants::create::check_first_state;
-use crate::tenants::demand;
 use crate::tenants::edit::{keep_deletion, refuse_store};
-use crate::tenants::judge::judged;
-use crate::tenants::refer;
 use crate::view::{Outcome, PlannedObject};
+
+/// A preview holds one of our connections, and nobody waits for anything else of it. With a decision point outside that takes
+/// its time over each of thousands of documents it would hold it for long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Previews manifests.
 ///
+/// It takes the right to look and locks nothing. Whoever may apply hears what apply would say to it; for whoever may not, the
+/// rights of the single documents are left out, for somebody else is going to apply them.
+///
 /// # Errors
-/// What apply would refuse with.
+/// What apply would refuse with; [`Refusal::Overdue`] when it takes too long.
 pub async fn plan(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Vec<PlannedObject>, Refusal> {
     let permit = cx.permit_environment("manifests.plan")?;
     check_set(manifests)?;
-    let mut tx = deps.store().write(&permit, cx.now).await.map_err(refuse_store)?;
+    let looked = tokio::time::timeout(PATIENCE, look(cx, deps, &permit, manifests)).await;
+    looked.unwrap_or_else(|_| Err(Refusal::Overdue(PATIENCE.as_secs())))
+}
+
+async fn look(cx: &Ctx, deps: &Deps, permit: &Permit, manifests: &[Manifest]) -> Result<Vec<PlannedObject>, Refusal> {
+    let mut tx = deps.store().look_ahead(permit, cx.now).await.map_err(refuse_store)?;
+    governance::rule_on(cx, deps, "manifests.apply", &mut tx, Thing::Environment, About::default()).await?;
     let mut planned = BTreeMap::new();
     for (place, manifest) in manifests.iter().enumerate() {
         if let Some((kind, name, spec)) = catalog_part(manifest) {
@@ -40,17 +52,18 @@ pub async fn plan(cx: &Ctx, deps: &Deps, manifests: &[Manifest]) -> Result<Vec<P
             planned.insert(place, catalog_plan(kind, name, row.map(|row| row.spec), &spec));
         }
     }
-    // The new catalog is written so that references between documents are judged as apply would see them.
-    let mut unused = Vec::new();
-    apply_catalog(cx, deps, &permit, &mut tx, manifests, &mut BTreeMap::new(), &mut unused).await?;
-    let loads = refer::loads(cx, &mut tx).await?;
-    for (place, manifest) in manifests.iter().enumerate() {
-        if let Manifest::Tenant { slug, spec } = manifest {
-            let object = tenant_plan(cx, deps, &permit, &mut tx, (slug, spec), &loads).await;
-            planned.insert(place, object.map_err(|refusal| refusal.of_document(place))?);
-        }
-    }
+    let mut batch = Batch::default();
+    apply_catalog(cx, deps, permit, &mut tx, manifests, &mut batch.objects, &mut batch.entries).await?;
+    tenants(cx, deps, permit, &mut tx, manifests, &mut batch).await?;
     tx.rollback().await;
+    for (place, manifest) in manifests.iter().enumerate() {
+        let Manifest::Tenant { slug, spec } = manifest else { continue };
+        let object = batch.found.remove(&place).map(|found| match found {
+            Found::Nobody(decision) => created(cx, slug, spec, decision),
+            Found::Tenant(row) => changed(cx, &row, spec),
+        });
+        planned.extend(object.map(|object| (place, object)));
+    }
     Ok(planned.into_values().collect())
 }
 
@@ -71,53 +84,32 @@ fn catalog_plan(kind: CatalogKind, name: String, old: Option<Value>, new: &Value
     }
 }
 
-async fn tenant_plan(
-    cx: &Ctx,
-    deps: &Deps,
-    permit: &tenantry_domain::policy::Permit,
-    tx: &mut WriteTx,
-    (slug, spec): (&Slug, &Spec),
-    loads: &[CellLoad],
-) -> Result<PlannedObject, Refusal> {
-    let row = match tx.tenants().lock(TenantKey::Slug(slug.clone())).await {
-        Err(StoreError::NotFound) => None,
-        found => Some(found.map_err(refuse_store)?),
-    };
-    let Some(row) = row else {
-        check_first_state(spec)?;
-        crate::domains::check(deps, &[], &spec.domains)?;
-        let fit = refer::check(cx, tx, spec, false).await?;
-        let demand = demand::within(tx, fit.level, spec).await.map_err(refuse_store)?.promising(fit.promises);
-        return created(cx, slug, spec, &demand, loads);
-    };
-    let spec = keep_deletion(&row, spec.clone());
+fn changed(cx: &Ctx, row: &TenantRow, spec: &Spec) -> PlannedObject {
+    let spec = keep_deletion(row, spec.clone());
     let (old, new) = (value(&row.spec), value(&spec));
     let outcome = if spec == row.spec { Outcome::Unchanged } else { Outcome::Changed };
-    let mut desired = desired(&row, &spec);
+    let mut desired = desired(row, &spec);
     if outcome == Outcome::Changed {
-        judged(cx, deps, permit, tx, &row, spec.clone()).await?;
         desired.version += 1;
     }
-    let observed = observed(&row);
-    let due = reconcile::due(&desired, &observed, cx.now);
-    Ok(PlannedObject {
+    let due = reconcile::due(&desired, &observed(row), cx.now);
+    PlannedObject {
         kind: "Tenant".to_owned(),
-        name: slug.to_string(),
+        name: row.slug.to_string(),
         outcome,
         changes: diff(&old, &new),
         steps: due.ok().flatten().map(reconcile::steps).unwrap_or_default(),
         placement: None,
         hold: due.err(),
-    })
+    }
 }
 
 fn value(spec: &Spec) -> Value {
     serde_json::to_value(spec).unwrap_or_default()
 }
 
-fn created(cx: &Ctx, slug: &Slug, spec: &Spec, demand: &Demand, loads: &[CellLoad]) -> Result<PlannedObject, Refusal> {
+fn created(cx: &Ctx, slug: &Slug, spec: &Spec, placement: Option<Decision>) -> PlannedObject {
     let is_active = spec.state == Phase::Active;
-    let placement = if is_active { Some(placement::decide(demand, loads)?) } else { None };
     let desired = Desired { version: 1, phase: spec.state, delete_not_before: None, app_version: 1 };
     let observed = Observed {
         version: i64::from(!is_active),
@@ -128,7 +120,7 @@ fn created(cx: &Ctx, slug: &Slug, spec: &Spec, demand: &Demand, loads: &[CellLoa
         failed_version: None,
         running: None,
     };
-    Ok(PlannedObject {
+    PlannedObject {
         kind: "Tenant".to_owned(),
         name: slug.to_string(),
         outcome: Outcome::Created,
@@ -136,7 +128,7 @@ fn created(cx: &Ctx, slug: &Slug, spec: &Spec, demand: &Demand, loads: &[CellLoa
         steps: reconcile::plan(&desired, &observed, cx.now),
         placement,
         hold: None,
-    })
+    }
 }
 
 /// What is wanted of a stored tenant, if its spec were this one.

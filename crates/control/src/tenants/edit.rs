@@ -21,6 +21,7 @@ use crate::quotas::counted;
 use crate::refusal::Refusal;
 use crate::tenants::judge::judged;
 use crate::tenants::read::view;
+use crate::tenants::refer;
 pub use crate::tenants::target::{Expected, RefError, TenantRef};
 use crate::timing;
 use crate::view::{Accepted, Receipt};
@@ -160,7 +161,8 @@ where
         tx.rollback().await;
         return Ok(Accepted { tenant: view(row), operation: None, receipt: None });
     }
-    let (change, mut entry) = judged(cx, deps, &permit, &mut tx, &row, spec).await?;
+    let mut known = refer::Cache::default();
+    let (change, mut entry) = judged(cx, deps, &permit, &mut tx, &mut known, &row, spec).await?;
     let operation = mint::operation();
     let (changed, answer) = write(cx, &mut tx, &change, operation, name).await?;
     match counted::domains(cx, &mut tx, row.spec.domains.len(), &changed).await {

@@ -36,12 +36,14 @@ const fn right(action: Action) -> &'static str {
     }
 }
 
-/// Judges a new spec against lifecycle, references and place, and prepares what is to be written.
+/// Judges a new spec against lifecycle, references and place, and prepares what is to be written. `known` is what the request has
+/// looked up and placed already.
 pub(crate) async fn judged(
     cx: &Ctx,
     deps: &Deps,
     permit: &Permit,
     tx: &mut WriteTx,
+    known: &mut refer::Cache,
     row: &TenantRow,
     spec: Spec,
 ) -> Result<(TenantChange, Entry), Refusal> {
@@ -66,7 +68,7 @@ pub(crate) async fn judged(
         ..spec.clone()
     };
     let is_more = is_step && beside != row.spec;
-    if permit.action() != "manifests.plan" {
+    if cx.answers_for(permit) {
         if permit.action() != right && !is_rollback {
             cx.permit(right, row.id)?;
         }
@@ -93,7 +95,7 @@ pub(crate) async fn judged(
     let level = match &row.placement {
         Some(placement) if refer::is_same(&row.spec, &spec) => placement.isolation,
         _ => {
-            let fit = refer::recheck(cx, tx, row, &spec, action == Action::Activate).await?;
+            let fit = known.recheck(cx, tx, row, &spec, action == Action::Activate).await?;
             about = fit.cell.iter().fold(about.level(fit.level), About::at);
             if row.spec.plan != spec.plan || row.spec.overrides != spec.overrides {
                 let old = entitled(cx, tx, row).await?;
@@ -114,7 +116,7 @@ pub(crate) async fn judged(
     {
         about = about.at(&cell);
     }
-    refer::allows(tx, row, &spec).await?;
+    known.allows(tx, Some(row), &spec).await?;
     // A tenant that is being onboarded has its place before it has a state: its workflow goes on with what is written here.
     if let Some(placement) = &row.placement {
         change::stays(placement, &row.spec, &spec, level).map_err(Refusal::from)?;
@@ -129,6 +131,9 @@ pub(crate) async fn judged(
         recount(tx, placement, row.spec.business.size, spec.business.size).await?;
         if let Some((old, new)) = &deviates {
             promises::check(cx, tx, row.id, old.as_ref(), new, placement).await?;
+        }
+        if deviates.is_some() || row.spec.business.size != spec.business.size {
+            known.forget_loads();
         }
     }
     let old = serde_json::to_value(&row.spec).unwrap_or_default();

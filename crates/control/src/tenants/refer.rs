@@ -9,7 +9,7 @@ use tenantry_domain::cell::{CellLoad, CellSpec};
 use tenantry_domain::code::FieldError;
 use tenantry_domain::isolation::Isolation;
 use tenantry_domain::name::{CellName, PlanCode};
-use tenantry_domain::placement;
+use tenantry_domain::placement::{self, APART, Decision};
 use tenantry_domain::plan::PlanSpec;
 use tenantry_domain::plan::entitlement::{self, Entitlements};
 use tenantry_domain::plan::promise::{self, Promises};
@@ -27,7 +27,21 @@ pub(crate) struct Cache {
     objects: BTreeMap<(CatalogKind, String), Option<Value>>,
     /// The newest versions of plans, held until the end of the transaction.
     plans: BTreeMap<String, Option<Value>>,
+    /// A copy of the loads, with those counted in that the request has found a cell for.
     loads: Option<Vec<CellLoad>>,
+    /// These, in their order.
+    placed: Vec<Placed>,
+}
+
+/// A tenant of the request for which a cell was found. None is taken before its workflow counts under lock, but what one was
+/// promised here the next one of the same request does not find.
+struct Placed {
+    cell: CellName,
+    level: Isolation,
+    places: u32,
+    promises: Promises,
+    /// Its group, of which no two share a cell.
+    group: Option<String>,
 }
 
 /// Whether a new spec refers to what the old one refers to, and deviates from its plan in the same way. That was checked
@@ -48,33 +62,13 @@ pub(crate) struct Fit {
     pub(crate) entitlements: Entitlements,
     /// The cell that would be chosen now; absent when a place was not asked for.
     pub(crate) cell: Option<CellSpec>,
-    /// What its hard quotas would promise it.
-    pub(crate) promises: Promises,
+    /// Why that one; absent with it.
+    pub(crate) decision: Option<Decision>,
 }
 
 /// Checks one tenant's references, see [`Cache::check`].
 pub(crate) async fn check(cx: &Ctx, tx: &mut WriteTx, spec: &Spec, must_fit: bool) -> Result<Fit, Refusal> {
     Cache::default().check(cx, tx, spec, must_fit).await
-}
-
-/// Checks the references of a tenant that is there already, see [`Cache::check`]. While it keeps its plan, the version that it
-/// has is what counts.
-pub(crate) async fn recheck(
-    cx: &Ctx,
-    tx: &mut WriteTx,
-    row: &TenantRow,
-    spec: &Spec,
-    must_fit: bool,
-) -> Result<Fit, Refusal> {
-    Cache::default().fits(cx, tx, Some(row), spec, must_fit).await
-}
-
-/// Checks what a tenant that is there already wants to set for itself.
-///
-/// # Errors
-/// What its plan does not allow, with the plans that would.
-pub(crate) async fn allows(tx: &mut WriteTx, row: &TenantRow, new: &Spec) -> Result<(), Refusal> {
-    Cache::default().allows(tx, Some(row), new).await
 }
 
 /// Checks a tenant against another version of its plan as it would be checked against another plan, and gives the level that
@@ -169,12 +163,38 @@ impl Cache {
         Ok(fit)
     }
 
+    /// Checks the references of a tenant that is there already, see [`Self::check`]. While it keeps its plan, the version that it
+    /// has is what counts.
+    ///
+    /// # Errors
+    /// What does not exist, or does not fit.
+    pub(crate) async fn recheck(
+        &mut self,
+        cx: &Ctx,
+        tx: &mut WriteTx,
+        row: &TenantRow,
+        spec: &Spec,
+        must_fit: bool,
+    ) -> Result<Fit, Refusal> {
+        self.fits(cx, tx, Some(row), spec, must_fit).await
+    }
+
+    /// Says that the transaction changes what cells have in use or have promised.
+    pub(crate) fn forget_loads(&mut self) {
+        self.loads = None;
+    }
+
     /// Checks what a tenant sets for itself against its plan. What an older plan let it set stays until it is bound to
     /// another one.
     ///
     /// # Errors
     /// What the plan does not allow, with the plans that would.
-    async fn allows(&mut self, tx: &mut WriteTx, row: Option<&TenantRow>, new: &Spec) -> Result<(), Refusal> {
+    pub(crate) async fn allows(
+        &mut self,
+        tx: &mut WriteTx,
+        row: Option<&TenantRow>,
+        new: &Spec,
+    ) -> Result<(), Refusal> {
         let old = row.map(|row| &row.spec);
         let is_bare = new.settings.is_empty() && new.domains.is_empty();
         let is_same = |old: &Spec| {
@@ -210,22 +230,53 @@ impl Cache {
         let (level, promises) = (entitlements.isolation.value, promise::of(&entitlements));
         unfit(spec, &app, level)?;
         if !must_fit {
-            return Ok(Fit { level, entitlements, cell: None, promises });
+            return Ok(Fit { level, entitlements, cell: None, decision: None });
         }
-        if self.loads.is_none() {
-            self.loads = Some(loads(cx, tx).await?);
-        }
-        let loads = self.loads.as_deref().unwrap_or_default();
         let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?.promising(promises.clone());
+        let demand = demand.apart_from(self.holding(spec));
+        let loads = self.loads(cx, tx).await?;
         let decision = placement::decide(&demand, loads)?;
-        let cell = loads.iter().find(|load| load.name == decision.cell).map(|load| load.spec.clone());
-        Ok(Fit { level, entitlements, cell, promises })
+        let chosen = loads.iter_mut().find(|load| load.name == decision.cell);
+        let cell = chosen.as_ref().map(|load| load.spec.clone());
+        // Whoever has a place is counted already.
+        if row.is_none_or(|row| row.placement.is_none())
+            && let Some(load) = chosen
+        {
+            let places = demand.size.weight();
+            load.count_in(level, places, &promises);
+            let (cell, group) = (decision.cell.clone(), spec.labels.get(APART).cloned());
+            self.placed.push(Placed { cell, level, places, promises, group });
+        }
+        Ok(Fit { level, entitlements, cell, decision: Some(decision) })
+    }
+
+    /// Cells that were found for others of a tenant's group.
+    fn holding(&self, spec: &Spec) -> Vec<CellName> {
+        let Some(group) = spec.labels.get(APART) else { return Vec::new() };
+        let others = self.placed.iter().filter(|placed| placed.group.as_ref() == Some(group));
+        others.map(|placed| placed.cell.clone()).collect()
+    }
+
+    async fn loads(&mut self, cx: &Ctx, tx: &mut WriteTx) -> Result<&mut [CellLoad], Refusal> {
+        let known = match self.loads.take() {
+            Some(known) => known,
+            None => {
+                let mut fresh = loads(cx, tx).await?;
+                for placed in &self.placed {
+                    if let Some(load) = fresh.iter_mut().find(|load| load.name == placed.cell) {
+                        load.count_in(placed.level, placed.places, &placed.promises);
+                    }
+                }
+                fresh
+            }
+        };
+        Ok(self.loads.insert(known).as_mut_slice())
     }
 }
 
 /// The cells as this transaction declares them, with the places that are in use now and what is promised. Taking places is
 /// a matter of the workflow, which counts under lock; here nobody waits for anybody.
-pub(crate) async fn loads(cx: &Ctx, tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
+async fn loads(cx: &Ctx, tx: &mut WriteTx) -> Result<Vec<CellLoad>, Refusal> {
     let mut loads = tx.cells().seen().await.map_err(refuse_store)?;
     promises::within(tx, &mut loads, None, cx.now).await.map_err(refuse_store)?;
     Ok(loads)

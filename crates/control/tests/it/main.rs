@@ -19,6 +19,7 @@ mod notify;
 mod onboarding;
 mod plans;
 mod pools;
+mod previews;
 mod probe;
 mod rates;
 mod resolve;

@@ -36,7 +36,7 @@ async fn plans_and_creations_need_one_connection() {
     assert!(planned.unwrap()[0].placement.is_some());
     let created = tokio::time::timeout(patience, tenants::create(&cx, deps, slug("globex"), demanding())).await;
     created.expect("it waits for another").unwrap();
-    // A plan of a tenant that is there locks it, and finds it by the same connection.
+    // A plan of a tenant that is there finds it by the same connection.
     let again = [Manifest::Tenant { slug: slug("globex"), spec: demanding() }];
     let planned =
         tokio::time::timeout(patience, manifests::plan(&cx, deps, &again)).await.expect("it waits for another");

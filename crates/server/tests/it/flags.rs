@@ -481,9 +481,21 @@ async fn tenants_of_a_group_are_placed_apart() {
     };
     let slugs = ["alpha", "beta-one", "gamma"];
     let documents: Vec<_> = slugs.iter().map(|slug| wanted(slug).to_string()).collect();
-    // Each of them alone would fit, so all are accepted; their placements come at once.
-    let applied = world.post("manifests:apply?wait=30s").keyed().yaml(&documents.join("\n---\n")).send().await;
-    assert!(applied.status.is_success(), "{applied:?}");
+    // In one set the second is refused its place; preview and apply say so.
+    for path in ["manifests:plan", "manifests:apply"] {
+        let together = world.post(path).keyed().yaml(&documents.join("\n---\n")).send().await.problem("TEN-0015");
+        assert!(together["errors"][0]["message"].as_str().unwrap().contains("beta-one"), "{path}: {together}");
+    }
+    // Each of them alone fits, and they come at once: whoever is accepted too late to be told is not placed.
+    let one = |slug: &'static str| {
+        let body = wanted(slug);
+        let world = &world;
+        async move { world.post("tenants?wait=30s").keyed().json(&body).send().await }
+    };
+    let made = tokio::join!(one(slugs[0]), one(slugs[1]), one(slugs[2]));
+    for reply in [&made.0, &made.1, &made.2] {
+        assert!(!reply.status.is_server_error(), "{reply:?}");
+    }
     let mut cells = Vec::new();
     for slug in slugs {
         let status = world.get(&format!("tenants/{slug}")).send().await.json()["status"].clone();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tenantry_control::governance::Governance;
@@ -234,9 +235,20 @@ async fn data_lies_where_it_is_encrypted_or_nowhere() {
     wanted["spec"]["state"] = json!("active");
     let refused = world.post("tenants").keyed().json(&wanted).send().await;
     assert!(rule(&refused, "TEN-0022").contains("`encryption-required`"), "{refused:?}");
+    let mut document = wanted.clone();
+    (document["apiVersion"], document["kind"]) = (json!("tenantry.dev/v1"), json!("Tenant"));
+    let document = document.to_string();
+    for path in ["manifests:plan", "manifests:apply"] {
+        let refused = world.post(path).keyed().yaml(&document).send().await;
+        assert!(rule(&refused, "TEN-0022").contains("`encryption-required`"), "{path}: {refused:?}");
+    }
     let cell = "apiVersion: tenantry.dev/v1\nkind: Cell\nmetadata: { name: eu-west-1 }\nspec:\n  region: eu-west\n  \
         database: { urlFrom: { env: CELL_URL } }\n  capacity: { shared: 1000, schema: 100, database: 50 }\n  encryption: ";
-    for (kind, status) in [("none", 403), ("atRest", 202)] {
+    for (kind, planned, status) in [("none", 403, 403), ("atRest", 200, 202)] {
+        // A cell of the same set counts as it is declared there.
+        let both = format!("{cell}{kind}\n---\n{document}\n");
+        let reply = world.post("manifests:plan").yaml(&both).send().await;
+        assert_eq!(reply.status, planned, "{kind}: {reply:?}");
         let applied = world.post("manifests:apply").keyed().yaml(&format!("{cell}{kind}\n")).send().await;
         assert_eq!(applied.status, 200, "{applied:?}");
         let reply = world.post("tenants").keyed().json(&wanted).send().await;
@@ -381,9 +393,52 @@ async fn a_decision_point_outside_is_asked_and_its_silence_is_no() {
     world.end().await;
 }
 
+/// A preview that waits for the decision point holds up nobody who changes what it looks at.
+#[tokio::test]
+async fn nobody_waits_for_a_preview() {
+    let point = Point::start().await;
+    let world = World::governed(point.governance()).await;
+    for slug in ["acme", "globex"] {
+        world.draft(slug).await;
+    }
+    let document = |slug: &str, name: &str, state: &str| {
+        let mut body = manifest(slug);
+        (body["apiVersion"], body["kind"]) = (json!("tenantry.dev/v1"), json!("Tenant"));
+        (body["spec"]["displayName"], body["spec"]["state"]) = (json!(name), json!(state));
+        body.to_string()
+    };
+    let plan = "apiVersion: tenantry.dev/v1\nkind: Plan\nmetadata: { name: standard }\n\
+        spec: { isolation: schema, quotas: { users: 200 }, backup: { retention: 30d } }";
+    let documents = [plan.to_owned(), document("acme", "Acme AG", "draft"), document("globex", "Globex", "active")];
+    let text = documents.join("\n---\n");
+    point.mood.store(HOLDS, Ordering::Relaxed);
+    let others = async {
+        let began = Instant::now();
+        while !point.asked.lock().unwrap().iter().any(|action| action == "tenant.activate") {
+            assert!(began.elapsed() < Duration::from_secs(10), "the preview does not ask");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let patch = json!({ "spec": { "displayName": "Acme SE" } });
+        let changed = world.ask("PATCH", "tenants/acme").keyed().header("if-match", "*").json(&patch).send().await;
+        let applied = world.post("manifests:apply").keyed().yaml(plan).send().await;
+        world.draft("initech").await;
+        point.mood.store(ALLOWS, Ordering::Relaxed);
+        (changed, applied)
+    };
+    let (planned, (changed, applied)) = tokio::join!(world.post("manifests:plan").yaml(&text).send(), others);
+    assert!(changed.status.is_success() && applied.status.is_success(), "{changed:?} {applied:?}");
+    assert_eq!(planned.status, 200, "{planned:?}");
+    let outcomes: Vec<_> =
+        planned.json()["objects"].as_array().unwrap().iter().map(|object| object["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["change"; 3], "it is of the moment at which it was asked for");
+    world.end().await;
+}
+
 const ALLOWS: u8 = 0;
 const REFUSES: u8 = 1;
 const FAILS: u8 = 2;
+/// Does not answer about activations until the mood is another one.
+const HOLDS: u8 = 3;
 
 /// A server that speaks OPA's data API, in one mood or another.
 struct Point {
@@ -398,8 +453,11 @@ impl Point {
         let (feeling, heard) = (Arc::clone(&mood), Arc::clone(&asked));
         let answer = async move |axum::Json(question): axum::Json<Value>| {
             heard.lock().unwrap().push(question["input"]["action"].as_str().unwrap().to_owned());
+            while question["input"]["action"] == "tenant.activate" && feeling.load(Ordering::Relaxed) == HOLDS {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let body = match feeling.load(Ordering::Relaxed) {
-                ALLOWS => json!({ "result": { "allow": true } }),
+                ALLOWS | HOLDS => json!({ "result": { "allow": true } }),
                 REFUSES => json!({ "result": { "allow": false, "reasons": ["Not on Fridays."] } }),
                 _ => return Err(axum::http::StatusCode::INTERNAL_SERVER_ERROR),
             };
@@ -413,7 +471,9 @@ impl Point {
     }
 
     fn governance(&self) -> Governance {
-        let opa = Opa::new(OpaSettings::new(&self.url, "tenantry/main")).unwrap();
+        // Longer than anybody waits for a lock.
+        let settings = OpaSettings { timeout: Duration::from_secs(15), ..OpaSettings::new(&self.url, "tenantry/main") };
+        let opa = Opa::new(settings).unwrap();
         Governance::new(Decider::Opa(Arc::new(opa)))
     }
 }

@@ -201,10 +201,15 @@ fn document(slug: &str) -> Value {
 async fn a_manifest_is_no_way_round_a_missing_right() {
     let world = World::quiet().await;
     world.draft("acme").await;
-    let body = json!({ "name": "n", "roles": ["admin"], "scopes": ["manifests.apply", "tenant.update", "*.read"] });
-    let token = text(&make(&world, body).await);
-    let apply =
-        async |manifest: Value| with(&world, &token, "POST", "manifests:apply").keyed().json(&manifest).send().await;
+    let scopes = ["manifests.apply", "manifests.plan", "tenant.update", "*.read"];
+    let token = text(&make(&world, json!({ "name": "n", "roles": ["admin"], "scopes": scopes })).await);
+    // Whoever may apply is told by the preview what apply would say.
+    let apply = async |manifest: Value| {
+        let planned = with(&world, &token, "POST", "manifests:plan").json(&manifest).send().await;
+        let reply = with(&world, &token, "POST", "manifests:apply").keyed().json(&manifest).send().await;
+        assert_eq!(planned.status.is_success(), reply.status.is_success(), "{planned:?} {reply:?}");
+        reply
+    };
     let mut tenant = document("acme");
     tenant["spec"]["displayName"] = json!("Acme again");
     let reply = apply(tenant.clone()).await;

@@ -114,6 +114,14 @@ impl Quotas<'_> {
         self.tx.tenants().lock(tenant).await?;
         let now = self.tx.now;
         let most = limit.most().filter(|_| grown > 0);
+        if self.tx.looks_ahead() {
+            // The change is not written, so what is there is what was there before.
+            let used = self.counts(tenant).await?.get(&kind).copied().unwrap_or_default();
+            return match most.filter(|most| used.saturating_add(grown) > *most) {
+                Some(limit) => Err(StoreError::QuotaUsedUp(UsedUp { quota, used, reserved: 0, limit, asked: grown })),
+                None => Ok(Taken::nothing(quota, *limit)),
+            };
+        }
         let settle = Statement::new(settle(kind))
             .bind(self.tx.env())
             .bind(tenant.uuid())

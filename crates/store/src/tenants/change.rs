@@ -11,6 +11,7 @@ use tenantry_domain::placement::Placement;
 use tenantry_domain::tenant::Slug;
 use tenantry_domain::tenant::lifecycle::State;
 use tenantry_domain::workflow::Cause;
+use uuid::Uuid;
 
 use crate::StoreError;
 use crate::chain::Head;
@@ -20,17 +21,30 @@ use crate::row::{self, Columns, row_arrays, row_names, tenant_columns, uuids};
 use crate::tenants::{Condition, Finding, NewTenant, StateChange, TenantChange, TenantKey, TenantRow, Tenants};
 use crate::write::{Locked, Made};
 
-const LOCK: &str = concat!(
-    "SELECT ",
-    tenant_columns!(),
-    " FROM tenantry.tenant AS t WHERE t.env = $1 AND t.id = ANY ($2) ORDER BY t.id FOR NO KEY UPDATE"
-);
+macro_rules! of_ids {
+    () => {
+        concat!(
+            "SELECT ",
+            tenant_columns!(),
+            " FROM tenantry.tenant AS t WHERE t.env = $1 AND t.id = ANY ($2) ORDER BY t.id"
+        )
+    };
+}
 
-const LOCK_ONE: &str = concat!(
-    "SELECT ",
-    tenant_columns!(),
-    " FROM tenantry.tenant AS t WHERE t.env = $1 AND t.id = $2 FOR NO KEY UPDATE"
-);
+const LOCK: &str = concat!(of_ids!(), " FOR NO KEY UPDATE");
+const SEE: &str = of_ids!();
+
+macro_rules! of_id {
+    () => {
+        concat!("SELECT ", tenant_columns!(), " FROM tenantry.tenant AS t WHERE t.env = $1 AND t.id = $2")
+    };
+}
+
+const LOCK_ONE: &str = concat!(of_id!(), " FOR NO KEY UPDATE");
+const SEE_ONE: &str = of_id!();
+
+const IDS: &str = "
+    SELECT t.id FROM tenantry.tenant AS t WHERE t.env = $1 AND t.slug = ANY ($2) AND t.phase <> 'deleted' ORDER BY t.id";
 
 const LOCK_SLUG: &str = concat!(
     "SELECT ",
@@ -93,7 +107,7 @@ impl Tenants<'_> {
         }
         let env = self.tx.env();
         let statement = match key {
-            TenantKey::Id(id) => Statement::new(LOCK_ONE).bind(env).bind(id.uuid()),
+            TenantKey::Id(id) => Statement::new(self.tx.text(LOCK_ONE, SEE_ONE)).bind(env).bind(id.uuid()),
             TenantKey::Slug(slug) => Statement::new(LOCK_SLUG).bind(env).bind(String::from(slug)),
             TenantKey::External { system, id } => Statement::new(LOCK_EXTERNAL).bind(env).bind(system).bind(id),
             TenantKey::Alias(alias) => Statement::new(LOCK_ALIAS).bind(env).bind(alias),
@@ -103,12 +117,22 @@ impl Tenants<'_> {
         self.keep(row)
     }
 
+    /// The ids of the living tenants with these slugs, in the order of the ids, as this transaction sees them; none is locked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ids(&mut self, slugs: &[Slug]) -> Result<Vec<TenantId>, StoreError> {
+        let slugs: Vec<String> = slugs.iter().map(|slug| slug.as_str().to_owned()).collect();
+        let rows = self.tx.rows(Statement::new(IDS).bind(self.tx.env()).bind(slugs)).await?;
+        rows.iter().map(|row| Ok(TenantId::from_uuid(get(row, "id")?))).collect()
+    }
+
     /// Locks many, in the order of their ids; those that do not exist are left out.
     ///
     /// # Errors
     /// [`StoreError::OutOfScope`], or the database's.
     pub async fn lock_many(&mut self, ids: &[TenantId]) -> Result<Vec<TenantRow>, StoreError> {
-        let statement = Statement::new(LOCK).bind(self.tx.env()).bind(uuids(ids));
+        let statement = Statement::new(self.tx.text(LOCK, SEE)).bind(self.tx.env()).bind(uuids(ids));
         let rows = self.tx.rows(statement).await?;
         rows.iter().map(|row| self.keep(row)).collect()
     }
@@ -123,6 +147,21 @@ impl Tenants<'_> {
             return Err(StoreError::OutOfScope);
         }
         let mut rows: Vec<TenantRow> = new.iter().map(|new| self.draft(new)).collect();
+        let given = if self.tx.looks_ahead() { self.foresee(&rows).await? } else { self.insert(&rows, new).await? };
+        for row in &mut rows {
+            row.plan_version = given.get(&row.id.uuid()).copied().unwrap_or(0);
+        }
+        self.first_names(&rows).await?;
+        for row in &rows {
+            self.tx.heads.insert(row.id.into(), Head { audit_seq: 0, hash: GENESIS, event_seq: 0 });
+            let made = Some(Made { version: row.version, history: None });
+            self.tx.locked.insert(row.id, Locked { row: row.clone(), made, is_dirty: false, rename: None });
+        }
+        Ok(rows)
+    }
+
+    /// Writes the rows of new tenants; gives the version of its plan that each was given.
+    async fn insert(&mut self, rows: &[TenantRow], new: &[NewTenant]) -> Result<BTreeMap<Uuid, i64>, StoreError> {
         let create = Statement::new(CREATE).bind(self.tx.env()).bind(self.tx.now).bind(self.tx.actor.to_string());
         let create = Columns::of_many(create)
             .rows(&rows.iter().collect::<Vec<_>>())
@@ -134,26 +173,17 @@ impl Tenants<'_> {
         let answers = self.tx.run(vec![create, quarantined]).await?;
         self.tx.wrote = true;
         let made = answers[0].iter().map(|row| Ok((get(row, "id")?, get(row, "plan_version")?)));
-        let made: BTreeMap<uuid::Uuid, i64> = made.collect::<Result<_, StoreError>>()?;
+        let made: BTreeMap<Uuid, i64> = made.collect::<Result<_, StoreError>>()?;
         if made.len() < rows.len() {
             self.tx.abort();
-            let missing = rows.into_iter().find(|row| !made.contains_key(&row.id.uuid())).ok_or(StoreError::Aborted)?;
-            return Err(StoreError::SlugTaken { slug: missing.slug });
+            let missing = rows.iter().find(|row| !made.contains_key(&row.id.uuid())).ok_or(StoreError::Aborted)?;
+            return Err(StoreError::SlugTaken { slug: missing.slug.clone() });
         }
         if let Some(row) = answers[1].first() {
             self.tx.abort();
             return Err(StoreError::SlugQuarantined { slug: slug(row)?, until: get(row, "until")? });
         }
-        for row in &mut rows {
-            row.plan_version = made.get(&row.id.uuid()).copied().unwrap_or(0);
-        }
-        self.first_names(&rows).await?;
-        for row in &rows {
-            self.tx.heads.insert(row.id.into(), Head { audit_seq: 0, hash: GENESIS, event_seq: 0 });
-            let made = Some(Made { version: row.version, history: None });
-            self.tx.locked.insert(row.id, Locked { row: row.clone(), made, is_dirty: false, rename: None });
-        }
-        Ok(rows)
+        Ok(made)
     }
 
     /// The tenants that this transaction changes, as the commit leaves them. Until then queries find them as they were.

@@ -2,16 +2,17 @@
 //! the same changes.
 //!
 //! Whether a name is free is decided by a unique constraint alone; a look beforehand would only be a guess. Names
-//! that collide are left out of the insert, which tells which ones they are without a failed statement.
+//! that collide are left out of the insert, which tells which ones they are without a failed statement. A look ahead inserts
+//! nothing and has to guess ([`crate::ahead`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_domain::Timestamp;
 use tenantry_domain::id::TenantId;
 use tenantry_domain::tenant::{Slug, Spec};
 use uuid::Uuid;
 
-use crate::columns::get;
+use crate::columns::{get, slug};
 use crate::line::Statement;
 use crate::tenants::{Rename, TenantRow, Tenants};
 use crate::{StoreError, row};
@@ -59,10 +60,33 @@ const ADD_WORDS: &str = "
 
 const REMOVE_WORDS: &str = "DELETE FROM tenantry.tenant_word WHERE env = $1 AND tenant = $2 AND word = ANY ($3)";
 
+/// Slugs that living tenants have, by what the eye reads.
+const LIVING: &str = "
+    SELECT t.slug_skeleton FROM tenantry.tenant AS t
+    WHERE t.env = $1 AND t.slug_skeleton = ANY ($2) AND t.phase <> 'deleted'";
+
+const FREE_EXTERNAL: &str = "
+    SELECT n.system, n.external_id FROM unnest($2::text[], $3::text[], $4::uuid[]) AS n (system, external_id, tenant)
+    WHERE NOT EXISTS (
+        SELECT FROM tenantry.tenant_external_id AS e
+        WHERE e.env = $1 AND e.system = n.system AND e.external_id = n.external_id
+    )";
+
+const FREE_ALIAS: &str = "
+    SELECT n.alias FROM unnest($2::text[], $3::uuid[]) AS n (alias, tenant)
+    WHERE NOT EXISTS (SELECT FROM tenantry.tenant_alias AS a WHERE a.env = $1 AND a.alias = n.alias)";
+
 /// A name besides the slug.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Name {
-    External { system: String, id: String },
+pub(crate) enum Name {
+    /// An id in another system.
+    External {
+        /// The other system.
+        system: String,
+        /// The id there.
+        id: String,
+    },
+    /// An id of an adopted system.
     Alias(String),
 }
 
@@ -138,6 +162,34 @@ impl Tenants<'_> {
             .bind(self.tx.now)
     }
 
+    /// What writing the rows of new tenants would come to: the version of its plan that each would be given.
+    pub(super) async fn foresee(&mut self, rows: &[TenantRow]) -> Result<BTreeMap<Uuid, i64>, StoreError> {
+        let skeletons: Vec<String> = rows.iter().map(|row| row.slug.skeleton()).collect();
+        let living = Statement::new(LIVING).bind(self.tx.env()).bind(skeletons);
+        let wanted: Vec<(TenantId, &Slug)> = rows.iter().map(|row| (row.id, &row.slug)).collect();
+        let quarantined = self.quarantined(&wanted);
+        let answers = self.tx.run(vec![living, quarantined]).await?;
+        let taken = answers[0].iter().map(|row| get(row, "slug_skeleton"));
+        let mut taken: BTreeSet<String> = taken.collect::<Result<_, StoreError>>()?;
+        if let Some(row) = rows.iter().find(|row| !taken.insert(row.slug.skeleton())) {
+            return Err(StoreError::SlugTaken { slug: row.slug.clone() });
+        }
+        if let Some(row) = answers[1].first() {
+            return Err(StoreError::SlugQuarantined { slug: slug(row)?, until: get(row, "until")? });
+        }
+        let mut newest = BTreeMap::<&str, i64>::new();
+        let mut given = BTreeMap::new();
+        for row in rows {
+            let plan = row.spec.plan.as_str();
+            if !newest.contains_key(plan) {
+                let held = self.tx.catalog().hold_plan(plan).await?;
+                newest.insert(plan, held.map_or(0, |held| held.version));
+            }
+            given.insert(row.id.uuid(), newest.get(plan).copied().unwrap_or_default());
+        }
+        Ok(given)
+    }
+
     /// Takes the names and labels of new tenants.
     pub(super) async fn first_names(&mut self, rows: &[TenantRow]) -> Result<(), StoreError> {
         let mut wanted = BTreeMap::new();
@@ -161,7 +213,11 @@ impl Tenants<'_> {
         let before: Vec<Name> = names(old).collect();
         let after: Vec<Name> = names(new).collect();
         let (mut systems, mut ids, mut aliases) = (Vec::new(), Vec::new(), Vec::new());
-        for name in before.iter().filter(|name| !after.contains(name)).cloned() {
+        let gone: Vec<Name> = before.iter().filter(|name| !after.contains(name)).cloned().collect();
+        if let Some(ahead) = &mut self.tx.ahead {
+            ahead.give_up(gone.iter().cloned());
+        }
+        for name in gone {
             match name {
                 Name::External { system, id } => {
                     systems.push(system);
@@ -220,11 +276,14 @@ impl Tenants<'_> {
                 }
             }
         }
+        let (of_external, of_alias) =
+            (self.tx.text(TAKE_EXTERNAL, FREE_EXTERNAL), self.tx.text(TAKE_ALIAS, FREE_ALIAS));
         let external =
-            Statement::new(TAKE_EXTERNAL).bind(self.tx.env()).bind(external.0).bind(external.1).bind(external.2);
-        let alias = Statement::new(TAKE_ALIAS).bind(self.tx.env()).bind(alias.0).bind(alias.1);
+            Statement::new(of_external).bind(self.tx.env()).bind(external.0).bind(external.1).bind(external.2);
+        let alias = Statement::new(of_alias).bind(self.tx.env()).bind(alias.0).bind(alias.1);
         let answers = self.tx.run(vec![external, alias]).await?;
         self.tx.wrote = true;
+        let all: Vec<Name> = wanted.keys().cloned().collect();
         let mut missing = wanted;
         for row in &answers[0] {
             missing.remove(&Name::External { system: get(row, "system")?, id: get(row, "external_id")? });
@@ -232,9 +291,13 @@ impl Tenants<'_> {
         for row in &answers[1] {
             missing.remove(&Name::Alias(get(row, "alias")?));
         }
-        match missing.pop_first() {
+        let missing = match &mut self.tx.ahead {
+            Some(ahead) => ahead.take(all, &missing.into_keys().collect()),
+            None => missing.into_keys().next(),
+        };
+        match missing {
             None => Ok(()),
-            Some((name, _)) => {
+            Some(name) => {
                 self.tx.abort();
                 Err(name.taken())
             }

@@ -4,6 +4,7 @@
 
 mod world;
 
+mod ahead;
 mod cells;
 mod changed;
 mod due;
