@@ -43,8 +43,8 @@ pub use question::{
 };
 pub use schema::text as schema_text;
 pub use settings::Settings;
-pub use shelf::Shelf;
+pub use shelf::{Choice, How, Shelf, ShelfError, Word};
 pub use signature::{SigningKey, Trust};
 pub use source::{Source, SourceError};
 pub use stage::{Difference, Hook, Stage, Tally};
-pub use supply::{Outcome, Supply, SupplyError, Way};
+pub use supply::{Outcome, Supply, SupplyError, Turn, Way};

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::answer::Answer;
 use crate::engine::Engine;
 use crate::question::Question;
+use crate::shelf::Choice;
 
 /// Most differences that are kept to be looked at.
 const MAX_DIFFERENCES: usize = 32;
@@ -25,6 +26,8 @@ pub type Hook = Arc<dyn Fn(&Question, &Answer) + Send + Sync>;
 pub struct Stage {
     active: ArcSwap<Engine>,
     shadow: ArcSwapOption<Engine>,
+    /// How those in force came into force.
+    chosen: ArcSwapOption<Choice>,
     counts: Counts,
     differences: Mutex<VecDeque<Difference>>,
     hook: Option<Hook>,
@@ -76,6 +79,7 @@ impl Stage {
         Self {
             active: ArcSwap::from_pointee(engine),
             shadow: ArcSwapOption::empty(),
+            chosen: ArcSwapOption::empty(),
             counts: Counts::default(),
             differences: Mutex::default(),
             hook: None,
@@ -120,7 +124,19 @@ impl Stage {
 
     /// Puts rules in force; gives those that were. Rules that are tried go on being tried.
     pub fn activate(&self, engine: Engine) -> Arc<Engine> {
+        self.activate_by(engine, None)
+    }
+
+    /// The same, and by whose word: nobody's when they were taken as they came.
+    pub fn activate_by(&self, engine: Engine, choice: Option<Choice>) -> Arc<Engine> {
+        self.chosen.store(choice.map(Arc::new));
         self.active.swap(Arc::new(engine))
+    }
+
+    /// By whose word the rules in force came into force; `None` when they were taken as they came.
+    #[must_use]
+    pub fn chosen(&self) -> Option<Arc<Choice>> {
+        self.chosen.load_full()
     }
 
     /// Tries rules beside those in force, or stops it. What was counted about others begins at nothing.

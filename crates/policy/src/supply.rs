@@ -2,19 +2,31 @@
 //!
 //! INVARIANT: whatever goes wrong on the way (the source is away, a bundle is too large, not valid, not signed, fails
 //! its own tests, cannot be kept on disk), the rules in force stay. A bundle that was rolled back from is not put in
-//! force again until the source has another one, or somebody asks for it.
+//! force again unless somebody asks for it. What is in force is what the shelf says, where there is one: it is written
+//! there first, and what somebody else wrote there is followed ([`Supply::follow`]).
+
+mod error;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tenantry_domain::code::{Code, FieldError};
 use tokio::sync::Mutex;
 
-use crate::bundle::{Bundle, BundleError, Compiled, Digest};
+use crate::bundle::{Bundle, Compiled, Digest};
 use crate::cases;
-use crate::shelf::{Shelf, ShelfError, State};
-use crate::signature::{Trust, TrustError};
-use crate::source::{Credential, Fetched, Source, SourceError};
+use crate::shelf::{Choice, Held, How, Shelf, ShelfError, State, Word};
+use crate::signature::Trust;
+use crate::source::{Credential, Fetched, Source};
 use crate::stage::Stage;
+
+pub use error::SupplyError;
+
+/// How long a change of the shelf waits for somebody else's. Those take milliseconds, and seconds where a large bundle is
+/// looked at meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two tries for the lock.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is done with a new bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,50 +50,30 @@ pub enum Outcome {
     Withdrawn(Digest),
 }
 
-/// Why the rules in force stayed.
-#[derive(Debug, thiserror::Error)]
-pub enum SupplyError {
-    /// The source has no bundle for us.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Nobody known made it.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// It is not valid, or fails its own tests.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// It cannot be kept or read back.
-    #[error(transparent)]
-    Shelf(#[from] ShelfError),
-    /// Nothing is tried, so nothing can be put in force.
-    #[error("no bundle is being tried")]
-    NothingTried,
-    /// There is no earlier bundle, or no folder that keeps them.
-    #[error("there is no earlier bundle to go back to")]
-    NoEarlier,
+/// What somebody's choice led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// What was in force; absent means the shipped rules.
+    pub before: Option<Digest>,
+    /// What is in force.
+    pub now: Digest,
 }
 
-impl SupplyError {
-    /// The code that callers see.
+impl Turn {
+    /// Whether anything is different from before.
     #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Source(error) => error.code(),
-            Self::Trust(error) => error.code(),
-            Self::Bundle(error) => error.code(),
-            Self::Shelf(error) => error.code(),
-            Self::NothingTried | Self::NoEarlier => Code::PolicyBundleNotKept,
-        }
+    pub fn is_change(&self) -> bool {
+        self.before != Some(self.now)
     }
+}
 
-    /// Everything that is wrong with the bundle, file by file; empty when it is something else.
-    #[must_use]
-    pub fn complaints(&self) -> Vec<FieldError> {
-        match self {
-            Self::Bundle(error) | Self::Source(SourceError::Bundle(error)) => error.complaints(),
-            _ => Vec::new(),
-        }
-    }
+/// By whose wish a bundle comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// It is what the source has.
+    Source,
+    /// Somebody handed it over.
+    Somebody,
 }
 
 /// A source with everything that a bundle has to pass on its way.
@@ -101,7 +93,12 @@ struct Memory {
     tag: Option<String>,
     active: Option<Digest>,
     shadow: Option<Box<Bundle>>,
-    withdrawn: Vec<Digest>,
+}
+
+impl Memory {
+    fn tried(&self) -> Option<Digest> {
+        self.shadow.as_ref().map(|tried| tried.digest())
+    }
 }
 
 impl Supply {
@@ -129,19 +126,31 @@ impl Supply {
     /// # Errors
     /// It cannot be read back, or does not hold any more; the caller goes on with the shipped rules or not at all.
     pub async fn resume(&self) -> Result<Option<Digest>, SupplyError> {
+        self.follow().await
+    }
+
+    /// Puts in force what was chosen on the shelf since: by a person, or by another process that uses the same folder.
+    /// Gives it when it was not in force here. Neither asks the source nor waits for whoever changes the shelf.
+    ///
+    /// # Errors
+    /// The shelf cannot be read, or what was chosen does not hold here; the rules in force stay.
+    pub async fn follow(&self) -> Result<Option<Digest>, SupplyError> {
         let mut memory = self.memory.lock().await;
         let Some(shelf) = self.shelf.clone() else {
             return Ok(None);
         };
-        let state = shelf.state()?;
-        memory.withdrawn = state.withdrawn;
-        let Some(digest) = state.active else {
+        let reader = shelf.clone();
+        let state = blocking(move || reader.state()).await??;
+        // A shelf that was emptied says nothing about what is to be in force.
+        let Some(digest) = state.active.filter(|digest| memory.active != Some(*digest)) else {
             return Ok(None);
         };
         let bundle = blocking(move || shelf.load(digest)).await??;
         let (_, compiled) = self.vet(bundle).await?;
-        self.stage.activate(compiled.engine);
-        memory.active = Some(digest);
+        self.stage.activate_by(compiled.engine, state.chosen);
+        self.settle(&mut memory, digest);
+        // What the source has is looked at anew.
+        memory.tag = None;
         Ok(Some(digest))
     }
 
@@ -159,17 +168,18 @@ impl Supply {
             Fetched::Bundle(bundle, tag) => (*bundle, tag),
         };
         let digest = bundle.digest();
-        let is_tried = memory.shadow.as_ref().is_some_and(|tried| tried.digest() == digest);
-        if memory.active == Some(digest) || (is_tried && way == Way::Shadow) {
+        if memory.active == Some(digest) || (memory.tried() == Some(digest) && way == Way::Shadow) {
             memory.tag = tag;
             return Ok(Outcome::Unchanged);
         }
-        if memory.withdrawn.contains(&digest) {
+        if self.state()?.withdrawn.contains(&digest) {
             return Ok(Outcome::Withdrawn(digest));
         }
-        let outcome = self.put(bundle, way, &mut memory).await?;
-        // Only now: a bundle that was refused is fetched and complained about again.
-        memory.tag = tag;
+        let outcome = self.put(bundle, way, Wish::Source, &mut memory).await?;
+        // Only now: a bundle that was refused is fetched and complained about again, and so is one that is withdrawn.
+        if !matches!(outcome, Outcome::Withdrawn(_)) {
+            memory.tag = tag;
+        }
         Ok(outcome)
     }
 
@@ -178,52 +188,83 @@ impl Supply {
     /// # Errors
     /// Why the rules in force stayed.
     pub async fn take(&self, bundle: Bundle, way: Way) -> Result<Outcome, SupplyError> {
-        self.put(bundle, way, &mut *self.memory.lock().await).await
+        self.put(bundle, way, Wish::Somebody, &mut *self.memory.lock().await).await
     }
 
-    /// Puts in force what was tried.
+    /// Puts in force what is tried: here, or by a process that uses the same shelf. Whoever looked at one bundle names it,
+    /// so that it is not another one that came meanwhile. Done already, it changes nothing.
     ///
     /// # Errors
-    /// Nothing is tried, or it cannot be kept.
-    pub async fn promote(&self) -> Result<Outcome, SupplyError> {
+    /// Nothing is tried or something else, or it does not hold any more or cannot be kept.
+    pub async fn promote(&self, expected: Option<Digest>, word: Word) -> Result<Turn, SupplyError> {
         let mut memory = self.memory.lock().await;
-        let bundle = memory.shadow.take().ok_or(SupplyError::NothingTried)?;
-        let again = bundle.clone();
-        let put = self.put(*bundle, Way::Active, &mut memory).await;
-        match &put {
-            Ok(_) => self.stage.try_out(None),
-            Err(_) => memory.shadow = Some(again),
+        let held = match &self.shelf {
+            Some(shelf) => Some(hold(shelf).await?),
+            None => None,
+        };
+        let state = match &held {
+            Some(held) => held.state()?,
+            None => State { active: memory.active, tried: memory.tried(), ..State::default() },
+        };
+        let was_promoted = state.chosen.as_ref().is_some_and(|choice| choice.how == How::Promoted);
+        if let Some(now) = state.active
+            && (expected == Some(now) || (expected.is_none() && state.tried.is_none() && was_promoted))
+        {
+            return Ok(Turn { before: Some(now), now });
         }
-        put
+        let digest = state.tried.ok_or(SupplyError::NothingTried)?;
+        if expected.is_some_and(|expected| expected != digest) {
+            return Err(SupplyError::OtherTried(digest));
+        }
+        let choice = Choice { how: How::Promoted, word };
+        if let Some(held) = held {
+            return self.choose(held, digest, choice, &mut memory).await;
+        }
+        let bundle = memory.shadow.clone().ok_or(SupplyError::NothingTried)?;
+        let (_, compiled) = self.vet(*bundle).await?;
+        self.stage.activate_by(compiled.engine, Some(choice));
+        self.settle(&mut memory, digest);
+        Ok(Turn { before: state.active, now: digest })
     }
 
-    /// Ends a trial.
-    pub async fn discard(&self) {
-        self.memory.lock().await.shadow = None;
+    /// Ends a trial, also on the shelf.
+    ///
+    /// # Errors
+    /// It cannot be written down; it has ended here.
+    pub async fn discard(&self) -> Result<(), SupplyError> {
+        let mut memory = self.memory.lock().await;
+        memory.shadow = None;
         self.stage.try_out(None);
+        if let Some(shelf) = &self.shelf
+            && shelf.state()?.tried.is_some()
+        {
+            let held = hold(shelf).await?;
+            blocking(move || held.end_trial()).await??;
+        }
+        Ok(())
     }
 
-    /// Puts an earlier bundle in force again: the one named, or the one before.
+    /// Puts an earlier bundle in force again: the one named, or the one before. The one named may be in force already,
+    /// which changes nothing; without a name each call goes one further back.
     ///
     /// # Errors
     /// There is none, it is not kept any more, or does not hold any more.
-    pub async fn roll_back(&self, to: Option<Digest>) -> Result<Digest, SupplyError> {
+    pub async fn roll_back(&self, to: Option<Digest>, word: Word) -> Result<Turn, SupplyError> {
         let mut memory = self.memory.lock().await;
-        let shelf = self.shelf.clone().ok_or(SupplyError::NoEarlier)?;
-        let state = shelf.state()?;
+        let held = hold(self.shelf.as_ref().ok_or(SupplyError::NoEarlier)?).await?;
+        let state = held.state()?;
         let digest = to
             // One that was gone back from is not what anybody means by the one before.
             .or_else(|| state.earlier.iter().copied().find(|digest| !state.withdrawn.contains(digest)))
             .ok_or(SupplyError::NoEarlier)?;
-        let (reader, writer) = (shelf.clone(), shelf);
-        let bundle = blocking(move || reader.load(digest)).await??;
-        let (_, compiled) = self.vet(bundle).await?;
-        let state = blocking(move || writer.roll_back(digest)).await??;
-        self.stage.activate(compiled.engine);
-        (memory.active, memory.withdrawn) = (state.active, state.withdrawn);
-        // What the source has is looked at anew.
-        memory.tag = None;
-        Ok(digest)
+        if state.active == Some(digest) {
+            return Ok(Turn { before: state.active, now: digest });
+        }
+        // What is only tried was never in force.
+        if !state.earlier.contains(&digest) {
+            return Err(ShelfError::NotKept(digest).into());
+        }
+        self.choose(held, digest, Choice { how: How::RolledBack, word }, &mut memory).await
     }
 
     /// What is in force, and what was; nothing is known without a shelf.
@@ -234,9 +275,28 @@ impl Supply {
         Ok(self.shelf.as_ref().map_or_else(|| Ok(State::default()), Shelf::state)?)
     }
 
-    async fn put(&self, bundle: Bundle, way: Way, memory: &mut Memory) -> Result<Outcome, SupplyError> {
+    async fn put(&self, bundle: Bundle, way: Way, wish: Wish, memory: &mut Memory) -> Result<Outcome, SupplyError> {
         let (bundle, compiled) = self.vet(bundle).await?;
         let digest = bundle.digest();
+        let bundle = match &self.shelf {
+            None => bundle,
+            Some(shelf) => {
+                let held = hold(shelf).await?;
+                // Asked under the lock: somebody may have gone back from it since it was fetched.
+                if wish == Wish::Source && held.state()?.withdrawn.contains(&digest) {
+                    return Ok(Outcome::Withdrawn(digest));
+                }
+                // On disk first: what is in force outlives the process.
+                let keep = move || {
+                    let kept = match way {
+                        Way::Active => held.activate(&bundle),
+                        Way::Shadow => held.try_out(&bundle),
+                    };
+                    kept.map(|_| bundle)
+                };
+                blocking(keep).await??
+            }
+        };
         match way {
             Way::Shadow => {
                 self.stage.try_out(Some(compiled.engine));
@@ -244,20 +304,42 @@ impl Supply {
                 Ok(Outcome::Shadowed(digest))
             }
             Way::Active => {
-                if let Some(shelf) = self.shelf.clone() {
-                    // On disk first: what is in force outlives the process.
-                    let state = blocking(move || shelf.activate(&bundle)).await??;
-                    memory.withdrawn = state.withdrawn;
-                }
                 self.stage.activate(compiled.engine);
-                memory.active = Some(digest);
-                // There is nothing left to compare.
-                if memory.shadow.as_ref().is_some_and(|tried| tried.digest() == digest) {
-                    memory.shadow = None;
-                    self.stage.try_out(None);
-                }
+                self.settle(memory, digest);
                 Ok(Outcome::Activated(digest))
             }
+        }
+    }
+
+    /// Puts in force what the shelf has, if it still passes.
+    async fn choose(
+        &self,
+        held: Held,
+        digest: Digest,
+        choice: Choice,
+        memory: &mut Memory,
+    ) -> Result<Turn, SupplyError> {
+        let (held, state, bundle) = blocking(move || {
+            let (state, bundle) = (held.state(), held.load(digest));
+            (held, state, bundle)
+        })
+        .await?;
+        let before = state?.active;
+        let (_, compiled) = self.vet(bundle?).await?;
+        let state = blocking(move || held.choose(digest, choice)).await??;
+        self.stage.activate_by(compiled.engine, state.chosen);
+        self.settle(memory, digest);
+        // What the source has is looked at anew.
+        memory.tag = None;
+        Ok(Turn { before, now: digest })
+    }
+
+    /// Remembers what is in force. If that was tried, there is nothing left to compare.
+    fn settle(&self, memory: &mut Memory, digest: Digest) {
+        memory.active = Some(digest);
+        if memory.tried() == Some(digest) {
+            memory.shadow = None;
+            self.stage.try_out(None);
         }
     }
 
@@ -272,6 +354,21 @@ impl Supply {
         })
         .await?
     }
+}
+
+/// Waits a while for whoever changes the shelf at the moment.
+async fn hold(shelf: &Shelf) -> Result<Held, ShelfError> {
+    let tries = async {
+        loop {
+            match shelf.hold() {
+                Ok(Some(held)) => return Ok(held),
+                Ok(None) => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, tries).await;
+    held.unwrap_or_else(|_| Err(ShelfError::Busy(shelf.lock().display().to_string())))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SupplyError> {

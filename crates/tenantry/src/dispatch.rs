@@ -76,7 +76,10 @@ async fn command(cli: Cli) -> Result<ExitCode> {
         Command::Whoami(args) => commands::login::whoami(&args, &session()?).await,
         Command::Guard(args) => return roles::guard::run(&args, globals.output()).await,
         Command::Policy(args) if args.is_status() => commands::approvals::status(&session()?).await,
-        Command::Policy(args) => return commands::policy::run(&args, globals.output()),
+        Command::Policy(args) => match args.shelf() {
+            Some(verb) => roles::shelf::run(verb, globals.output()).await,
+            None => return commands::policy::run(&args, globals.output()),
+        },
         Command::Lint(args) => return roles::lint::run(&args, globals.output()),
         Command::Secret(args) => roles::secret::run(&args, globals.output()),
         Command::Completion(args) => commands::completion::run(&args, globals.output()),

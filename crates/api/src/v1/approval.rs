@@ -92,6 +92,19 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "acme/3+sha256:1f0c9b")]
     pub active: Option<String>,
+    /// When somebody went back to them, or put them in force after a trial. Left out when they were taken from their source as
+    /// they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>, format = DateTime)]
+    pub chosen_at: Option<Timestamp>,
+    /// Who did, as the machine that it was done on knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "petra (uid 1000)")]
+    pub chosen_by: Option<String>,
+    /// Why, if it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub chosen_reason: Option<String>,
     /// Those of the rules that are tried beside them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

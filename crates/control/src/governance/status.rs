@@ -1,6 +1,6 @@
 //! Which rules are in force, and what they did since the process began.
 
-use tenantry_policy::{Decider, Difference};
+use tenantry_policy::{Choice, Decider, Difference};
 
 use super::Tally;
 use crate::ctx::Ctx;
@@ -14,6 +14,8 @@ pub struct Status {
     pub decider: &'static str,
     /// Name, version and digest of the rules in force; absent where somebody else decides alone.
     pub active: Option<String>,
+    /// By whose word they are in force; absent when they were taken as they came.
+    pub chosen: Option<Choice>,
     /// Those that are tried beside them.
     pub shadow: Option<String>,
     /// How many rules there are.
@@ -43,6 +45,7 @@ pub fn status(cx: &Ctx, deps: &Deps) -> Result<Status, Refusal> {
     Ok(Status {
         decider: word,
         active: active.as_ref().map(|engine| engine.fingerprint().to_owned()),
+        chosen: stage.and_then(|stage| stage.chosen()).map(|choice| Choice::clone(&choice)),
         shadow: stage.and_then(|stage| stage.shadow()).map(|engine| engine.fingerprint().to_owned()),
         rules: active.map_or(0, |engine| engine.len()),
         tally: governance.tally(),

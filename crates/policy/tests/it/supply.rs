@@ -12,7 +12,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use secrecy::SecretString;
 use tenantry_policy::source::{Credential, Fetched};
-use tenantry_policy::{Bundle, Outcome, Shelf, Source, Stage, Supply, Trust, Way, bundle, governance};
+use tenantry_policy::{
+    Bundle, Choice, How, Outcome, Shelf, ShelfError, Source, Stage, Supply, SupplyError, Trust, Turn, Way, Word,
+    bundle, governance,
+};
 
 use crate::sample::{self, MANIFEST, question, strict};
 
@@ -71,6 +74,17 @@ fn stage() -> Arc<Stage> {
 
 fn allows(stage: &Stage) -> bool {
     stage.ask(&question("tenant.suspend")).allowed
+}
+
+fn word(reason: &str) -> Word {
+    let at = "2026-11-23T04:00:00Z".parse().unwrap();
+    Word { at, by: "petra".to_owned(), reason: Some(reason.to_owned()) }
+}
+
+fn write(place: &std::path::Path, bundle: &Bundle) {
+    for (path, bytes) in bundle.files() {
+        std::fs::write(place.join(path), bytes).unwrap();
+    }
 }
 
 fn pack(bundle: &Bundle) -> Vec<u8> {
@@ -202,7 +216,9 @@ async fn what_was_in_force_outlives_the_process_and_can_be_rolled_back_to() {
     std::fs::rename(dir.path().join("away"), &place).unwrap();
 
     // Back; and the source's bundle is not taken again, not even by another process.
-    assert_eq!(two.roll_back(None).await.unwrap(), kept);
+    let back = two.roll_back(None, word("too strict")).await.unwrap();
+    assert_eq!(back, Turn { before: Some(second), now: kept });
+    assert_eq!(later.chosen().unwrap().word, word("too strict"));
     assert!(allows(&later));
     assert_eq!(two.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(second));
     let third = stage();
@@ -213,9 +229,13 @@ async fn what_was_in_force_outlives_the_process_and_can_be_rolled_back_to() {
     // A newer one of the source is taken, and one that is asked for by name as well.
     write(&strict("3"));
     assert_eq!(three.refresh(Way::Active).await.unwrap(), Outcome::Activated(strict("3").digest()));
-    assert_eq!(three.roll_back(Some(second)).await.unwrap(), second);
+    assert!(third.chosen().is_none(), "it came from the source");
+    assert_eq!(three.roll_back(Some(second), word("that one")).await.unwrap().now, second);
+    let again = three.roll_back(Some(second), word("once more")).await.unwrap();
+    assert!(!again.is_change() && again.now == second);
     let stranger = lenient("9").digest();
-    assert_eq!(three.roll_back(Some(stranger)).await.unwrap_err().code().to_string(), "TEN-0079");
+    let error = three.roll_back(Some(stranger), word("x")).await.unwrap_err();
+    assert_eq!(error.code().to_string(), "TEN-0079");
     let state = three.state().unwrap();
     assert_eq!((state.active, state.withdrawn), (Some(second), vec![strict("3").digest()]));
 
@@ -246,10 +266,10 @@ async fn who_goes_back_twice_does_not_go_forth() {
         assert_eq!(supply.refresh(Way::Active).await.unwrap(), Outcome::Activated(bundle.digest()));
     }
     let [first, second, third] = digests[..] else { panic!() };
-    assert_eq!(supply.roll_back(None).await.unwrap(), second);
-    assert_eq!(supply.roll_back(None).await.unwrap(), first);
+    assert_eq!(supply.roll_back(None, word("x")).await.unwrap().now, second);
+    assert_eq!(supply.roll_back(None, word("x")).await.unwrap().now, first);
     assert_eq!(supply.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(third));
-    assert!(allows(&stage) && supply.roll_back(None).await.is_err(), "nothing is before the first");
+    assert!(allows(&stage) && supply.roll_back(None, word("x")).await.is_err(), "nothing is before the first");
     let again = Supply::new(Some(source), Trust::default(), shelf(), Arc::clone(&stage));
     assert_eq!(again.resume().await.unwrap(), Some(first));
     assert_eq!(again.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(third));
@@ -267,10 +287,11 @@ async fn only_so_many_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let shelf = Shelf::open(dir.path()).unwrap();
     for number in 0..25 {
-        shelf.activate(&lenient(&number.to_string())).unwrap();
+        shelf.hold().unwrap().unwrap().activate(&lenient(&number.to_string())).unwrap();
     }
     assert_eq!(shelf.state().unwrap().earlier.len(), tenantry_policy::shelf::KEPT - 1);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), tenantry_policy::shelf::KEPT + 1);
+    // Besides them: the state, and the lock.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), tenantry_policy::shelf::KEPT + 2);
     assert!(shelf.load(lenient("15").digest()).is_ok() && shelf.load(lenient("14").digest()).is_err());
 }
 
@@ -278,11 +299,11 @@ async fn only_so_many_are_kept() {
 async fn a_bundle_is_tried_then_put_in_force() {
     let stage = stage();
     let supply = Supply::new(None, Trust::default(), None, Arc::clone(&stage));
-    assert!(supply.promote().await.is_err());
+    assert!(supply.promote(None, word("x")).await.is_err());
     let digest = strict("1").digest();
     assert_eq!(supply.take(strict("1"), Way::Shadow).await.unwrap(), Outcome::Shadowed(digest));
     assert!(allows(&stage) && stage.tally().shadow_different == 1);
-    assert_eq!(supply.promote().await.unwrap(), Outcome::Activated(digest));
+    assert_eq!(supply.promote(None, word("x")).await.unwrap(), Turn { before: None, now: digest });
     assert!(!allows(&stage) && stage.shadow().is_none());
     // What is tried and then taken for good is not tried any more.
     supply.take(lenient("2"), Way::Shadow).await.unwrap();
@@ -290,8 +311,126 @@ async fn a_bundle_is_tried_then_put_in_force() {
     assert!(allows(&stage) && stage.shadow().is_none());
     supply.take(strict("1"), Way::Active).await.unwrap();
     supply.take(lenient("3"), Way::Shadow).await.unwrap();
-    supply.discard().await;
-    assert!(!allows(&stage) && supply.promote().await.is_err());
+    supply.discard().await.unwrap();
+    assert!(!allows(&stage) && supply.promote(None, word("x")).await.is_err());
+}
+
+/// A process that serves, and beside it somebody who has nothing but its folder.
+#[tokio::test]
+async fn what_somebody_chooses_on_the_shelf_is_followed_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("bundles");
+    std::fs::create_dir(&place).unwrap();
+    let shelf = Shelf::open(dir.path().join("kept")).unwrap();
+    let source = Source::parse(place.to_str().unwrap()).unwrap();
+    let serving = stage();
+    let server = Supply::new(Some(source), Trust::default(), Some(shelf.clone()), Arc::clone(&serving));
+    let person = || Supply::new(None, Trust::default(), Some(shelf.clone()), stage());
+    let (first, second, third) = (lenient("1"), strict("2"), strict("3"));
+    for bundle in [&first, &second] {
+        write(&place, bundle);
+        server.refresh(Way::Active).await.unwrap();
+    }
+    assert!(!allows(&serving));
+    assert_eq!(server.follow().await.unwrap(), None, "it is its own doing");
+
+    let back = person().roll_back(None, word("nobody can suspend")).await.unwrap();
+    assert_eq!(back, Turn { before: Some(second.digest()), now: first.digest() });
+    // Before the server heard of it, and after: the source's bundle is not taken again.
+    assert_eq!(server.refresh(Way::Active).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(server.follow().await.unwrap(), Some(first.digest()));
+    assert!(allows(&serving));
+    assert_eq!(server.refresh(Way::Active).await.unwrap(), Outcome::Withdrawn(second.digest()));
+    assert_eq!(server.follow().await.unwrap(), None);
+    let choice = Choice { how: How::RolledBack, word: word("nobody can suspend") };
+    assert_eq!(serving.chosen().as_deref(), Some(&choice));
+    let again = person().roll_back(Some(first.digest()), word("again")).await.unwrap();
+    assert!(!again.is_change());
+    assert_eq!(shelf.state().unwrap().chosen, Some(choice), "what changes nothing is nobody's word");
+
+    // What cannot be used here does not replace what can.
+    std::fs::write(dir.path().join("kept").join(format!("{}.tar.gz", second.digest().hex())), b"x").unwrap();
+    assert!(person().roll_back(Some(second.digest()), word("x")).await.is_err());
+    assert_eq!(shelf.state().unwrap().active, Some(first.digest()));
+
+    // A newer one of the source takes its place.
+    write(&place, &third);
+    assert_eq!(server.refresh(Way::Active).await.unwrap(), Outcome::Activated(third.digest()));
+    assert!(serving.chosen().is_none() && shelf.state().unwrap().chosen.is_none());
+}
+
+/// The other process fetched it before somebody went back from it, and comes to write it down afterwards.
+#[tokio::test]
+async fn a_bundle_under_way_does_not_undo_going_back_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("bundles");
+    std::fs::create_dir(&place).unwrap();
+    let shelf = Shelf::open(dir.path().join("kept")).unwrap();
+    let source = Source::parse(place.to_str().unwrap()).unwrap();
+    let supply = || Supply::new(Some(source.clone()), Trust::default(), Some(shelf.clone()), stage());
+    let (first, second) = (lenient("1"), strict("2"));
+    let one = supply();
+    for bundle in [&first, &second] {
+        write(&place, bundle);
+        one.refresh(Way::Active).await.unwrap();
+    }
+    // While somebody else holds the shelf, what was fetched waits.
+    let held = shelf.hold().unwrap().unwrap();
+    assert!(shelf.hold().unwrap().is_none());
+    let other = supply();
+    let under_way = tokio::spawn(async move { other.refresh(Way::Active).await });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!under_way.is_finished());
+    held.choose(first.digest(), Choice { how: How::RolledBack, word: word("x") }).unwrap();
+    drop(held);
+    assert_eq!(under_way.await.unwrap().unwrap(), Outcome::Withdrawn(second.digest()));
+    assert_eq!(shelf.state().unwrap().active, Some(first.digest()));
+}
+
+#[tokio::test]
+async fn what_a_process_tries_is_promoted_from_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("bundles");
+    std::fs::create_dir(&place).unwrap();
+    let shelf = Shelf::open(dir.path().join("kept")).unwrap();
+    let source = Source::parse(place.to_str().unwrap()).unwrap();
+    let serving = stage();
+    let server = Supply::new(Some(source), Trust::default(), Some(shelf.clone()), Arc::clone(&serving));
+    let person = || Supply::new(None, Trust::default(), Some(shelf.clone()), stage());
+    assert!(matches!(person().promote(None, word("x")).await, Err(SupplyError::NothingTried)));
+    let (first, second) = (strict("1"), strict("2"));
+    for bundle in [&first, &second] {
+        write(&place, bundle);
+        assert_eq!(server.refresh(Way::Shadow).await.unwrap(), Outcome::Shadowed(bundle.digest()));
+    }
+    assert!(allows(&serving));
+    // What is tried was never in force; and somebody looked at another one than is tried by now.
+    assert!(matches!(
+        person().roll_back(Some(second.digest()), word("x")).await,
+        Err(SupplyError::Shelf(ShelfError::NotKept(_)))
+    ));
+    assert!(matches!(
+        person().promote(Some(first.digest()), word("x")).await,
+        Err(SupplyError::OtherTried(digest)) if digest == second.digest()
+    ));
+    assert!(shelf.load(first.digest()).is_err(), "the one before is not kept for nothing");
+
+    let turn = person().promote(Some(second.digest()), word("a week without differences")).await.unwrap();
+    assert_eq!(turn, Turn { before: None, now: second.digest() });
+    assert_eq!(server.follow().await.unwrap(), Some(second.digest()));
+    assert!(!allows(&serving) && serving.shadow().is_none());
+    assert_eq!(server.refresh(Way::Shadow).await.unwrap(), Outcome::Unchanged);
+    for expected in [None, Some(second.digest())] {
+        assert!(!person().promote(expected, word("again")).await.unwrap().is_change());
+    }
+    let state = shelf.state().unwrap();
+    assert_eq!((state.active, state.tried), (Some(second.digest()), None));
+    assert_eq!(state.chosen.unwrap().how, How::Promoted);
+    // A trial that is ended is ended on the shelf.
+    write(&place, &first);
+    server.refresh(Way::Shadow).await.unwrap();
+    server.discard().await.unwrap();
+    assert!(matches!(person().promote(Some(first.digest()), word("x")).await, Err(SupplyError::NothingTried)));
 }
 
 #[tokio::test]

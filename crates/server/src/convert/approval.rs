@@ -26,6 +26,7 @@ pub fn approval(view: approvals::Approval) -> Approval {
 #[must_use]
 pub fn policy(status: governance::Status) -> PolicyStatus {
     let (different, differences) = status.differences;
+    let word = status.chosen.map(|choice| choice.word);
     let difference = |one: governance::Difference| PolicyDifference {
         action: one.action,
         principal: one.principal,
@@ -36,6 +37,9 @@ pub fn policy(status: governance::Status) -> PolicyStatus {
     PolicyStatus {
         decider: status.decider.to_owned(),
         active: status.active,
+        chosen_at: word.as_ref().map(|word| word.at),
+        chosen_by: word.as_ref().map(|word| word.by.clone()),
+        chosen_reason: word.and_then(|word| word.reason),
         shadow: status.shadow,
         rules: status.rules as u64,
         allowed: status.tally.allowed,

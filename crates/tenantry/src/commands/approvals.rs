@@ -161,9 +161,12 @@ pub async fn status(session: &Session) -> Result<()> {
     if output.format().is_document() {
         return output.document(&policy);
     }
+    let why = policy.chosen_reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let chosen = policy.chosen_by.zip(policy.chosen_at).map(|(by, at)| format!("by {by}, {}{why}", moment(at)));
     let rows = [
         ("decider", Some(policy.decider)),
         ("active", policy.active.map(|name| format!("{name}, {} rules", policy.rules))),
+        ("chosen", chosen),
         ("shadow", policy.shadow.map(|name| format!("{name}, {} answers differ", policy.shadow_different))),
         ("allowed", Some(format!("{}, {} of them by approval", policy.allowed, policy.approved))),
         ("refused", Some(policy.refused.to_string())),

@@ -1,8 +1,10 @@
 //! `tenantry policy`: a bundle of rules tested, explained, compared, packed and signed before it goes anywhere.
 //!
-//! Everything here works on files and asks no server: what a bundle does is the same on every machine.
+//! Everything here works on files and asks no server: what a bundle does is the same on every machine. What works on the
+//! folder of a server is in [`crate::roles::shelf`].
 
 mod files;
+pub mod shelf;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,7 +19,7 @@ use tenantry_policy::{Answer, Effect, Engine, Explanation, cases, schema_text};
 use crate::exit::{CHANGES, FAILED, Failure, Result};
 use crate::output::{Output, Paint, clean};
 
-/// Test, explain and compare bundles of policy; needs no server
+/// Test, explain, compare bundles of policy, and choose which one is in force
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A bundle is a folder with `policy.toml`, rules (`*.cedar`) and tests (`tests/*.yaml`).
 `builtin` stands for the shipped rules.
@@ -27,7 +29,9 @@ Examples:
   tenantry policy explain policies/acme --question suspend.json
   tenantry policy what-if policies/acme --against builtin --questions last-week.jsonl
   tenantry policy sign policies/acme --key-file policy.pem
-  tenantry policy pack policies/acme --output-file acme.tar.gz")]
+  tenantry policy pack policies/acme --output-file acme.tar.gz
+  tenantry policy bundles --policy-folder /var/lib/tenantry/policy
+  tenantry policy rollback --policy-folder /var/lib/tenantry/policy --reason \"Nobody can suspend, INC-42\"")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -93,12 +97,22 @@ enum Verb {
     },
     /// Print the schema that rules are validated against
     Schema,
+    #[command(flatten)]
+    Shelf(shelf::Verb),
 }
 
 impl Args {
     /// Whether a control plane is asked, and not files.
     pub const fn is_status(&self) -> bool {
         matches!(self.verb, Verb::Status)
+    }
+
+    /// What is wanted of the folder that a server keeps its bundles in, if that is what is worked on.
+    pub const fn shelf(&self) -> Option<&shelf::Verb> {
+        match &self.verb {
+            Verb::Shelf(verb) => Some(verb),
+            _ => None,
+        }
     }
 }
 
@@ -108,8 +122,8 @@ impl Args {
 /// A bundle, a key or a question cannot be used.
 pub fn run(args: &Args, output: Output) -> Result<ExitCode> {
     match &args.verb {
-        // A control plane's own affair, see `approvals::status`.
-        Verb::Status => Ok(ExitCode::SUCCESS),
+        // A control plane's own affair, see `approvals::status`; and that of whoever runs one, see `roles::shelf`.
+        Verb::Status | Verb::Shelf(_) => Ok(ExitCode::SUCCESS),
         Verb::Test { bundle } => test(bundle, output),
         Verb::Explain { bundle, question } => explain(bundle, question, output),
         Verb::WhatIf { bundle, against, questions, limit } => what_if(bundle, against, questions, *limit, output),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tenantry_control::governance::Governance;
 use tenantry_policy::source::Credential;
-use tenantry_policy::{Decider, Opa, OpaSettings, Outcome, Shelf, Source, Stage, Supply, Trust, Way, governance};
+use tenantry_policy::{
+    Decider, Opa, OpaSettings, Outcome, Shelf, Source, Stage, Supply, SupplyError, Trust, Way, governance,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::installation::chain;
@@ -60,7 +62,8 @@ fn way(text: &str) -> std::result::Result<Way, String> {
     }
 }
 
-/// More often is a load on the source and on nobody's behalf.
+/// More often is a load on the source and on nobody's behalf. As often the folder is looked at for what somebody chose:
+/// that is one small file.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Rules that are looked for again and again.
@@ -105,18 +108,11 @@ impl Policy {
 
     fn supply(&self, text: &str, stage: Arc<Stage>) -> Result<Supply> {
         let source = Source::parse(text).map_err(|error| Failure::usage(format!("TENANTRY_POLICY_SOURCE: {error}")))?;
-        let keys = self.policy_keys_file.as_ref().map(read).transpose()?;
-        if keys.is_none() && !matches!(source, Source::Folder(_)) {
+        if self.policy_keys_file.is_none() && !matches!(source, Source::Folder(_)) {
             return Err(Failure::usage("Bundles that come over the network have to be signed")
                 .hint("Sign them by `tenantry policy sign` and set TENANTRY_POLICY_KEYS_FILE to the public keys."));
         }
-        if keys.as_deref().is_some_and(|text| pems(text).is_empty()) {
-            return Err(Failure::usage("TENANTRY_POLICY_KEYS_FILE holds no public key")
-                .hint("It holds keys as PEM: `openssl pkey -in policy.pem -pubout`."));
-        }
-        let keys = keys.as_deref().map(pems).unwrap_or_default();
-        let trust = Trust::new(keys.iter().map(String::as_str))
-            .map_err(|error| Failure::usage(format!("TENANTRY_POLICY_KEYS_FILE: {error}")))?;
+        let trust = trust(self.policy_keys_file.as_ref())?;
         let shelf = self.policy_folder.as_ref().map(Shelf::open).transpose();
         let shelf = shelf.map_err(|error| Failure::usage(format!("TENANTRY_POLICY_FOLDER: {}", chain(&error))))?;
         let supply = Supply::new(Some(source), trust, shelf, stage);
@@ -128,6 +124,21 @@ impl Policy {
         };
         Ok(supply.with_credential(credential))
     }
+}
+
+/// Who has to have signed bundles; without a file of keys no signature is asked for.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub(super) fn trust(file: Option<&PathBuf>) -> Result<Trust> {
+    let keys = file.map(read).transpose()?;
+    if keys.as_deref().is_some_and(|text| pems(text).is_empty()) {
+        return Err(Failure::usage("TENANTRY_POLICY_KEYS_FILE holds no public key")
+            .hint("It holds keys as PEM: `openssl pkey -in policy.pem -pubout`."));
+    }
+    let keys = keys.as_deref().map(pems).unwrap_or_default();
+    Trust::new(keys.iter().map(String::as_str))
+        .map_err(|error| Failure::usage(format!("TENANTRY_POLICY_KEYS_FILE: {error}")))
 }
 
 /// The keys of a file, one after the other.
@@ -148,41 +159,90 @@ fn secret(path: &PathBuf) -> Result<SecretString> {
 impl Refresher {
     /// Takes up what was in force, then looks at the source, once.
     pub async fn begin(&self) {
+        if self.way == Way::Active
+            && let Err(error) = self.supply.discard().await
+        {
+            // A trial of earlier settings: nobody compares it any more.
+            tracing::warn!(error = chain(&error), "a trial that has ended cannot be noted as ended");
+        }
         match self.supply.resume().await {
             Ok(Some(digest)) => {
                 tracing::info!(%digest, "the rules that were in force are in force again");
                 self.governance.ready();
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(error = chain(&error), "the rules that were in force cannot be taken up"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the rules that were in force cannot be taken up");
+                // Whatever they are, they are not the shipped ones, which decide until then where new ones are only tried.
+                let _ = self.governance.clone().awaiting();
+            }
         }
-        self.look().await;
+        self.ask().await;
     }
 
-    /// Looks again and again until it is stopped.
+    /// Looks again and again until it is stopped: at the folder every second, at the source as often as was set.
     pub async fn run(self, stop: CancellationToken) {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.every) => self.look().await,
+            let mut left = self.every;
+            let mut is_followed = true;
+            while !left.is_zero() {
+                let pause = left.min(SHORTEST);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => left -= pause,
+                }
+                // What cannot be taken up is tried again, and told of, with the next look at the source.
+                if is_followed && !left.is_zero() {
+                    is_followed = self.follow().await;
+                }
+            }
+            self.follow().await;
+            self.ask().await;
+        }
+    }
+
+    /// Takes up what somebody chose in the folder since. Whether it could be.
+    async fn follow(&self) -> bool {
+        match self.supply.follow().await {
+            Ok(None) => {
+                // What decides is what was chosen, or nobody chose. Where the source is waited for, it has the word.
+                if self.way == Way::Shadow {
+                    self.governance.ready();
+                }
+                true
+            }
+            Ok(Some(digest)) => {
+                let choice = self.supply.stage().chosen();
+                tracing::warn!(%digest, ?choice, "other rules are in force, as the folder of bundles says");
+                self.governance.ready();
+                true
+            }
+            Err(error) => {
+                self.stay(&error);
+                false
             }
         }
     }
 
-    async fn look(&self) {
+    /// Asks the source.
+    async fn ask(&self) {
         match self.supply.refresh(self.way).await {
+            // Nothing came into force by that.
+            Ok(Outcome::Unchanged) if self.way == Way::Shadow => {}
             Ok(Outcome::Unchanged) => self.governance.ready(),
             // Somebody went back from it: what is in force was chosen, if it could be taken up.
-            Ok(outcome @ Outcome::Withdrawn(_)) => tracing::info!(?outcome, "policy"),
-            Ok(outcome) => {
+            Ok(outcome @ (Outcome::Withdrawn(_) | Outcome::Shadowed(_))) => tracing::info!(?outcome, "policy"),
+            Ok(outcome @ Outcome::Activated(_)) => {
                 tracing::info!(?outcome, "policy");
                 self.governance.ready();
             }
-            Err(error) => {
-                let complaints = error.complaints();
-                tracing::error!(code = %error.code(), error = chain(&error), ?complaints, "the rules in force stay");
-            }
+            Err(error) => self.stay(&error),
         }
+    }
+
+    fn stay(&self, error: &SupplyError) {
+        let complaints = error.complaints();
+        tracing::error!(code = %error.code(), error = chain(error), ?complaints, "the rules in force stay");
     }
 }
 

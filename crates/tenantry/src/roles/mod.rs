@@ -21,6 +21,7 @@ mod rates;
 pub mod samples;
 pub mod secret;
 pub mod serve;
+pub mod shelf;
 pub mod signals;
 mod streams;
 pub mod tuning;

@@ -29,5 +29,6 @@ mod quotas;
 mod rules;
 mod serve;
 mod served;
+mod shelf;
 mod usage;
 mod webhooks;
