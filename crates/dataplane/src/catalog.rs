@@ -19,7 +19,7 @@ pub(crate) struct Catalog {
     /// Tables, views, sequences and the like by name.
     pub relations: BTreeMap<String, Relation>,
     pub functions: Vec<Function>,
-    /// Every fact as one line; the structure as it can be stored and compared.
+    /// Every fact as one line; the structure as it can be stored and compared. In order.
     pub lines: Vec<String>,
 }
 
@@ -27,6 +27,12 @@ impl Catalog {
     /// Whether a policy of the app may hide rows of a tenant from the tenant itself.
     pub fn hides_rows(&self) -> bool {
         self.relations.values().flat_map(|relation| &relation.policies).any(|policy| !policy.permissive)
+    }
+
+    /// Whether the place is as these recorded lines say, and they say less than those of today would: [`Fingerprint::is_outdated`]
+    /// by the lines.
+    pub fn is_outdated(&self, recorded: &[String]) -> bool {
+        recorded.len() < self.lines.len() && self.lines.iter().filter(|line| !is_note(line)).eq(recorded)
     }
 }
 
@@ -126,16 +132,43 @@ const SEPARATOR: char = '\u{1f}';
 
 const FACTS: &str = concat!(include_str!("catalog.sql"), "SELECT kind, tab::text, name::text, facts FROM fact");
 
+/// The sum of all lines, and that without the notes: of the notes alone a second one is taken, and taken out of the first.
 const FINGERPRINTS: &str = concat!(
     include_str!("catalog.sql"),
-    ", line AS (SELECT label, concat_ws('|', kind, tab, name, array_to_string(facts, '|', '~')) AS t FROM fact) ",
-    "SELECT label::text, to_hex(bit_xor(hashtextextended(t, 1))) || '-' || to_hex(bit_xor(hashtextextended(t, 2))) ",
-    "|| '-' || count(*) FROM line GROUP BY label"
+    ", line AS (SELECT label, kind = 'N' AND name <> '' AS note, ",
+    "concat_ws('|', kind, tab, name, array_to_string(facts, '|', '~')) AS t FROM fact), ",
+    "total AS (SELECT label, bit_xor(hashtextextended(t, 1)) AS a, bit_xor(hashtextextended(t, 2)) AS b, count(*) AS n, ",
+    "coalesce(bit_xor(hashtextextended(t, 1)) FILTER (WHERE note), 0) AS note_a, ",
+    "coalesce(bit_xor(hashtextextended(t, 2)) FILTER (WHERE note), 0) AS note_b, ",
+    "count(*) FILTER (WHERE note) AS notes FROM line GROUP BY label) ",
+    "SELECT label::text, to_hex(a) || '-' || to_hex(b) || '-' || n, ",
+    "to_hex(a # note_a) || '-' || to_hex(b # note_b) || '-' || (n - notes) FROM total"
 );
 
-/// The same sum over lines that were read already.
+/// The sum of all lines, where they were read already.
 const FINGERPRINT_OF_LINES: &str = "SELECT to_hex(bit_xor(hashtextextended(t, 1))) || '-' || \
      to_hex(bit_xor(hashtextextended(t, 2))) || '-' || count(*) FROM unnest($1::text[]) AS t";
+
+/// What the facts of a place come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// Of all facts: the one that is recorded.
+    pub whole: String,
+    /// Without the notes: the one that releases recorded which knew none. The same where no object has a note.
+    pub unnoted: String,
+}
+
+impl Fingerprint {
+    /// Whether the place is as it was when this was recorded, as far as that says.
+    pub fn is(&self, recorded: &str) -> bool {
+        self.whole == recorded || self.unnoted == recorded
+    }
+
+    /// Whether the place is as it was, and the record says less than one of today would.
+    pub fn is_outdated(&self, recorded: &str) -> bool {
+        self.whole != recorded && self.unnoted == recorded
+    }
+}
 
 /// Reads the facts of one place. Run it inside a transaction.
 pub(crate) async fn read(session: &Session, place: &Place) -> Result<Catalog, DataError> {
@@ -158,7 +191,10 @@ pub(crate) const AT_ONCE: usize = 128;
 
 /// The fingerprints of many schemas of this database, by schema. A schema that does not exist is left out. One statement
 /// for [`AT_ONCE`] of them.
-pub(crate) async fn fingerprints(session: &Session, places: &[Place]) -> Result<BTreeMap<String, String>, DataError> {
+pub(crate) async fn fingerprints(
+    session: &Session,
+    places: &[Place],
+) -> Result<BTreeMap<String, Fingerprint>, DataError> {
     let mut found = BTreeMap::new();
     for places in places.chunks(AT_ONCE) {
         found.extend(fingerprints_of(session, places).await?);
@@ -166,7 +202,7 @@ pub(crate) async fn fingerprints(session: &Session, places: &[Place]) -> Result<
     Ok(found)
 }
 
-async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(String, String)>, DataError> {
+async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(String, Fingerprint)>, DataError> {
     // The plan looks expensive and is run once: compiling it takes longer than running it.
     session
         .execute("SELECT set_config('jit', 'off', true), set_config('search_path', 'pg_catalog, pg_temp', true)", &[])
@@ -175,12 +211,18 @@ async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(Str
     let owners: Vec<_> = places.iter().map(|place| place.owner.as_str()).collect();
     let logins: Vec<_> = places.iter().map(|place| place.login.as_ref().map(AsRef::<str>::as_ref)).collect();
     let rows = session.query(FINGERPRINTS, &[&spaces, &owners, &logins]).await?;
-    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    rows.iter().map(|row| Ok((get(row, 0)?, Fingerprint { whole: get(row, 1)?, unnoted: get(row, 2)? }))).collect()
 }
 
-/// The fingerprint of facts that were read by [`read`].
+/// The whole fingerprint of facts that were read by [`read`].
 pub(crate) async fn fingerprint(session: &Session, catalog: &Catalog) -> Result<String, DataError> {
     get(&session.query_one(FINGERPRINT_OF_LINES, &[&catalog.lines]).await?, 0)
+}
+
+/// Whether a line is a note: of kind N, with a name.
+fn is_note(line: &str) -> bool {
+    let mut parts = line.splitn(4, '|');
+    parts.next() == Some("N") && parts.nth(1).is_some_and(|name| !name.is_empty())
 }
 
 async fn steer(session: &Session, switch: &str) -> Result<(), DataError> {
@@ -212,7 +254,9 @@ impl Catalog {
         let facts = Facts(&facts);
         let name = name.to_owned();
         match kind {
-            "N" => self.namespace = Some(Namespace { owner: facts.text(0), grants: facts.grants(1) }),
+            "N" if name.is_empty() => {
+                self.namespace = Some(Namespace { owner: facts.text(0), grants: facts.grants(1) });
+            }
             "F" => self.functions.push(Function {
                 signature: name,
                 definer: facts.flag(1),
@@ -220,7 +264,7 @@ impl Catalog {
                 owner: facts.text(3),
                 grants: facts.grants(4),
             }),
-            "E" => {}
+            "E" | "N" => {}
             _ => self.relations.entry(table.to_owned()).or_default().take(kind, name, &facts),
         }
         Ok(())
@@ -314,5 +358,40 @@ impl Facts<'_> {
                 .map(|(grantee, privilege)| Grant { grantee: grantee.to_owned(), privilege: privilege.to_owned() })
         };
         self.list(index).into_iter().filter_map(parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[&str]) -> Vec<String> {
+        text.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_record_without_notes_is_told_by_the_other_lines() {
+        let present = ["F||f()|f", "N|notes|touch|CREATE TRIGGER touch", "N||f()|sql", "N|||@own|~", "R|notes||r|p"];
+        let catalog = Catalog { lines: lines(&present), ..Catalog::default() };
+        assert!(catalog.is_outdated(&lines(&["F||f()|f", "N|||@own|~", "R|notes||r|p"])));
+        for recorded in [
+            lines(&present),
+            lines(&["F||f()|f", "N||f()|sql", "N|||@own|~", "R|notes||r|p"]),
+            lines(&["F||f()|g", "N|||@own|~", "R|notes||r|p"]),
+            lines(&["F||f()|f", "R|notes||r|p"]),
+            Vec::new(),
+        ] {
+            assert!(!catalog.is_outdated(&recorded), "{recorded:?}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_known_in_both_forms() {
+        let print = Fingerprint { whole: "a-b-3".to_owned(), unnoted: "c-d-2".to_owned() };
+        assert!(print.is("a-b-3") && !print.is_outdated("a-b-3"));
+        assert!(print.is("c-d-2") && print.is_outdated("c-d-2"));
+        assert!(!print.is("e-f-2") && !print.is_outdated("e-f-2"));
+        let plain = Fingerprint { whole: "c-d-2".to_owned(), unnoted: "c-d-2".to_owned() };
+        assert!(plain.is("c-d-2") && !plain.is_outdated("c-d-2"));
     }
 }

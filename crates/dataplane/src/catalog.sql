@@ -1,6 +1,9 @@
 -- Everything about the objects of some schemas that the guard judges or that makes up their structure, one fact a row.
 -- $1 schemas, $2 their owners, $3 their logins (same positions). Names of the schema and of its two roles do not appear,
--- so that two schemas of the same structure give the same rows. Runs under search_path = pg_catalog.
+-- so that two schemas of the same structure give the same rows. Runs under search_path = pg_catalog: names of the schema's own
+-- objects are then always qualified, and the qualification can be taken out.
+-- INVARIANT: what is recorded of a kind stays as it is. What is looked at since a later release is a note, kind N with a name:
+-- records without notes can then be told by the other lines, and releases that know no notes pass over them.
 WITH place AS (
     SELECT n.oid AS space, n.nspname AS label, n.nspowner, n.nspacl, o.oid AS own, l.oid AS login
       FROM unnest($1::text[], $2::text[], $3::text[]) AS p(space, own, login)
@@ -30,6 +33,19 @@ WITH place AS (
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
      WHERE r.relkind <> 'S'
+), fun AS (
+    SELECT p.label, p.own, p.login, f.oid, f.prokind, f.prosecdef, f.proleakproof, f.proowner, f.proacl, f.prolang, f.provolatile,
+           f.proparallel, f.proisstrict, f.proconfig, md5(f.prosrc) AS source,
+           replace(f.oid::regprocedure::text, p.label || '.', '') AS signature
+      FROM place p
+      JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_proc'::regclass
+      JOIN pg_proc f ON f.oid = i.objid
+     WHERE NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
+), trg AS (
+    SELECT r.label, r.relname, t.oid, t.tgname, t.tgtype, t.tgenabled, t.tgfoid
+      FROM rel r JOIN pg_trigger t ON t.tgrelid = r.oid
+     WHERE NOT t.tgisinternal
 ), fact(label, kind, tab, name, facts) AS (
     SELECT label, 'N', '', '',
            ARRAY[CASE nspowner WHEN own THEN '@own' ELSE pg_get_userbyid(nspowner)::text END,
@@ -116,27 +132,37 @@ WITH place AS (
              GROUP BY g.relname, g.cols, g.same_qual, g.same_check) AS p,
            unnest(p.label, p.polname, p.permissive, p.cmd, p.roles) AS x(label, polname, permissive, cmd, roles)
     UNION ALL
-    SELECT r.label, 'T', r.relname, t.tgname,
-           ARRAY[t.tgtype::text, t.tgenabled::text, replace(t.tgfoid::regprocedure::text, r.label || '.', '')]
-      FROM rel r JOIN pg_trigger t ON t.tgrelid = r.oid
-     WHERE NOT t.tgisinternal
+    SELECT label, 'T', relname, tgname,
+           ARRAY[tgtype::text, tgenabled::text, replace(tgfoid::regprocedure::text, label || '.', '')]
+      FROM trg
+    UNION ALL
+    -- A trigger's note: condition, columns, arguments and all else.
+    SELECT label, 'N', relname, tgname, ARRAY[replace(pg_get_triggerdef(oid), label || '.', '')]
+      FROM trg
     UNION ALL
     SELECT r.label, 'U', r.relname, w.rulename, ARRAY[w.ev_type::text, w.is_instead::text]
       FROM rel r JOIN pg_rewrite w ON w.ev_class = r.oid
      WHERE w.rulename <> '_RETURN'
     UNION ALL
-    SELECT p.label, 'F', '', replace(f.oid::regprocedure::text, p.label || '.', ''),
-           ARRAY[f.prokind::text, f.prosecdef::text, f.proleakproof::text,
-                 CASE f.proowner WHEN p.own THEN '@own' ELSE pg_get_userbyid(f.proowner)::text END,
-                 (SELECT string_agg(CASE a.grantee WHEN 0 THEN '@public' WHEN p.login THEN '@login'
+    SELECT label, 'F', '', signature,
+           ARRAY[prokind::text, prosecdef::text, proleakproof::text,
+                 CASE proowner WHEN own THEN '@own' ELSE pg_get_userbyid(proowner)::text END,
+                 (SELECT string_agg(CASE a.grantee WHEN 0 THEN '@public' WHEN login THEN '@login'
                                     ELSE pg_get_userbyid(a.grantee)::text END || ':' || a.privilege_type, E'\x1f' ORDER BY a.grantee)
-                    FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a WHERE a.grantee <> f.proowner),
-                 md5(f.prosrc)]
-      FROM place p
-      JOIN pg_depend i ON i.refclassid = 'pg_namespace'::regclass AND i.refobjid = p.space AND i.classid = 'pg_proc'::regclass
-      JOIN pg_proc f ON f.oid = i.objid
-     WHERE NOT EXISTS (SELECT FROM pg_depend d
-                        WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')
+                    FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) a WHERE a.grantee <> proowner),
+                 source]
+      FROM fun
+    UNION ALL
+    -- A function's note. A body of the SQL standard (BEGIN ATOMIC, RETURN) is kept as a tree, and its source is empty. Settings
+    -- name the schema without a dot, as in a search path.
+    SELECT label, 'N', '', signature,
+           ARRAY[(SELECT l.lanname::text FROM pg_language l WHERE l.oid = prolang),
+                 provolatile::text, proparallel::text, proisstrict::text,
+                 replace(array_to_string(proconfig, ','), label::text, '@'),
+                 replace(pg_get_function_arguments(oid), label || '.', ''),
+                 replace(pg_get_function_result(oid), label || '.', ''),
+                 md5(replace(pg_get_function_sqlbody(oid), label || '.', ''))]
+      FROM fun
     UNION ALL
     SELECT p.label, 'E', '', t.typname,
            ARRAY[t.typtype::text,

@@ -10,7 +10,7 @@ use tenantry_domain::id::TenantId;
 use tenantry_domain::isolation::Isolation;
 use tenantry_pg::Pool;
 
-use crate::catalog::{self, get};
+use crate::catalog::{self, Fingerprint, get};
 use crate::cell::Cell;
 use crate::error::DataError;
 use crate::ledger;
@@ -77,7 +77,7 @@ impl Cell {
         let present = fingerprints(&pool, &places).await?;
         let standing = |name: &str| {
             let (version, fingerprint) = recorded.get(name)?;
-            let is_intact = present.get(name) == Some(fingerprint);
+            let is_intact = present.get(name).is_some_and(|present| present.is(fingerprint));
             Some(Standing { version: *version, is_intact, has_overlay: overlaid.contains(name) })
         };
         let schemas = owners.iter().filter_map(|(name, tenant)| Some((*tenant, standing(name)?))).collect();
@@ -100,7 +100,7 @@ impl Cell {
 }
 
 /// The fingerprints of many schemas, on a few connections at a time.
-async fn fingerprints(pool: &Pool, places: &[Place]) -> Result<BTreeMap<String, String>, DataError> {
+async fn fingerprints(pool: &Pool, places: &[Place]) -> Result<BTreeMap<String, Fingerprint>, DataError> {
     let look = |places: &[Place]| {
         let places = places.to_vec();
         async move {

@@ -65,13 +65,7 @@ pub(crate) async fn left_as(
     version: Option<i64>,
     catalog: &Catalog,
 ) -> Result<(), DataError> {
-    let fingerprint = catalog::fingerprint(session, catalog).await?;
-    session
-        .execute(
-            "INSERT INTO ledger.shape (fingerprint, lines) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&fingerprint, &catalog.lines],
-        )
-        .await?;
+    let fingerprint = store(session, catalog).await?;
     let name = place.schema.as_str();
     match version {
         Some(version) => {
@@ -85,6 +79,42 @@ pub(crate) async fn left_as(
             session.execute(sql, &[&name, &fingerprint]).await?;
         }
     }
+    Ok(())
+}
+
+/// Stores a structure, each once, and gives its fingerprint.
+pub(crate) async fn store(session: &Session, catalog: &Catalog) -> Result<String, DataError> {
+    let fingerprint = catalog::fingerprint(session, catalog).await?;
+    session
+        .execute(
+            "INSERT INTO ledger.shape (fingerprint, lines) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&fingerprint, &catalog.lines],
+        )
+        .await?;
+    Ok(fingerprint)
+}
+
+/// Those of the fingerprints whose structure is stored.
+pub(crate) async fn stored(session: &Session, fingerprints: &[&str]) -> Result<BTreeSet<String>, DataError> {
+    let sql = "SELECT fingerprint FROM ledger.shape WHERE fingerprint = ANY ($1)";
+    session.query(sql, &[&fingerprints]).await?.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Gives places another fingerprint for the one that is recorded, if its structure is stored; the lists have the same
+/// positions. A place that has another one by now, or that somebody else is recording, is left as it is.
+pub(crate) async fn replace(
+    session: &Session,
+    places: &[&str],
+    recorded: &[&str],
+    instead: &[&str],
+) -> Result<(), DataError> {
+    let sql = "WITH free AS (
+            SELECT p.place, n.instead FROM unnest($1::text[], $2::text[], $3::text[]) AS n(place, recorded, instead)
+              JOIN ledger.place p ON p.place = n.place AND p.fingerprint = n.recorded
+              JOIN ledger.shape s ON s.fingerprint = n.instead
+             ORDER BY p.place FOR NO KEY UPDATE OF p SKIP LOCKED FOR KEY SHARE OF s SKIP LOCKED)
+        UPDATE ledger.place p SET fingerprint = f.instead FROM free f WHERE p.place = f.place";
+    session.execute(sql, &[&places, &recorded, &instead]).await?;
     Ok(())
 }
 

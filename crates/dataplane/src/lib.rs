@@ -33,6 +33,7 @@ mod prepare;
 mod probe;
 mod protect;
 mod reap;
+mod renew;
 mod repair;
 mod roles;
 pub mod router;

@@ -1,6 +1,6 @@
 //! Looking at one tenant's place: is it there, in which state, and what is not as it should be.
 //!
-//! Reads only. What [`crate::sweep`] does for thousands with a few queries is done here for one, in full.
+//! Reads only, but for [`glance`]. What [`crate::sweep`] does for thousands with a few queries is done here for one, in full.
 
 use tenantry_domain::isolation::Isolation;
 use tenantry_pg::{Pool, Session};
@@ -11,6 +11,7 @@ use crate::error::DataError;
 use crate::finding::{Finding, FindingKind};
 use crate::names::{Names, Place};
 use crate::posture::{self, Wanted};
+use crate::renew::{Outdated, renew};
 use crate::space::{Gate, Space};
 use crate::{ledger, protect, roles, shape};
 
@@ -178,24 +179,33 @@ async fn inside(
         let object = format!("schema {}", place.schema.as_str());
         findings.push(Finding::reported(FindingKind::Unmigrated, object, "was never migrated to the end"));
     } else {
-        findings.extend(objects(session, place, &space.app.spec).await?);
+        findings.extend(objects(session, place, &space.app.spec).await?.findings);
     }
     Ok(version)
 }
 
 /// What the guard and the recorded structure say about the objects of a place.
+pub(crate) struct Objects {
+    pub findings: Vec<Finding>,
+    /// Whether the record holds, and an earlier release wrote it.
+    pub is_outdated: bool,
+}
+
+/// Looks at the objects of a place.
 pub(crate) async fn objects(
     session: &Session,
     place: &Place,
     spec: &tenantry_domain::app::Spec,
-) -> Result<Vec<Finding>, DataError> {
+) -> Result<Objects, DataError> {
     let (catalog, deviations) = protect::inspect(session, place, spec).await?;
     let mut findings: Vec<Finding> = deviations.iter().map(protect::judge::Deviation::finding).collect();
+    let mut is_outdated = false;
     if let Some(recorded) = ledger::shape(session, place).await? {
         let differences = shape::differences(&recorded, &catalog.lines, &findings);
         findings.extend(differences);
+        is_outdated = catalog.is_outdated(&recorded);
     }
-    Ok(findings)
+    Ok(Objects { findings, is_outdated })
 }
 
 /// Compares a tenant's entry with what it should be.
@@ -218,24 +228,27 @@ pub(crate) fn judge_record(space: &Space, place: &Place, record: Option<&Record>
     found
 }
 
-/// A look into a tenant's database for the sweep: its entry, and its objects if they changed.
+/// A look into a tenant's database for the sweep: its entry, and its objects if they changed. A record of an earlier release
+/// is replaced if it holds.
 pub(crate) async fn glance(pool: &Pool, space: &Space, place: &Place, gate: Gate) -> Result<Vec<Finding>, DataError> {
     let tx = pool.begin().await?;
     let record = claim::look(&tx, space.tenant).await?;
     let mut findings = judge_record(space, place, record.as_ref(), Some(gate));
     findings.extend(posture::seal(&tx).await?);
-    let present = crate::catalog::fingerprints(&tx, std::slice::from_ref(place)).await?;
+    let mut present = crate::catalog::fingerprints(&tx, std::slice::from_ref(place)).await?;
     let recorded = ledger::fingerprints(&tx).await?;
-    let (present, recorded) = (present.get(place.schema.as_str()), recorded.get(place.schema.as_str()));
-    match recorded {
-        None => {
+    let (present, recorded) = (present.remove(place.schema.as_str()), recorded.get(place.schema.as_str()));
+    match (recorded, present) {
+        (None, _) => {
             let object = format!("schema {}", place.schema.as_str());
             findings.push(Finding::reported(FindingKind::Unmigrated, object, "was never migrated to the end"));
         }
-        Some((_, recorded)) if Some(recorded) != present => {
-            findings.extend(objects(&tx, place, &space.app.spec).await?)
+        (Some((_, recorded)), Some(fingerprint)) if fingerprint.is(recorded) => {
+            if fingerprint.is_outdated(recorded) {
+                renew(&tx, &[Outdated { place: place.clone(), fingerprint }]).await?;
+            }
         }
-        Some(_) => {}
+        (Some(_), _) => findings.extend(objects(&tx, place, &space.app.spec).await?.findings),
     }
     tx.commit().await?;
     Ok(findings)

@@ -125,7 +125,9 @@ impl Cell {
         let known = ledger::overlay(&tx, &place).await?;
         let present = catalog::fingerprints(&tx, std::slice::from_ref(&place)).await?;
         let recorded = ledger::fingerprint_of(&tx, &place).await?;
-        if !known.is_empty() || present.get(place.schema.as_str()) != recorded.as_ref() {
+        let present = present.get(place.schema.as_str());
+        let is_as_left = recorded.is_some_and(|recorded| present.is_some_and(|present| present.is(&recorded)));
+        if !known.is_empty() || !is_as_left {
             let recorded = ledger::shape(&tx, &place).await?.unwrap_or_default();
             let present = catalog::read(&tx, &place).await?.lines;
             let extra = extra(&recorded, &present, &known);

@@ -40,6 +40,12 @@ pub(crate) fn differences(recorded: &[String], present: &[String], judged: &[Fin
             ("C", None, Some(_)) => (FindingKind::ColumnExtra, format!("column {table}.{name}")),
             ("C", ..) => (FindingKind::StructureChanged, format!("column {table}.{name}")),
             ("R" | "P", ..) => (FindingKind::StructureChanged, old_tables.get(table).cloned().unwrap_or_default()),
+            // An object that came, went or changed is told by its own line; and what is noted of one was not always recorded.
+            ("N", Some(_), Some(_))
+                if !name.is_empty() && before.get(&noted(table, name)) == now.get(&noted(table, name)) =>
+            {
+                (FindingKind::StructureChanged, format!("{} {}", part(noted(table, name).0), full(table, name)))
+            }
             ("N", ..) => continue,
             _ => (FindingKind::StructureChanged, format!("{} {}", part(kind), full(table, name))),
         };
@@ -90,6 +96,11 @@ fn part(kind: &str) -> &'static str {
     }
 }
 
+/// The line of the object that a note is about: a trigger of a table, or a function.
+fn noted<'a>(table: &'a str, name: &'a str) -> (&'a str, &'a str, &'a str) {
+    (if table.is_empty() { "F" } else { "T" }, table, name)
+}
+
 fn full(table: &str, name: &str) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
@@ -119,6 +130,24 @@ mod tests {
             ]
         );
         assert!(differences(&recorded, &recorded, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_note_is_told_by_its_object_and_once() {
+        let of = |recorded: &[&str], present: &[&str]| -> Vec<String> {
+            let found = differences(&lines(recorded), &lines(present), &[]);
+            found.into_iter().map(|finding| finding.object).collect()
+        };
+        let recorded = ["N|||@own|~", "R|a||r|p", "T|a|t|7", "N|a|t|WHEN (x)", "F||f()|f|m", "N||f()|sql|v|~"];
+        let noted = ["N|||@own|~", "R|a||r|p", "T|a|t|7", "N|a|t|CREATE", "F||f()|f|m", "N||f()|sql|s|~"];
+        assert_eq!(of(&recorded, &noted), ["function f()", "trigger a.t"]);
+        // Bodies and notes that changed, and objects that are gone.
+        let changed = ["R|a||r|p", "F||f()|f|n", "N||f()|sql|s|~"];
+        assert_eq!(of(&recorded, &changed), ["function f()", "trigger a.t"]);
+        // A record of an earlier release, and one that it reads.
+        let earlier = ["N|||@own|~", "R|a||r|p", "T|a|t|7", "F||f()|f|m"];
+        assert!(of(&earlier, &recorded).is_empty());
+        assert_eq!(of(&earlier, &changed), ["function f()", "trigger a.t"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! The structure of each schema is hashed inside the server and compared with the hash that was stored when it was last
 //! guarded; only those that differ are looked at closely. A tenant's database takes one connection each, a few at a time.
+//! Nothing is changed but records of an earlier release, see [`crate::renew`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::ledger;
 use crate::names::{Mark, Names, Place};
 use crate::observe::{glance, judge_record, objects};
 use crate::posture::{self, Entry, Posture, Wanted};
+use crate::renew::{Outdated, renew};
 use crate::space::{AppTarget, Gate, Space};
 
 /// Databases visited at a time: each visit is a new server process.
@@ -74,10 +76,11 @@ impl Cell {
         }
         let tx = self.home_pool(&names).begin().await?;
         tx.execute("SELECT set_config('jit', 'off', true)", &[]).await?;
-        let mut common = common(&tx, &names, &app).await?;
+        let (mut common, mut outdated) = common(&tx, &names, &app).await?;
         let unexpected = records(&tx, &mut spaces).await?;
-        schemas(&tx, &names, &mut spaces).await?;
+        outdated.extend(schemas(&tx, &names, &mut spaces).await?);
         postures(&tx, &names, &mut spaces).await?;
+        renew(&tx, &outdated).await?;
         tx.commit().await?;
         self.databases(&mut spaces).await;
         if expected.iter().any(|one| one.isolation == Isolation::Shared) {
@@ -157,7 +160,8 @@ impl Subject {
     }
 }
 
-async fn common(session: &Session, names: &Names, app: &AppTarget) -> Result<Vec<Finding>, DataError> {
+/// What all tenants of the app share, and whether its record is outdated.
+async fn common(session: &Session, names: &Names, app: &AppTarget) -> Result<(Vec<Finding>, Vec<Outdated>), DataError> {
     let place = names.shared();
     let mut findings = posture::seal(session).await?;
     let database = posture::databases(session, &[names.home.as_str()]).await?;
@@ -169,10 +173,17 @@ async fn common(session: &Session, names: &Names, app: &AppTarget) -> Result<Vec
     let marks = names.mark(&Mark::Home);
     let wanted = Wanted { place: &place, group: &names.door, marks: &marks, open: true, connections: None };
     findings.extend(posture::judge_roles(&wanted, &postures));
+    let mut outdated = Vec::new();
     if app.spec.fits(Isolation::Shared).is_ok() {
-        findings.extend(objects(session, &place, &app.spec).await?);
+        let objects = objects(session, &place, &app.spec).await?;
+        findings.extend(objects.findings);
+        if objects.is_outdated {
+            let mut present = catalog::fingerprints(session, std::slice::from_ref(&place)).await?;
+            let present = present.remove(place.schema.as_str());
+            outdated.extend(present.map(|fingerprint| Outdated { place, fingerprint }));
+        }
     }
-    Ok(findings)
+    Ok((findings, outdated))
 }
 
 /// Compares the registry with what is expected, in both directions.
@@ -216,22 +227,27 @@ async fn records(
     Ok(unexpected)
 }
 
-/// Presence, mark and structure of all tenants' schemas.
-async fn schemas(session: &Session, names: &Names, spaces: &mut BTreeMap<TenantId, Subject>) -> Result<(), DataError> {
+/// Presence, mark and structure of all tenants' schemas. Gives those whose records are outdated.
+async fn schemas(
+    session: &Session,
+    names: &Names,
+    spaces: &mut BTreeMap<TenantId, Subject>,
+) -> Result<Vec<Outdated>, DataError> {
     let places: Vec<Place> = spaces
         .values()
         .filter(|s| s.space.isolation == Isolation::Schema)
         .map(|subject| subject.place.clone())
         .collect();
+    let mut outdated = Vec::new();
     if places.is_empty() {
-        return Ok(());
+        return Ok(outdated);
     }
     let wanted: Vec<&str> = places.iter().map(|place| place.schema.as_str()).collect();
     let sql = "SELECT nspname::text, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY ($1)";
     let rows = session.query(sql, &[&wanted]).await?;
     let marks: BTreeMap<String, Option<String>> =
         rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect::<Result<_, DataError>>()?;
-    let present = catalog::fingerprints(session, &places).await?;
+    let mut present = catalog::fingerprints(session, &places).await?;
     let recorded = ledger::fingerprints(session).await?;
     for subject in spaces.values_mut().filter(|subject| subject.space.isolation == Isolation::Schema) {
         let name = subject.place.schema.as_str().to_owned();
@@ -247,16 +263,22 @@ async fn schemas(session: &Session, names: &Names, spaces: &mut BTreeMap<TenantI
                 continue;
             }
         }
-        match recorded.get(&name) {
-            None => subject.say(Finding::reported(FindingKind::Unmigrated, object, "was never migrated to the end")),
-            Some((_, fingerprint)) if Some(fingerprint) == present.get(&name) => {}
-            Some(_) => {
+        match (recorded.get(&name), present.remove(&name)) {
+            (None, _) => {
+                subject.say(Finding::reported(FindingKind::Unmigrated, object, "was never migrated to the end"));
+            }
+            (Some((_, recorded)), Some(fingerprint)) if fingerprint.is(recorded) => {
+                if fingerprint.is_outdated(recorded) {
+                    outdated.push(Outdated { place: subject.place.clone(), fingerprint });
+                }
+            }
+            (Some(_), _) => {
                 let found = objects(session, &subject.place, &subject.space.app.spec).await?;
-                subject.findings.extend(found);
+                subject.findings.extend(found.findings);
             }
         }
     }
-    Ok(())
+    Ok(outdated)
 }
 
 /// Roles and databases of all tenants that have their own.

@@ -13,6 +13,7 @@ mod guard;
 mod interrupted;
 mod lifecycle;
 mod migrate;
+mod older;
 mod overlay;
 mod premade;
 mod probe;
