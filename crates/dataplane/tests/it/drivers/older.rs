@@ -45,7 +45,13 @@ async fn age(bench: &Bench, spaces: &[Space]) {
 async fn sweep(bench: &Bench, spaces: &[Space]) -> Swept {
     let expected: Vec<_> = spaces
         .iter()
-        .map(|space| Expected { tenant: space.tenant, isolation: space.isolation, epoch: 1, gate: Gate::Open })
+        .map(|space| Expected {
+            tenant: space.tenant,
+            isolation: space.isolation,
+            epoch: 1,
+            gate: Gate::Open,
+            connections: None,
+        })
         .collect();
     bench.cell.sweep(&spaces[0].app, &expected).await.unwrap()
 }
