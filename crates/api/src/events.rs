@@ -256,7 +256,7 @@ mod tests {
 
     fn event(sequence: i64, kind: &str, data: &Value) -> Event {
         let event = json!({
-            "specversion": "1.0", "id": format!("evt_{sequence}"), "type": kind, "source": "/v1/environments/prod",
+            "specversion": "1.0", "id": format!("evt_{sequence}"), "type": kind, "source": "/environments/prod",
             "subject": "ten_1", "time": "2026-11-22T10:00:00Z", "tenantryenvironment": "prod", "sequence": sequence,
             "version": 1, "data": data,
         });

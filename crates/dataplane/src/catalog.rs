@@ -190,7 +190,7 @@ pub(crate) async fn read(session: &Session, place: &Place) -> Result<Catalog, Da
 pub(crate) const AT_ONCE: usize = 128;
 
 /// The fingerprints of many schemas of this database, by schema. A schema that does not exist is left out. One statement
-/// for [`AT_ONCE`] of them.
+/// for [`AT_ONCE`] of them. Run it inside a transaction.
 pub(crate) async fn fingerprints(
     session: &Session,
     places: &[Place],
@@ -210,7 +210,11 @@ async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(Str
     let spaces: Vec<_> = places.iter().map(|place| place.schema.as_str()).collect();
     let owners: Vec<_> = places.iter().map(|place| place.owner.as_str()).collect();
     let logins: Vec<_> = places.iter().map(|place| place.login.as_ref().map(AsRef::<str>::as_ref)).collect();
+    // Views and bodies of functions are read back with a lock on each table in them. Kept until the end of the transaction, those
+    // of thousands of schemas would fill the server's table of locks and stand in the way of migrations.
+    session.batch_static("SAVEPOINT glance").await?;
     let rows = session.query(FINGERPRINTS, &[&spaces, &owners, &logins]).await?;
+    session.batch_static("ROLLBACK TO SAVEPOINT glance; RELEASE SAVEPOINT glance").await?;
     rows.iter().map(|row| Ok((get(row, 0)?, Fingerprint { whole: get(row, 1)?, unnoted: get(row, 2)? }))).collect()
 }
 

@@ -1,9 +1,9 @@
 //! A look ahead: what a change would come to, asked by the calls that make it, on a transaction that changes nothing.
 //!
-//! The server begins it read-only and in one snapshot, so no row is locked and nobody waits for it: a statement that locks or
-//! writes is refused by PostgreSQL itself. What the change would have written is kept here as far as its own next decisions see
-//! it: documents of the catalog, places of cells, names of tenants, approvals that are used up. What is gathered for a commit is
-//! dropped, and there is no commit. Not kept, because nothing that is decided in the same change asks for it but at the margin:
+//! The server begins it read-only and in one snapshot, so no row is locked and nobody waits for it: a statement that locks
+//! rows or writes is refused by PostgreSQL itself (advisory locks are not, and are left out here by hand). What the change
+//! would have written is kept here as far as its own next decisions see it: documents of the catalog, places of cells, names of
+//! tenants, approvals that are used up. What is gathered for a commit is dropped, and there is no commit. Not kept, because nothing that is decided in the same change asks for it but at the margin:
 //! labels of tenants that have a place, and the promises of tenants that follow to a version of a plan by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};

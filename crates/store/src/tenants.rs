@@ -222,6 +222,8 @@ pub struct SweepRow {
     /// What its manifest says instead of the plan's `quotas.connections`, over or not; absent at the shared level, where a
     /// tenant has no login of its own.
     pub connections: Option<Override<Quantity>>,
+    /// Whether the newest version of its manifest is what its place is like, and can be read: no change is on its way, and none failed.
+    pub is_settled: bool,
     /// At which level.
     pub isolation: Isolation,
     /// Generation of its place.
@@ -316,7 +318,7 @@ impl Reader {
         // Texts of plans are not joined: thousands of tenants have a few, and the caller reads each once.
         let sql = "SELECT t.id, t.version, t.plan, least(greatest(t.plan_version, c.floor), c.version) AS plan_version,
             CASE WHEN t.isolation <> 'shared' THEN t.spec -> 'overrides' -> 'quotas' -> 'connections' END AS deviation,
-            t.isolation, t.placement_generation, t.state, t.findings, EXISTS (
+            t.version <= t.observed_version AS is_settled, t.isolation, t.placement_generation, t.state, t.findings, EXISTS (
                 SELECT FROM tenantry.workflow AS w
                 WHERE w.env = t.env AND w.tenant = t.id AND w.status IN ('running', 'stuck')
             ) AS is_busy
@@ -326,12 +328,15 @@ impl Reader {
         let rows = self.store.query(sql, &[&self.environment.as_str(), &cell.as_str(), &app.as_str()]).await?;
         rows.iter()
             .map(|row| {
+                // What a later release writes there must not end the look at everybody.
+                let deviation = json_opt(row, "deviation");
                 Ok(SweepRow {
                     id: TenantId::from_uuid(get(row, "id")?),
                     version: get(row, "version")?,
                     plan: parse(row, "plan")?,
                     plan_version: get(row, "plan_version")?,
-                    connections: json_opt(row, "deviation")?,
+                    is_settled: get(row, "is_settled")? && deviation.is_ok(),
+                    connections: deviation.unwrap_or_default(),
                     isolation: parse(row, "isolation")?,
                     generation: get(row, "placement_generation")?,
                     state: json(row, "state")?,

@@ -164,10 +164,10 @@ impl Client {
     }
 }
 
-/// A name or id as part of a path. Names never hold what paths give a meaning to.
+/// A name or id as part of a path. Names never hold what paths give a meaning to; features and quotas have dots in theirs.
 fn segment(text: &str) -> Result<&str, ClientError> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if is_plain && !text.is_empty() {
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if is_plain && !matches!(text, "" | "." | "..") {
         return Ok(text);
     }
     let shown = crate::parse::read::shorten(text);

@@ -311,6 +311,22 @@ fn receipt_of(text: &str) -> Option<Receipt> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{Client, segment};
+
+    #[test]
+    fn names_with_dots_are_one_part_of_a_path() {
+        let client = Client::new("http://127.0.0.1:1/base", SecretString::from("t"), "prod".parse().unwrap()).unwrap();
+        let path_of = |name: &str| {
+            let last = format!("{}:off", segment(name).unwrap());
+            let call = Call::keyed(Method::POST, client.path(["flags", &last]));
+            client.transport.request(&call).unwrap().build().unwrap().url().path().to_owned()
+        };
+        assert_eq!(path_of("search.v2"), "/base/v1/environments/prod/flags/search.v2:off");
+        assert_eq!(path_of("api.calls_per-day"), "/base/v1/environments/prod/flags/api.calls_per-day:off");
+        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a%2eb", "a?b", "a#b", "a\\b", "\u{e9}"] {
+            assert!(matches!(segment(bad), Err(ClientError::Rejected(_))), "{bad}");
+        }
+    }
 
     #[test]
     fn headers_are_read() {

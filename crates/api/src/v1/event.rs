@@ -20,10 +20,10 @@ pub struct Event {
     #[serde(rename = "type")]
     #[schema(schema_with = words::event_type)]
     pub kind: String,
-    /// Where it comes from, `/v1/environments/prod`.
-    #[schema(example = "/v1/environments/prod")]
+    /// Where it comes from, `/environments/prod/tenants/ten_…`, or `/environments/prod`; the same on every way.
+    #[schema(example = "/environments/prod")]
     pub source: String,
-    /// The tenant's id; left out for events of the environment.
+    /// The tenant's id, or the environment's name for events of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub subject: Option<String>,
@@ -37,7 +37,7 @@ pub struct Event {
     /// The environment.
     #[schema(example = "prod")]
     pub tenantryenvironment: String,
-    /// The tenant's id; left out for events of the environment.
+    /// The tenant's id, or the environment's name for events of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tenantryid: Option<String>,

@@ -138,7 +138,7 @@ async fn read_plans(
     expected: &[SweepRow],
     plans: &mut Plans,
 ) -> Result<(), StoreError> {
-    for row in expected.iter().filter(|row| row.isolation.has_own_role()) {
+    for row in expected.iter().filter(|row| has_bound(row)) {
         let held = (row.plan.clone(), row.plan_version);
         if plans.contains_key(&held) {
             continue;
@@ -158,8 +158,14 @@ async fn read_plans(
     Ok(())
 }
 
+/// Whether its manifest says how many connections its login has. While a change is on its way, or failed and was undone, the
+/// server has the bound of the version before.
+const fn has_bound(row: &SweepRow) -> bool {
+    row.isolation.has_own_role() && row.is_settled
+}
+
 fn wanted(row: &SweepRow, plans: &Plans, now: Timestamp) -> Expected {
-    let plan = row.isolation.has_own_role().then(|| plans.get(&(row.plan.clone(), row.plan_version)));
+    let plan = has_bound(row).then(|| plans.get(&(row.plan.clone(), row.plan_version)));
     let plan = plan.flatten().and_then(Option::as_ref);
     Expected {
         tenant: row.id,

@@ -249,8 +249,7 @@ async fn put(
     if let (Manifest::App { name: app, spec }, Some(row)) = (manifest, &row) {
         governance::rule_on(cx, deps, "rollout.run", tx, Thing::Environment, About::default()).await?;
         if !tx.looks_ahead() {
-            let (_, entry) = rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?;
-            entries.push(entry);
+            entries.push(rollouts::begin(cx, permit, tx, app, row.version, new.version, spec).await?.1);
         }
     }
     Ok(object(if row.is_some() { Outcome::Changed } else { Outcome::Created }, new.version))
@@ -280,7 +279,7 @@ async fn check_region(tx: &mut WriteTx, name: &CellName, old: &Value, spec: &Cel
     Err(Refusal::CellStays { cell: name.clone(), region: stands.to_owned(), wanted: spec.region.clone(), tenants })
 }
 
-/// Judges and writes the tenants' documents: those of tenants that are there in the order of the documents, then all new ones.
+/// Judges and writes the tenants' documents: first those of tenants that are there, then the new ones, which get what is left.
 pub(crate) async fn tenants(
     cx: &Ctx,
     deps: &Deps,
@@ -289,7 +288,7 @@ pub(crate) async fn tenants(
     manifests: &[Manifest],
     batch: &mut Batch,
 ) -> Result<(), Refusal> {
-    let wanted: Vec<(usize, &Slug, &Spec)> = manifests
+    let mut wanted: Vec<(usize, &Slug, &Spec)> = manifests
         .iter()
         .enumerate()
         .filter_map(|(place, manifest)| match manifest {
@@ -298,6 +297,7 @@ pub(crate) async fn tenants(
         })
         .collect();
     let mut rows = known(tx, &wanted).await?;
+    wanted.sort_by_key(|(_, slug, _)| !rows.contains_key(slug.as_str()));
     let mut fresh = Vec::new();
     for (place, slug, spec) in wanted {
         match rows.remove(slug.as_str()) {

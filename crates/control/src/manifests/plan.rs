@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use serde_json::Value;
 use tenantry_domain::diff::diff;
 use tenantry_domain::manifest::Manifest;
@@ -21,7 +22,7 @@ use crate::governance::{self, About, Thing};
 use crate::manifests::apply::{Batch, Found, apply_catalog, check_set, tenants};
 use crate::manifests::catalog_part;
 use crate::refusal::Refusal;
-use crate::tenants::edit::{keep_deletion, refuse_store};
+use crate::tenants::edit::{hex, keep_deletion, refuse_store};
 use crate::view::{Outcome, PlannedObject};
 
 /// A preview holds one of our connections, and nobody waits for anything else of it. With a decision point outside that takes
@@ -73,15 +74,35 @@ fn catalog_plan(kind: CatalogKind, name: String, old: Option<Value>, new: &Value
         Some(old) if old == new => Outcome::Unchanged,
         Some(_) => Outcome::Changed,
     };
+    let changes = old.map(|old| diff(&by_name(old), &by_name(new.clone()))).unwrap_or_default();
     PlannedObject {
         kind: manifest_word(kind).to_owned(),
         name,
         outcome,
-        changes: old.map(|old| diff(&old, new)).unwrap_or_default(),
+        changes,
         steps: Vec::new(),
         placement: None,
         hold: None,
     }
+}
+
+/// An app's files of migrations by their names, each as its size and the beginning of its digest: which one is new or another one
+/// is what a reader wants to know, and the text is where it comes from.
+fn by_name(mut spec: Value) -> Value {
+    if let Some(files) = spec.pointer_mut("/migrations/files/files")
+        && let Some(list) = files.as_array()
+    {
+        let told = |file: &Value| {
+            let text = file["sql"].as_str()?;
+            let digest = digest::digest(&digest::SHA256, text.as_bytes());
+            let digest = hex(&digest.as_ref()[..6]);
+            Some((file["name"].as_str()?.to_owned(), Value::String(format!("{} bytes, sha256 {digest}…", text.len()))))
+        };
+        if let Some(by_name) = list.iter().map(told).collect::<Option<serde_json::Map<_, _>>>() {
+            *files = Value::Object(by_name);
+        }
+    }
+    spec
 }
 
 fn changed(cx: &Ctx, row: &TenantRow, spec: &Spec) -> PlannedObject {

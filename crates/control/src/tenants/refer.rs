@@ -229,7 +229,8 @@ impl Cache {
         let entitlements = entitlement::derive(&spec.plan, &plan, &spec.overrides, cx.now);
         let (level, promises) = (entitlements.isolation.value, promise::of(&entitlements));
         unfit(spec, &app, level)?;
-        if !must_fit {
+        // Whoever has a place is counted there and needs no second one.
+        if !must_fit || row.is_some_and(|row| row.placement.is_some()) {
             return Ok(Fit { level, entitlements, cell: None, decision: None });
         }
         let demand = demand::within(tx, level, spec).await.map_err(refuse_store)?.promising(promises.clone());
@@ -238,10 +239,7 @@ impl Cache {
         let decision = placement::decide(&demand, loads)?;
         let chosen = loads.iter_mut().find(|load| load.name == decision.cell);
         let cell = chosen.as_ref().map(|load| load.spec.clone());
-        // Whoever has a place is counted already.
-        if row.is_none_or(|row| row.placement.is_none())
-            && let Some(load) = chosen
-        {
+        if let Some(load) = chosen {
             let places = demand.size.weight();
             load.count_in(level, places, &promises);
             let (cell, group) = (decision.cell.clone(), spec.labels.get(APART).cloned());

@@ -9,9 +9,11 @@ use tenantry_domain::manifest::Manifest;
 use tenantry_domain::name::PlanCode;
 use tenantry_domain::placement::APART;
 use tenantry_domain::policy::{Rights, Role};
+use tenantry_domain::rollout::Strategy;
 use tenantry_domain::tenant::lifecycle::Phase;
 use tenantry_domain::tenant::{Slug, Spec};
 
+use crate::rollouts::{ADD, with};
 use crate::world::{World, catalog, spec};
 
 fn document(slug: &str, spec: Spec) -> Manifest {
@@ -47,6 +49,26 @@ async fn refused(world: &World, wanted: &[Manifest]) -> Refusal {
 async fn accepted(world: &World, wanted: &[Manifest]) {
     manifests::plan(&world.cx(), &world.deps, wanted).await.unwrap();
     apply(world, wanted).await;
+}
+
+/// Which file of an app is new, and which one is another than before.
+#[tokio::test]
+async fn files_of_an_app_are_told_by_their_names() {
+    let world = World::new().await;
+    let before = manifests::plan(&world.cx(), &world.deps, &with(&[], Strategy::default())).await.unwrap();
+    let told = async |files: &[&str]| {
+        let planned = manifests::plan(&world.cx(), &world.deps, &with(files, Strategy::default())).await.unwrap();
+        let new: Vec<_> = planned[0].changes.iter().filter(|change| !before[0].changes.contains(change)).collect();
+        let [change] = new.as_slice() else { panic!("{new:?}") };
+        (change.path.clone(), change.from.clone(), change.to.clone())
+    };
+    let (path, from, to) = told(&[ADD]).await;
+    assert_eq!((path.as_str(), from), ("migrations.files.files.0002_more.sql", json!(null)));
+    let to = to.as_str().unwrap().to_owned();
+    assert!(to.starts_with(&format!("{} bytes, sha256 ", ADD.len())), "{to}");
+    let (_, _, other) = told(&[&ADD.replace("stars", "votes")]).await;
+    assert_ne!(other, json!(to), "of the same length, and another one");
+    world.stop().await;
 }
 
 #[tokio::test]
@@ -99,6 +121,9 @@ async fn tenants_of_one_set_do_not_share_a_place() {
     assert_eq!(full.code(), Code::NoCapacity);
     let full = refused(&world, &[one.clone(), tenant("three", Phase::Active)]).await;
     assert_eq!(full.fields()[0].field, "documents[1].metadata.name");
+    // Whoever is there already comes before whoever is new, wherever their documents stand.
+    let full = refused(&world, &[tenant("three", Phase::Active), one.clone()]).await;
+    assert_eq!(full.fields()[0].field, "documents[0].metadata.name");
     // The cell of the same set is the one that counts.
     let wanted = [one, two, cell(2)];
     let planned = manifests::plan(&world.cx(), &world.deps, &wanted).await.unwrap();

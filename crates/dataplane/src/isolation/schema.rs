@@ -56,9 +56,31 @@ async fn take(site: &Site<'_>, tx: &Session) -> Result<bool, DataError> {
         sql = sql.sql(&roles::set_password(login, &site.cell.verifier(login)));
     }
     tx.batch(&sql).await?;
+    tx.execute(NAMES, &[&from.schema.as_str(), &site.place.schema.as_str()]).await?;
+    tx.batch_static(REPATH).await?;
     ledger::renamed(tx, &from.schema, &site.place.schema).await?;
     Ok(true)
 }
+
+const NAMES: &str = "SELECT set_config('tenantry.renamed_from', $1, true), set_config('tenantry.renamed_to', $2, true)";
+
+/// `SET search_path FROM CURRENT` keeps the name that the schema had: the function would look for its tables in a schema that is
+/// gone. Both names are ours and need no quotes; what else the path holds stays as PostgreSQL wrote it.
+const REPATH: &str = "DO $$
+DECLARE
+    one record;
+    was CONSTANT pg_catalog.text := pg_catalog.current_setting('tenantry.renamed_from');
+    now CONSTANT pg_catalog.text := pg_catalog.current_setting('tenantry.renamed_to');
+BEGIN
+    FOR one IN
+        SELECT p.oid::pg_catalog.regprocedure AS name, pg_catalog.replace(pg_catalog.substr(s.setting, 13), was, now) AS path
+        FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace,
+            pg_catalog.unnest(p.proconfig) AS s (setting)
+        WHERE n.nspname = now::pg_catalog.name AND s.setting ^@ 'search_path=' AND pg_catalog.strpos(s.setting, was) > 0
+    LOOP
+        EXECUTE pg_catalog.format('ALTER ROUTINE %s SET search_path TO %s', one.name, one.path);
+    END LOOP;
+END $$";
 
 pub(super) async fn has_roles(site: &Site<'_>, session: &Session) -> Result<bool, DataError> {
     Ok(roles::find(session, &site.place.owner, &site.marks()).await?.is_some())

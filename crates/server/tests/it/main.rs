@@ -34,6 +34,7 @@ mod read;
 mod residency;
 mod routes;
 mod scim;
+mod stolen;
 mod streams;
 mod token;
 mod tokens;

@@ -94,7 +94,9 @@ async fn the_catalog_the_audit_and_the_events_are_read() {
     let events = world.get("tenants/acme/events").send().await.json();
     assert_eq!(events["items"][0]["type"], "tenant.created");
     assert_eq!(events["items"][0]["sequence"], 1);
-    assert_eq!(events["items"][0]["source"], format!("/v1/environments/{}", world.environment));
+    let id = events["items"][0]["tenantryid"].as_str().unwrap();
+    assert_eq!(events["items"][0]["source"], format!("/environments/{}/tenants/{id}", world.environment));
+    assert_eq!(events["items"][0]["subject"], id);
     let first = world.get("events?pageSize=1").send().await.json();
     assert_eq!(first["nextPageToken"], "1");
     let second = world.get("events?pageSize=1&after=1").send().await.json();

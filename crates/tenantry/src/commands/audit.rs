@@ -204,9 +204,10 @@ fn receipt(text: &str) -> Result<Receipt, String> {
     let read = || {
         let (seq, hash) = text.split_once(';')?;
         let hash = hash.trim().strip_prefix("hash=")?.to_ascii_lowercase();
-        Some(Receipt { seq: seq.trim().strip_prefix("seq=")?.parse().ok()?, hash })
+        let is_whole = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_whole.then_some(Receipt { seq: seq.trim().strip_prefix("seq=")?.parse().ok()?, hash })
     };
-    read().ok_or_else(|| "expected seq=NUMBER;hash=HEX".to_owned())
+    read().ok_or_else(|| "expected seq=NUMBER;hash=HEX with 64 digits, the whole `Audit-Receipt`".to_owned())
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Failure {

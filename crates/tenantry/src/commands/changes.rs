@@ -48,6 +48,9 @@ fn describe(output: Output, object: &PlannedObject, lines: &mut Vec<String>) {
         let steps: Vec<_> = object.steps.iter().map(|step| step.name.replace('_', " ")).collect();
         lines.push(format!("    steps ({}): {}", clean(&object.steps[0].workflow), clean(&steps.join(", "))));
     }
+    if object.kind == "App" && object.outcome == "change" {
+        lines.push("    rollout: begins when this is applied, and brings it to all tenants of the app".to_owned());
+    }
     if let Some(hold) = object.hold.as_ref().filter(|hold| !hold.is_null()) {
         lines.push(output.paint(Paint::Warn, &format!("    on hold: {}", shown(hold))));
     }

@@ -9,6 +9,7 @@ use tenantry_domain::code::{Code, FieldError};
 use super::changes;
 use super::kind::Declared;
 use super::settle::{expected, settle};
+use super::times::moment;
 use crate::exit::{Failure, Result};
 use crate::globals::Session;
 use crate::output::clean;
@@ -95,10 +96,10 @@ async fn tenant(args: &Args, session: &Session) -> Result<()> {
             session.output.line(&changes::text(session.output, &plan))
         }
         Deleted::Accepted(answer) => {
-            let waits =
-                answer.value.status.deletion.as_ref().is_some_and(|wait| wait.not_before > jiff::Timestamp::now());
-            if waits {
-                session.output.note(&format!("`tenantry undelete {}` takes it back until then", clean(&args.name)));
+            let until = answer.value.status.deletion.as_ref().map(|wait| wait.not_before);
+            if let Some(until) = until.filter(|until| *until > jiff::Timestamp::now()) {
+                let (name, until) = (clean(&args.name), moment(until));
+                session.output.note(&format!("`tenantry undelete {name}` takes it back until {until}"));
                 // The operation ends when the grace period does: nobody waits for that.
                 let patient = Session { wait: false, ..session.clone() };
                 return settle(&patient, *answer).await;

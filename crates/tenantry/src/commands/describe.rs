@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tenantry_api::ClientError;
 use tenantry_api::client::{Answer, EventQuery, PageQuery};
+use tenantry_api::v1::Page;
 use tenantry_api::v1::entitlement::Entitlement;
 use tenantry_api::v1::event::{Drift, Event};
 use tenantry_api::v1::placement::PlacementView;
@@ -18,6 +20,12 @@ use crate::output::clean;
 
 /// Events shown at the end.
 const EVENTS: usize = 10;
+
+/// Events asked for at once, the most that the API gives; documents hold so many.
+const PAGE: u16 = 200;
+
+/// Most questions for where a tenant's events end. A million of them takes about thirty.
+const LOOKS: usize = 64;
 
 /// Show everything about one object
 #[derive(Debug, clap::Args)]
@@ -68,18 +76,20 @@ async fn tenant(name: &str, session: &Session) -> Result<()> {
     let client = &session.client;
     let Answer { value: tenant, .. } = client.tenant(name).await?;
     let id = tenant.status.id.clone();
-    let events = EventQuery { after: 0, page_size: Some(200) };
     let newest = PageQuery { page_size: Some(1), page_token: None };
     let (placement, entitlements, drift, events, operations) = tokio::join!(
         client.tenant_placement(&id),
         client.tenant_entitlements(&id),
         client.tenant_drift(&id),
-        client.tenant_events(&id, &events),
+        latest(|after| {
+            let (id, query) = (&id, EventQuery { after, page_size: Some(PAGE) });
+            async move { client.tenant_events(id, &query).await }
+        }),
         client.tenant_operations(&id, &newest),
     );
     // A draft has no place, and a cell may be away: what cannot be told is left out, the rest is still of use.
     let (placement, entitlements) = (placement.ok(), entitlements.ok());
-    let events = events.map(|page| page.items).unwrap_or_default();
+    let events = events.unwrap_or_default();
     if session.output.format().is_document() {
         return session.output.document(&json!({
             "tenant": tenant, "placement": placement, "entitlements": entitlements,
@@ -114,6 +124,40 @@ async fn tenant(name: &str, session: &Session) -> Result<()> {
     findings(&mut text, drift.as_ref().ok());
     history(&mut text, &events);
     session.output.line(&text.finish())
+}
+
+/// The newest events, in order. The API gives them behind a number and does not say which is the last one: it is looked for
+/// in steps that double, then by halves. `ask` gives the page behind a number.
+async fn latest<F>(ask: impl Fn(i64) -> F) -> Result<Vec<Event>, ClientError>
+where
+    F: Future<Output = Result<Page<Event>, ClientError>>,
+{
+    let first = ask(0).await?;
+    let mut last = match first.items.last() {
+        Some(event) if first.next_page_token.is_some() => event.sequence,
+        _ => return Ok(first.items),
+    };
+    let mut beyond: Option<i64> = None;
+    let mut step = i64::from(PAGE);
+    for _ in 0..LOOKS {
+        let behind = match beyond {
+            None => last.saturating_add(step),
+            Some(beyond) if beyond <= last => break,
+            Some(beyond) => last + (beyond - last) / 2,
+        };
+        let page = ask(behind).await?;
+        match page.items.last() {
+            None => beyond = Some(behind),
+            Some(event) => {
+                last = last.max(event.sequence);
+                step = step.saturating_mul(2);
+                if page.next_page_token.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(ask((last - i64::from(PAGE)).max(0)).await?.items)
 }
 
 fn facts(text: &mut Text, tenant: &Tenant) {
@@ -261,5 +305,45 @@ impl Text {
 
     fn finish(self) -> String {
         self.0.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn event(sequence: i64) -> Event {
+        serde_json::from_value(json!({
+            "specversion": "1.0", "id": format!("evt_{sequence}"), "type": "usage.reported", "source": "/environments/prod",
+            "time": "2027-03-01T00:00:00Z", "tenantryenvironment": "prod", "sequence": sequence, "data": {},
+        }))
+        .unwrap()
+    }
+
+    /// As the server gives them: a full page has a token, also where nothing is behind it.
+    fn behind(after: i64, count: i64) -> Page<Event> {
+        let items: Vec<_> = (after + 1..=count).take(usize::from(PAGE)).map(event).collect();
+        let is_full = items.len() == usize::from(PAGE);
+        let next_page_token = items.last().filter(|_| is_full).map(|event| event.sequence.to_string());
+        Page { items, next_page_token }
+    }
+
+    #[tokio::test]
+    async fn the_latest_events_are_the_newest() {
+        for count in [0, 1, 10, 199, 200, 201, 229, 399, 400, 401, 600, 12_345, 1_000_000] {
+            let asked = Cell::new(0_usize);
+            let found = latest(|after| {
+                asked.set(asked.get() + 1);
+                async move { Ok(behind(after, count)) }
+            })
+            .await
+            .unwrap();
+            let numbers: Vec<_> = found.iter().map(|event| event.sequence).collect();
+            let wanted: Vec<_> = ((count - i64::from(PAGE)).max(0) + 1..=count).collect();
+            assert_eq!(numbers, wanted, "{count}");
+            assert!(asked.get() <= 40, "{count}: {}", asked.get());
+        }
     }
 }

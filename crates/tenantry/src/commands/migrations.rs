@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tenantry_api::ClientError;
-use tenantry_api::client::{PageQuery, RolloutQuery, TargetQuery};
+use tenantry_api::client::{Kind as Catalog, PageQuery, RolloutQuery, TargetQuery};
 use tenantry_api::v1::rollout::{Addition, Progress, Rollout, Target};
+use tenantry_domain::code::Kind;
 
 use super::times;
 use crate::exit::{FAILED, Failure, Result};
@@ -136,11 +137,18 @@ impl Which {
         let page = PageQuery { page_size: Some(1), page_token: None };
         let query = RolloutQuery { app: Some(self.which.clone()), page };
         let newest = session.client.rollouts(&query).await?.items.into_iter().next();
-        newest.ok_or_else(|| {
-            Failure::usage(format!("App `{}` never had a rollout", clean(&self.which))).hint(
-                "A changed app begins one when it is applied; `tenantry migrations run <app>` begins one by hand.",
-            )
-        })
+        if let Some(newest) = newest {
+            return Ok(newest);
+        }
+        // An app that does not exist is told of as what it is.
+        if let Err(error) = session.client.object(Catalog::App, &self.which).await
+            && error.kind() == Kind::NotFound
+        {
+            return Err(error.into());
+        }
+        let title = format!("App `{}` never had a rollout", clean(&self.which));
+        let hint = "A changed app begins one when it is applied; `tenantry migrations run <app>` begins one by hand.";
+        Err(Failure::local(Kind::NotFound, title, "").hint(hint))
     }
 }
 
@@ -305,7 +313,12 @@ fn show(session: &Session, rollout: &Rollout, targets: &[Target]) -> Result<()> 
     }
     for target in targets {
         let who = target.slug.as_deref().map_or_else(|| "shared tables".to_owned(), clean);
-        lines.push(format!("\n{who} on {} ({}, version {})", clean(&target.cell), target.status, target.from_version));
+        lines.push(format!(
+            "\n{who} on {} ({}, from version {})",
+            clean(&target.cell),
+            target.status,
+            target.from_version
+        ));
         if let Some(cause) = &target.cause {
             lines.push(format!("  cause: {} {}", cause.code, clean(&cause.message)));
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use tenantry_domain::code::Kind;
+use tenantry_domain::code::{Code, Kind};
 use tenantry_policy::bundle::Manifest;
 use tenantry_policy::{Digest, Shelf, ShelfError, Stage, Supply, SupplyError, Turn, Word, governance};
 
@@ -24,6 +24,9 @@ use crate::output::{Output, clean};
 
 /// Most characters of the name of who runs this.
 const NAME: usize = 64;
+
+/// What to ask oneself where a folder holds no bundles.
+const ASKED: &str = "Is it the folder that the server has as TENANTRY_POLICY_FOLDER?";
 
 /// A bundle that is kept.
 #[derive(Debug, Serialize)]
@@ -70,6 +73,10 @@ fn list(shelf: &Shelf, output: Output) -> Result<()> {
         let item = |(one, stands): &(Kept, &str)| json!({ "bundle": one, "stands": stands });
         let items: Vec<_> = all.iter().map(item).collect();
         return output.document(&json!({ "items": items, "chosen": state.chosen }));
+    }
+    if all.is_empty() {
+        output.note(&format!("No bundles are kept here. {ASKED}"));
+        return Ok(());
     }
     let row = |(one, stands): &(Kept, &str)| vec![(*stands).to_owned(), label(one), one.digest.to_string()];
     output.table(&["STANDS", "BUNDLE", "DIGEST"], all.iter().map(row).collect())?;
@@ -133,12 +140,26 @@ fn supply(place: &Place) -> Result<(Shelf, Supply)> {
     if rustix::process::geteuid().is_root() && owner != 0 {
         // What root writes, the server may not be able to read, or to lock.
         return Err(Failure::usage(format!("`{}` belongs to user {owner}", folder.display()))
-            .hint(format!("Run it as the user that the server runs as: `sudo -u '#{owner}' tenantry policy …`.")));
+            .hint(format!("Run it as the user that the server runs as: `{}`.", as_owner(owner, place))));
+    }
+    // Nothing is written into a folder of somebody else's, not even the lock.
+    let state = shelf.state().map_err(|error| failed(&SupplyError::Shelf(error)))?;
+    if state.kept().next().is_none() {
+        return Err(
+            Failure::new(Code::PolicyBundleNotKept, format!("`{}` holds no bundles", folder.display())).hint(ASKED)
+        );
     }
     let trust = trust(place.policy_keys_file.as_ref())?;
     let shipped = governance::builtin().map_err(|error| Failure::broken("The shipped rules cannot be read", error))?;
     let supply = Supply::new(None, trust, Some(shelf.clone()), Arc::new(Stage::new(shipped.engine)));
     Ok((shelf, supply))
+}
+
+/// With everything as options: `sudo` does not hand the environment on.
+fn as_owner(owner: u32, place: &Place) -> String {
+    let keys = place.policy_keys_file.as_ref().map(|file| format!(" --policy-keys-file {}", file.display()));
+    let folder = place.policy_folder.display();
+    format!("sudo -u '#{owner}' tenantry policy … --policy-folder {folder}{}", keys.unwrap_or_default())
 }
 
 fn word(place: &Place) -> Word {
@@ -163,8 +184,30 @@ fn failed(error: &SupplyError) -> Failure {
         SupplyError::Shelf(ShelfError::Files { .. } | ShelfError::State(_) | ShelfError::Changed(_)) => {
             Failure::local(Kind::Invalid, "The folder of bundles cannot be used", chain(error))
         }
-        _ => Failure::new(error.code(), chain(error))
-            .fields(error.complaints())
-            .hint("`tenantry policy bundles` lists what is kept."),
+        _ => {
+            let failure = Failure::new(error.code(), chain(error)).fields(error.complaints());
+            match hint(error) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+    }
+}
+
+/// What helps, where it is not what the code says anyway.
+fn hint(error: &SupplyError) -> Option<String> {
+    match error {
+        SupplyError::NoEarlier => Some(
+            "Publish a bundle that is right, or start the server without TENANTRY_POLICY_SOURCE: it goes by the shipped \
+             rules then. Where `tenantry policy bundles` lists withdrawn ones, `--to` takes them."
+                .to_owned(),
+        ),
+        SupplyError::NothingTried => Some(
+            "A server tries what it takes with TENANTRY_POLICY_WAY=shadow; `tenantry policy bundles` shows whether one is tried."
+                .to_owned(),
+        ),
+        SupplyError::OtherTried(digest) => Some(format!("Look at that one; `--expect {digest}` puts it in force.")),
+        SupplyError::Shelf(ShelfError::NotKept(_)) => Some("`tenantry policy bundles` lists what is kept.".to_owned()),
+        _ => None,
     }
 }

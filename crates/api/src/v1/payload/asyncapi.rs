@@ -25,7 +25,7 @@ const ENVIRONMENT: (&str, &str, &str) = (
 const WEBHOOK: (&str, &str, &str) = (
     "webhook",
     "{url}",
-    "A signed request to an endpoint of webhooks; its source begins with `/environments/`, and a body of more than 16 KiB has its data left out.",
+    "A signed request to an endpoint of webhooks; a body of more than 16 KiB has its data left out.",
 );
 
 /// The document.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tenantry_dataplane::{Expected, Finding, FindingKind as Kind, Gate, Space, Swept};
 use tenantry_domain::isolation::Isolation;
+use tenantry_pg::Sql;
 
 use super::bench::{Bench, LEVELS, kinds};
 use super::drift::APP;
@@ -160,5 +161,41 @@ async fn equal_places_of_two_tenants_have_one_structure_with_notes() {
     assert!(note("N||total()|").starts_with("N||total()|sql|s|u|false|~|"));
     assert!(note("N||feel(mood)|").contains("search_path=\"@\", ext, pg_temp|"));
     assert!(note("N|tags|renote|").contains(" BEFORE UPDATE OF note ON tags FOR EACH ROW WHEN "));
+    bench.clean().await;
+}
+
+/// Reading a function's body back locks the tables in it. A look at thousands of tenants that kept those locks would stand in the way
+/// of everybody's migrations, and fill the server's table of locks.
+#[tokio::test]
+async fn a_sweep_keeps_no_lock_on_what_it_has_looked_at() {
+    let bench = Bench::new().await;
+    let app = bench.app_with(1, &[("1.sql", APP)], Some("tenant_id"), &["kinds"]);
+    let spaces = [bench.open(&app, Isolation::Schema).await, bench.open(&app, Isolation::Schema).await];
+    age(&bench, &spaces).await;
+    let home = bench.home();
+    // To this table a sweep comes when it has looked at all schemas.
+    let pool = bench.admin(&home);
+    let tx = pool.begin().await.unwrap();
+    tx.batch(&Sql::script("LOCK TABLE ledger.shape IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let look = async {
+        let waiting = "SELECT pid::text FROM pg_locks WHERE NOT granted AND relation = 'ledger.shape'::regclass";
+        let pid = loop {
+            if let [pid] = bench.texts(&home, waiting).await.as_slice() {
+                break pid.clone();
+            }
+        };
+        let names = spaces.each_ref().map(|space| format!("'{}'::regnamespace", bench.schema(space))).join(", ");
+        let held = format!(
+            "SELECT relation::regclass::text FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+            WHERE pid = {pid} AND relnamespace IN ({names})"
+        );
+        let held = bench.texts(&home, &held).await;
+        tx.rollback().await.unwrap();
+        held
+    };
+    let look = tokio::time::timeout(std::time::Duration::from_secs(30), look);
+    let (swept, held) = tokio::join!(sweep(&bench, &spaces), look);
+    assert_eq!(held.unwrap(), [""; 0]);
+    assert_eq!(swept, Swept::default());
     bench.clean().await;
 }

@@ -28,6 +28,32 @@ async fn places_made_in_advance_are_taken_complete() {
     }
 }
 
+/// A function that keeps the path it was made under finds the tenant's types and tables when the schema has the tenant's name.
+#[tokio::test]
+async fn functions_of_a_schema_made_in_advance_look_where_the_tenant_is() {
+    let bench = Bench::new().await;
+    let app = bench.app_with(1, &[("1.sql", super::drift::APP)], Some("tenant_id"), &["kinds"]);
+    assert_eq!(bench.cell.refill(&app, Isolation::Schema, 1).await.unwrap(), 1);
+    let paths = "SELECT proconfig::text FROM pg_proc WHERE proname = 'feel' AND pronamespace <> 'app'::regnamespace";
+    let made = bench.texts(&bench.home(), paths).await;
+    assert!(made.iter().all(|path| path.contains("tn_pre_")) && made.len() == 1, "{made:?}");
+    let space = bench.space(&app, Isolation::Schema);
+    assert!(bench.cell.create(&space, &claim(1)).await.unwrap().premade);
+    bench.cell.migrate(&space, &claim(1)).await.unwrap();
+    bench.cell.set_gate(&space, &claim(1), Gate::Open).await.unwrap();
+    assert_eq!(bench.texts(&bench.home(), paths).await, [made[0].replace(&between(&made[0]), &bench.schema(&space))]);
+    bench.as_tenant(&space, "SELECT feel()").await;
+    assert_eq!(bench.cell.observe(&space).await.unwrap().findings, []);
+    bench.clean().await;
+}
+
+/// The name of the schema made in advance in a function's settings.
+fn between(settings: &str) -> String {
+    let from = settings.find("tn_pre_").unwrap();
+    let name = settings[from..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_');
+    name.collect()
+}
+
 #[tokio::test]
 async fn a_new_version_replaces_what_waits_and_old_copies_are_brought_up() {
     for level in &LEVELS[1..] {

@@ -20,7 +20,7 @@ pub enum Verb {
     /// Put an earlier bundle in force again; the one that is left is not taken from the source again
     Rollback {
         /// The earlier one [default: the one before, and one further back with each call]
-        #[arg(long, value_name = "DIGEST")]
+        #[arg(long, value_name = "DIGEST", value_parser = digest)]
         to: Option<Digest>,
         #[command(flatten)]
         place: Place,
@@ -28,7 +28,7 @@ pub enum Verb {
     /// Put in force the bundle that is tried (`--policy-way shadow`)
     Promote {
         /// Only if it is this one; the source may have brought another since it was looked at
-        #[arg(long, value_name = "DIGEST")]
+        #[arg(long, value_name = "DIGEST", value_parser = digest)]
         expect: Option<Digest>,
         #[command(flatten)]
         place: Place,
@@ -49,6 +49,11 @@ pub struct Place {
     pub policy_keys_file: Option<PathBuf>,
 }
 
+/// `tenantry policy status` shows the beginning of one, which names no bundle.
+fn digest(text: &str) -> Result<Digest, String> {
+    text.parse::<Digest>().map_err(|error| format!("{error}; `tenantry policy bundles` lists the whole ones"))
+}
+
 fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > LONGEST || text.chars().any(char::is_control) {
@@ -60,6 +65,15 @@ fn reason(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_digest_is_refused_with_where_the_whole_is() {
+        let whole = format!("sha256:{}", "0a".repeat(32));
+        assert_eq!(digest(&whole).map(|digest| digest.to_string()), Ok(whole.clone()));
+        assert!(
+            digest(&whole[..39]).is_err_and(|text| text.ends_with("`tenantry policy bundles` lists the whole ones"))
+        );
+    }
 
     #[test]
     fn reasons_are_one_line() {
