@@ -9,6 +9,8 @@ mod example;
 mod exit;
 mod globals;
 mod output;
+#[cfg(test)]
+mod pages;
 mod random;
 #[cfg(test)]
 mod reference;

@@ -65,21 +65,25 @@ async fn take(site: &Site<'_>, tx: &Session) -> Result<bool, DataError> {
 const NAMES: &str = "SELECT set_config('tenantry.renamed_from', $1, true), set_config('tenantry.renamed_to', $2, true)";
 
 /// `SET search_path FROM CURRENT` keeps the name that the schema had: the function would look for its tables in a schema that is
-/// gone. Both names are ours and need no quotes; what else the path holds stays as PostgreSQL wrote it.
+/// gone. It is done once more, from the same path with the other name, so that the path is written as in every other schema. What
+/// is called while an app's path is in force is named with its schema.
 const REPATH: &str = "DO $$
 DECLARE
-    one record;
     was CONSTANT pg_catalog.text := pg_catalog.current_setting('tenantry.renamed_from');
     now CONSTANT pg_catalog.text := pg_catalog.current_setting('tenantry.renamed_to');
+    before CONSTANT pg_catalog.text := pg_catalog.current_setting('search_path');
+    names pg_catalog.text[];
+    paths pg_catalog.text[];
 BEGIN
-    FOR one IN
-        SELECT p.oid::pg_catalog.regprocedure AS name, pg_catalog.replace(pg_catalog.substr(s.setting, 13), was, now) AS path
-        FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace,
-            pg_catalog.unnest(p.proconfig) AS s (setting)
-        WHERE n.nspname = now::pg_catalog.name AND s.setting ^@ 'search_path=' AND pg_catalog.strpos(s.setting, was) > 0
-    LOOP
-        EXECUTE pg_catalog.format('ALTER ROUTINE %s SET search_path TO %s', one.name, one.path);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    SELECT coalesce(array_agg(p.oid::regprocedure::text), '{}'), array_agg(replace(substr(s.setting, 13), was, now)) INTO names, paths
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace, unnest(p.proconfig) AS s (setting)
+    WHERE n.nspname = now::name AND s.setting ^@ 'search_path=' AND strpos(s.setting, was) > 0;
+    FOR place IN 1 .. cardinality(names) LOOP
+        PERFORM pg_catalog.set_config('search_path', paths[place], true);
+        EXECUTE pg_catalog.format('ALTER ROUTINE %s SET search_path FROM CURRENT', names[place]);
     END LOOP;
+    PERFORM pg_catalog.set_config('search_path', before, true);
 END $$";
 
 pub(super) async fn has_roles(site: &Site<'_>, session: &Session) -> Result<bool, DataError> {

@@ -73,9 +73,9 @@ impl Install {
     }
 }
 
-fn app(rollout: &str) -> String {
+fn app(name: &str, rollout: &str) -> String {
     format!(
-        "apiVersion: tenantry.dev/v1\nkind: App\nmetadata: {{ name: fleet }}\nspec:\n  migrations: {{ path: ./migrations }}\n  \
+        "apiVersion: tenantry.dev/v1\nkind: App\nmetadata: {{ name: {name} }}\nspec:\n  migrations: {{ path: ./migrations }}\n  \
          tenantKey: null\n  rollout: {rollout}\n"
     )
 }
@@ -83,10 +83,13 @@ fn app(rollout: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_leaves_a_rollout_that_ends_with_everything_done_once() {
     let install = Install::new().await;
+    // A cell's databases bear its name, and the server of the tests may still have those of a run before.
+    let fleet = format!("fleet{}", install.address.rsplit(':').next().unwrap());
+    let fleet = fleet.as_str();
     let server = install.serve().await;
     std::fs::create_dir(install.home.path("migrations")).unwrap();
     std::fs::write(install.home.path("migrations/0001_init.sql"), FIRST).unwrap();
-    let mut manifest = app("{ waves: [40, 100] }");
+    let mut manifest = app(fleet, "{ waves: [40, 100] }");
     manifest.push_str(
         "---\napiVersion: tenantry.dev/v1\nkind: Region\nmetadata: { name: here }\n---\napiVersion: tenantry.dev/v1\nkind: Cell\n\
          metadata: { name: here-1 }\nspec:\n  region: here\n  kind: pooled\n  database: { urlFrom: { env: FLEET_CELL } }\n  \
@@ -97,23 +100,23 @@ async fn a_killed_server_leaves_a_rollout_that_ends_with_everything_done_once() 
         write!(
             manifest,
             "---\napiVersion: tenantry.dev/v1\nkind: Tenant\nmetadata: {{ name: fleet-{number} }}\nspec:\n  displayName: Fleet {number}\n  \
-             app: fleet\n  plan: standard\n  state: active\n  residency: {{ allowedRegions: [here] }}\n"
+             app: {fleet}\n  plan: standard\n  state: active\n  residency: {{ allowedRegions: [here] }}\n"
         )
         .unwrap();
     }
     install.apply(&manifest).await;
 
     std::fs::write(install.home.path("migrations/0002_runs.sql"), SECOND).unwrap();
-    install.apply(&app("{ waves: [40, 100] }")).await;
+    install.apply(&app(fleet, "{ waves: [40, 100] }")).await;
     let mut server = server;
     for round in 0..5_u64 {
         tokio::time::sleep(Duration::from_millis(60 + 70 * round)).await;
         server.kill().await.unwrap();
         server = install.serve().await;
     }
-    let ended = install.tenantry(&["migrations", "watch", "fleet", "--timeout", "90s"]).await;
+    let ended = install.tenantry(&["migrations", "watch", fleet, "--timeout", "90s"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    let status = install.json(&["migrations", "status", "fleet", "--targets", "all"]).await;
+    let status = install.json(&["migrations", "status", fleet, "--targets", "all"]).await;
     assert_eq!(status["rollout"]["status"], "completed", "{status}");
     assert_eq!(status["rollout"]["targets"]["done"], FLEET, "{status}");
     assert_eq!(status["targets"].as_array().unwrap().len(), FLEET);
@@ -129,10 +132,10 @@ async fn a_killed_server_leaves_a_rollout_that_ends_with_everything_done_once() 
     }
 
     // What has nothing to do says so, and what would harm is refused before anybody gets it.
-    let plan = install.json(&["migrations", "plan", "fleet"]).await;
+    let plan = install.json(&["migrations", "plan", fleet]).await;
     assert_eq!((plan["waves"].as_array().unwrap().len(), plan["current"].as_u64()), (0, Some(FLEET as u64)), "{plan}");
     std::fs::write(install.home.path("migrations/0003_drop.sql"), "DROP TABLE notes;").unwrap();
-    std::fs::write(install.home.path("manifest.yaml"), app("{}")).unwrap();
+    std::fs::write(install.home.path("manifest.yaml"), app(fleet, "{}")).unwrap();
     let refused = install.tenantry(&["apply", "-f", "manifest.yaml"]).await;
     assert!(
         refused.code == 2 && refused.err.contains("TL406") && refused.err.contains("tenantry:allow"),
