@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tenantry_pg::{Row, Session};
+use tenantry_pg::{Row, Session, ToSql};
 
 use crate::error::DataError;
 use crate::names::Place;
@@ -176,7 +176,7 @@ pub(crate) async fn read(session: &Session, place: &Place) -> Result<Catalog, Da
     // because what follows in the same transaction may check foreign keys over many rows.
     steer(session, "off").await?;
     let (space, owner, login) = (place.schema.as_str(), place.owner.as_str(), place.login.as_ref().map(AsRef::as_ref));
-    let rows = session.query(FACTS, &[&vec![space], &vec![owner], &vec![login]]).await?;
+    let rows = unlocked(session, FACTS, &[&vec![space], &vec![owner], &vec![login]]).await?;
     steer(session, "on").await?;
     let mut catalog = Catalog::default();
     for row in &rows {
@@ -210,12 +210,18 @@ async fn fingerprints_of(session: &Session, places: &[Place]) -> Result<Vec<(Str
     let spaces: Vec<_> = places.iter().map(|place| place.schema.as_str()).collect();
     let owners: Vec<_> = places.iter().map(|place| place.owner.as_str()).collect();
     let logins: Vec<_> = places.iter().map(|place| place.login.as_ref().map(AsRef::<str>::as_ref)).collect();
-    // Views and bodies of functions are read back with a lock on each table in them. Kept until the end of the transaction, those
-    // of thousands of schemas would fill the server's table of locks and stand in the way of migrations.
-    session.batch_static("SAVEPOINT glance").await?;
-    let rows = session.query(FINGERPRINTS, &[&spaces, &owners, &logins]).await?;
-    session.batch_static("ROLLBACK TO SAVEPOINT glance; RELEASE SAVEPOINT glance").await?;
+    let rows = unlocked(session, FINGERPRINTS, &[&spaces, &owners, &logins]).await?;
     rows.iter().map(|row| Ok((get(row, 0)?, Fingerprint { whole: get(row, 1)?, unnoted: get(row, 2)? }))).collect()
+}
+
+/// Asks, and gives back the locks that asking took: views and bodies of functions are read back with a lock on each table in
+/// them. Kept until the end of the transaction, those of thousands of schemas would fill the server's table of locks and stand in
+/// the way of migrations.
+async fn unlocked(session: &Session, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DataError> {
+    session.batch_static("SAVEPOINT glance").await?;
+    let rows = session.query(sql, params).await?;
+    session.batch_static("ROLLBACK TO SAVEPOINT glance; RELEASE SAVEPOINT glance").await?;
+    Ok(rows)
 }
 
 /// The whole fingerprint of facts that were read by [`read`].

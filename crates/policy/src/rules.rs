@@ -203,3 +203,32 @@ fn shapes(action: &str) -> Vec<Question> {
     let wide = widest.into_iter().map(|one| ask(one, everything.clone(), many(), some()));
     bare.chain(wide).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Entities;
+
+    use super::*;
+    use crate::settings::{Settings, Windows};
+
+    /// A question's entities are added to those that are kept for its action; what comes of it is what all of them together are.
+    #[test]
+    fn entities_that_are_added_know_their_ancestors() {
+        let ground = Ground::new(&Settings::default(), &Windows::default()).unwrap();
+        for (action, groups) in ACTIONS {
+            for question in shapes(action) {
+                let facts = ground.put(&question, None).unwrap();
+                let (resource, around) = (&facts.named[1], &facts.named[2..]);
+                for above in around {
+                    assert!(facts.entities.is_ancestor_of(above, resource), "{action}: {resource} in {above}");
+                }
+                let own = ground.names().action(action);
+                for group in *groups {
+                    assert!(facts.entities.is_ancestor_of(&ground.names().action(group), &own), "{action} in {group}");
+                }
+                let whole = Entities::from_entities(facts.entities.iter().cloned(), None).unwrap();
+                assert_eq!((facts.entities, 2 + facts.named.len()), (whole.clone(), whole.iter().count()), "{action}");
+            }
+        }
+    }
+}

