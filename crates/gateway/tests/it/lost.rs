@@ -1,5 +1,6 @@
 //! What happens when a server, a session or a client is gone.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tenantry_domain::isolation::Isolation;
@@ -42,11 +43,16 @@ async fn a_session_that_the_server_ends_is_replaced() {
     let client = world.client(&world.tenants[0]).await;
     for _ in 0..5 {
         client.query("SELECT 1 FROM note", &[]).await.unwrap();
-        let role = &world.tenants[0].role;
-        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
-        world.by_hand("postgres", &end).await;
-        // What was unused is replaced without a word, unless the news of its end is still on its way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let of = format!("FROM pg_stat_activity WHERE usename = '{}'", world.tenants[0].role);
+        let process = world.number("postgres", &format!("SELECT pid::int8 {of}")).await;
+        world.by_hand("postgres", &format!("SELECT pg_terminate_backend(pid) {of}")).await;
+        // What was unused is replaced without a word, unless the news of its end is still on its way: its process closes the
+        // connection last of all.
+        let began = Instant::now();
+        while Path::new(&format!("/proc/{process}")).exists() {
+            assert!(began.elapsed() < WAIT, "the session does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         client.query("SELECT 1 FROM note", &[]).await.unwrap();
     }
 }
