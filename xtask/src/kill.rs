@@ -82,6 +82,8 @@ fn tests(args: &Args, root: &Path, out: &Path) -> Result<bool> {
     command.args([
         "nextest",
         "run",
+        "--profile",
+        "kill",
         // All of it, and not the package alone: what the default lane built is good for this one then.
         "--workspace",
         "--features",

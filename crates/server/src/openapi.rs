@@ -4,6 +4,7 @@
 //! 428, a body 413 and 415), so it is added here by rule instead of by hand at each route.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use tenantry_api::problem::Problem;
@@ -76,6 +77,12 @@ pub(crate) fn head() -> Document {
     head
 }
 
+/// The whole document as text. Put together when somebody asks for it first, and not while a server starts.
+pub(crate) fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    &TEXT
+}
+
 /// The whole document.
 #[must_use]
 pub fn document() -> Value {
@@ -99,13 +106,24 @@ pub fn document() -> Value {
 /// Takes away the schemas that nothing refers to: generic shapes carry their parts inside.
 fn prune(document: &mut Value) {
     loop {
-        let text = document.to_string();
+        let mut referred = BTreeSet::new();
+        references(document, &mut referred);
         let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
         let before = schemas.len();
-        schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
+        schemas.retain(|name, _| referred.contains(name));
         if schemas.len() == before {
             return;
         }
+    }
+}
+
+/// Names of the schemas that a part of the document refers to.
+fn references(part: &Value, into: &mut BTreeSet<String>) {
+    match part {
+        Value::String(text) => into.extend(text.strip_prefix("#/components/schemas/").map(ToOwned::to_owned)),
+        Value::Array(members) => members.iter().for_each(|member| references(member, into)),
+        Value::Object(members) => members.values().for_each(|member| references(member, into)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

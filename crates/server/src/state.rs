@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tenantry_api::v1::payload;
 use tenantry_control::{Deps, Refusal};
 use tenantry_domain::name::EnvironmentName;
 use tokio_util::sync::CancellationToken;
@@ -76,8 +75,6 @@ struct Inner {
     doors: Doors,
     crowd: Crowd,
     lines: Option<Box<Lines>>,
-    openapi: String,
-    asyncapi: String,
     draining: CancellationToken,
     was_ready: AtomicBool,
     environments: RwLock<BTreeSet<EnvironmentName>>,
@@ -110,8 +107,6 @@ impl State {
             doors,
             crowd: Crowd::default(),
             lines,
-            openapi: crate::openapi::document().to_string(),
-            asyncapi: payload::asyncapi().to_string(),
             draining: CancellationToken::new(),
             was_ready: AtomicBool::new(false),
             environments: RwLock::default(),
@@ -167,14 +162,6 @@ impl State {
 
     pub(crate) fn more_lines(&self) -> String {
         self.0.lines.as_ref().map(|lines| lines()).unwrap_or_default()
-    }
-
-    pub(crate) fn openapi(&self) -> &str {
-        &self.0.openapi
-    }
-
-    pub(crate) fn asyncapi(&self) -> &str {
-        &self.0.asyncapi
     }
 
     /// From now on this process is not ready; streams end.

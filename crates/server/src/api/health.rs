@@ -1,5 +1,6 @@
 //! Whether the process lives, is ready, has started; its counters; and the OpenAPI document.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Json;
@@ -7,6 +8,7 @@ use axum::extract::State as With;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
+use tenantry_api::v1::payload;
 use tenantry_control::{guard, health, notify, rollouts, streams, webhooks};
 use tenantry_domain::code::Code;
 use utoipa::ToSchema;
@@ -126,12 +128,13 @@ async fn metrics(With(state): With<State>, _: Caller) -> Response {
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "openapi", security(()), responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json")))]
-async fn openapi(With(state): With<State>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], state.openapi().to_owned()).into_response()
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], crate::openapi::text()).into_response()
 }
 
 /// The events' document
 #[utoipa::path(get, path = "/v1/asyncapi.json", tag = "health", operation_id = "asyncapi", security(()), responses((status = 200, description = "AsyncAPI 3.0: all events, their payloads, and the ways on which they leave.", body = Object, content_type = "application/json")))]
-async fn asyncapi(With(state): With<State>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], state.asyncapi().to_owned()).into_response()
+async fn asyncapi() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| payload::asyncapi().to_string());
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }
