@@ -115,7 +115,7 @@ setup_rust() {
 setup_stand() {
     need_c_compiler
     need_rust
-    (cd "$root" && cargo build --quiet --package tenantry-gateway --example stand) || fail "the gateway could not be built"
+    (cd "$root" && cargo build --quiet --workspace --example stand) || fail "the gateway could not be built"
     # shellcheck disable=SC2034 # For the script that sources this.
     stand="$(cd "$work/.." && pwd)/debug/examples/stand"
 }
