@@ -9,6 +9,7 @@ use tenantry_domain::isolation::Isolation;
 use tenantry_gateway::Settings;
 use tokio_postgres::AsyncMessage;
 
+use crate::raw::eventually;
 use crate::world::{WAIT, World, connect};
 
 const LEVELS: [(Isolation, usize); 2] = [(Isolation::Schema, 1), (Isolation::Database, 1)];
@@ -27,6 +28,15 @@ async fn world(own: usize) -> World {
 fn dsn(world: &World, place: usize) -> String {
     let tenant = &world.tenants[place];
     world.dsn_as(&format!("stays_{}", tenant.level.as_str()), &tenant.slug)
+}
+
+/// Waits until clients hold so many server sessions.
+async fn in_hand(world: &World, many: usize) {
+    eventually("places are given back", WAIT, async || {
+        let view = world.gateway().view().await;
+        view.pools.iter().map(|pool| pool.counts.used).sum::<usize>() == many
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -105,7 +115,7 @@ async fn sessions_that_stay_count_and_a_full_house_says_so() {
     };
     assert_eq!(error.code().unwrap().code(), "53300", "{error}");
     drop(first);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    in_hand(&world, 1).await;
     connect(&dsn(&world, 0)).await.unwrap().simple_query("SELECT 1").await.unwrap();
     // Ended from outside, it gives its place back as well.
     let view = world.gateway().view().await;
@@ -114,7 +124,7 @@ async fn sessions_that_stay_count_and_a_full_house_says_so() {
         world.gateway().kill(session.id).await;
     }
     assert!(second.simple_query("SELECT 1").await.is_err());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    in_hand(&world, 0).await;
     let again = [connect(&dsn(&world, 0)).await.unwrap(), connect(&dsn(&world, 0)).await.unwrap()];
     for client in &again {
         client.simple_query("SELECT 1").await.unwrap();
