@@ -12,7 +12,7 @@ use tenantry_wire::client;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::raw::{Raw, client_of, code, eventually, resident, value};
+use crate::raw::{Raw, client_of, code, eventually, resident, sessions, value};
 use crate::world::{WAIT, World};
 
 /// What one idle client may cost in KiB, its own side in this process included.
@@ -64,7 +64,7 @@ async fn idle_clients_cost_little() {
     let began = Instant::now();
     let mut more = client_of(port, &world.tenants[0]).await;
     assert_eq!(value(&more.query("SELECT count(*) FROM note").await).as_deref(), Some("0"));
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(5));
     let pools = world.gateway().view().await.pools;
     let open: usize = pools.iter().map(|pool| pool.counts.used + pool.counts.idle).sum();
     assert!(open <= 20, "{open} server sessions for {count} idle clients");
@@ -110,7 +110,8 @@ async fn a_silent_crowd_locks_nobody_out() {
         let began = Instant::now();
         let raw = Raw::connect_from([127, 0, 0, 2 + number % 3], port).await;
         clients.push(raw.log_in(0, "shared_1", "shared-1").await);
-        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        // Whoever had to wait for the crowd would wait for two seconds.
+        assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
     }
     let together = (0..20).map(|number| async move {
         let raw = Raw::connect_from([127, 0, 0, 2 + number % 3], port).await;
@@ -148,7 +149,10 @@ async fn a_silent_crowd_locks_nobody_out() {
     assert_eq!(error, "53300 too many clients");
     // Whoever wants to cancel is heard even then.
     here.say(|out| client::put_query(out, b"SELECT pg_sleep(30)")).await;
-    sleep(Duration::from_millis(100)).await;
+    eventually("it runs", WAIT, async || {
+        sessions(&world, &world.tenants[0], "state = 'active' AND query LIKE '%pg_sleep(30)%'").await == 1
+    })
+    .await;
     let (pid, secret) = here.key.clone().unwrap();
     Raw::connect(port).await.say(|out| client::put_cancel(out, pid, &secret)).await;
     assert_eq!(code(&here.until(b'Z').await), "57014");

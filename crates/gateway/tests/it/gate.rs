@@ -11,7 +11,7 @@ use tenantry_testkit::pg::server;
 use tenantry_wire::client;
 use tokio::time::timeout;
 
-use crate::raw::{Raw, client_of, code, tags};
+use crate::raw::{Raw, client_of, code, eventually, sessions, tags};
 use crate::world::{WAIT, World, connect, password};
 
 const LEVELS: [(Isolation, usize); 3] = [(Isolation::Shared, 2), (Isolation::Schema, 2), (Isolation::Database, 2)];
@@ -157,7 +157,11 @@ async fn a_cancel_request_reaches_its_own_statement_only() {
     let began = Instant::now();
     let sleeping = tokio::spawn(async move { one.batch_execute("SELECT pg_sleep(30)").await });
     let neighbour = tokio::spawn(async move { (other.batch_execute("SELECT pg_sleep(1)").await, other) });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // A request that comes too early hits nobody, either.
+    eventually("it runs", WAIT, async || {
+        sessions(&world, &world.tenants[0], "state = 'active' AND query LIKE '%pg_sleep(30)%'").await == 1
+    })
+    .await;
     token.cancel_query(tokio_postgres::NoTls).await.unwrap();
     let error = timeout(WAIT, sleeping).await.unwrap().unwrap().unwrap_err();
     assert_eq!(error.code().unwrap().code(), "57014");
@@ -298,10 +302,11 @@ async fn a_plan_bounds_how_often_and_how_long() {
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(800), "{took:?}");
     let began = Instant::now();
-    for _ in 0..40 {
+    for _ in 0..100 {
         neighbour.simple_query("SELECT 1").await.unwrap();
     }
-    assert!(began.elapsed() < Duration::from_millis(800), "a neighbour was held back: {:?}", began.elapsed());
+    // At the same rate it would take four seconds.
+    assert!(began.elapsed() < Duration::from_secs(3), "a neighbour was held back: {:?}", began.elapsed());
     assert!(world.gateway().view().await.counted.all().throttled > 0);
     let began = Instant::now();
     let error = client.simple_query("SELECT pg_sleep(20)").await.unwrap_err();

@@ -78,13 +78,14 @@ async fn a_server_that_stands_still_costs_one_request_a_moment() {
     redis.freeze();
     let began = Instant::now();
     assert!(is_allowed(&limiter, "t", rate).await);
-    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(limiter.is_away());
     let began = Instant::now();
     for _ in 0..200 {
         assert!(is_allowed(&limiter, "t", rate).await);
     }
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    // If each of them asked the server, they would wait for twenty seconds.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     redis.thaw();
     let asking = async {
         loop {

@@ -200,7 +200,7 @@ async fn it_leaves_when_the_last_transaction_is_over() {
     let told = began.elapsed();
     let error = error.as_db_error().unwrap();
     assert_eq!((error.code().code(), error.hint()), ("57P01", Some("Connect again.")), "{error:?}");
-    assert!(told < Duration::from_millis(500), "an idle client was told after {} ms", told.as_millis());
+    assert!(told < Duration::from_secs(2), "an idle client was told after {} ms", told.as_millis());
     // Balancers see that it leaves, while somebody is still there.
     assert_eq!(get(one.status, "/readyz").await, Some((503, "stopping\n".to_owned())));
     assert_eq!(get(one.status, "/livez").await.unwrap().0, 200);
