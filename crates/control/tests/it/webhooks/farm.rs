@@ -193,6 +193,6 @@ async fn a_receiver_that_hangs_holds_nobody_up() {
     let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 2]);
     eprintln!("hang: median {median:.1} ms, nearly worst {worst:.1} ms");
     // Far below the 600 ms that one of the sick takes; a busy machine is allowed for.
-    assert!(median < 250.0, "{median}");
+    assert!(median < 500.0, "{median}");
     process.stop().await;
 }
