@@ -105,7 +105,7 @@ async fn a_suspension_ends_sessions_within_a_second() {
         busy.batch_execute("BEGIN; SELECT count(*) FROM note").await.unwrap();
         beside.batch_execute("BEGIN; SELECT count(*) FROM note").await.unwrap();
         world.done(&["suspend", &tenant.slug, "--reason", "commercial", "--no-wait", "--yes"]).await;
-        // From the moment at which it is asked for; how long the command itself takes to start is another question.
+        // From the answer to the command on: how long its process takes to start is another question.
         let began = Instant::now();
         let (mut times, mut codes) = (Vec::new(), Vec::new());
         for ended in [ended, busy_ended] {
